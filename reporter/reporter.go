@@ -107,6 +107,12 @@ func New(cfg Config, source Source) (*Reporter, error) {
 	if err := checkEndpoint(base, cfg.Tokens != nil); err != nil {
 		return nil, err
 	}
+	if base.Path == "" {
+		base.Path = "/" // what is joined to it would be relative otherwise
+	}
+	if cfg.UserAgent == "" {
+		cfg.UserAgent = "clientevents"
+	}
 	r := &Reporter{
 		cfg:    cfg,
 		log:    cfg.Logger,

@@ -23,27 +23,45 @@ const (
 	batchMagic        = 2
 )
 
-// encodeBatch writes records as one batch, uncompressed.
-func encodeBatch(records []Record) []byte {
-	size := batchHeaderSize
+// sizePrefix is the length that stands before a record set in a request; the
+// library expects it of us.
+const sizePrefix = 4
+
+// encodeRecordSet writes records as one batch, uncompressed, with its length.
+func encodeRecordSet(records []Record) []byte {
+	size := sizePrefix + batchHeaderSize
 	for i := range records {
 		size += 48 + len(records[i].Key) + len(records[i].Value)
 		for _, h := range records[i].Headers {
 			size += 8 + len(h.Key) + len(h.Value)
 		}
 	}
-	b := make([]byte, batchHeaderSize, size)
+	set := make([]byte, sizePrefix+batchHeaderSize, size)
+	set = appendRecords(set, records)
+	binary.BigEndian.PutUint32(set, uint32(len(set)-sizePrefix))
+	fillHeader(set[sizePrefix:], records)
+	return set
+}
+
+func appendRecords(b []byte, records []Record) []byte {
+	var room []byte
+	for i := range records {
+		delta := records[i].Time.UnixMilli() - records[0].Time.UnixMilli()
+		room = appendRecord(room[:0], &records[i], delta, int64(i))
+		b = binary.AppendVarint(b, int64(len(room)))
+		b = append(b, room...)
+	}
+	return b
+}
+
+// fillHeader writes the header of the batch b, whose records are in place.
+func fillHeader(b []byte, records []Record) {
 	base, last := int64(0), int64(0)
 	if len(records) > 0 {
 		base = records[0].Time.UnixMilli()
 	}
-	var room []byte
 	for i := range records {
-		at := records[i].Time.UnixMilli()
-		last = max(last, at)
-		room = appendRecord(room[:0], &records[i], at-base, int64(i))
-		b = binary.AppendVarint(b, int64(len(room)))
-		b = append(b, room...)
+		last = max(last, records[i].Time.UnixMilli())
 	}
 	be := binary.BigEndian
 	be.PutUint32(b[batchLengthAt:], uint32(len(b)-12))
@@ -58,7 +76,6 @@ func encodeBatch(records []Record) []byte {
 	be.PutUint32(b[batchProducerAt+10:], 0xFFFFFFFF)
 	be.PutUint32(b[batchCountAt:], uint32(len(records)))
 	be.PutUint32(b[batchCRCAt:], crc32.Checksum(b[batchAttributesAt:], castagnoli))
-	return b
 }
 
 func appendRecord(b []byte, r *Record, timeDelta, offsetDelta int64) []byte {

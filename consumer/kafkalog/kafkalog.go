@@ -166,7 +166,7 @@ func (c *Client) Append(ctx context.Context, topic string, partition int32, reco
 		Acks:    -1,
 		Timeout: int32((requestTimeout - time.Second).Milliseconds()),
 		Topics: []rawproduce.RequestTopic{{Topic: topic, Partitions: []rawproduce.RequestPartition{
-			{Partition: partition, RecordSet: protocol.RawRecordSet{Reader: bytes.NewReader(encodeBatch(records))}},
+			{Partition: partition, RecordSet: protocol.RawRecordSet{Reader: bytes.NewReader(encodeRecordSet(records))}},
 		}}},
 	})
 	if err != nil {
