@@ -275,6 +275,19 @@ func (c *Consumer) Partitions() []PartitionStatus {
 	return g.status()
 }
 
+// Counts are how many records had each outcome so far, and how many dead
+// letters there were for each reason.
+func (c *Consumer) Counts() (outcomes, deadLetters map[string]uint64) {
+	outcomes, deadLetters = map[string]uint64{}, map[string]uint64{}
+	for outcome, counter := range c.metrics.records {
+		outcomes[outcome] = counterValue(counter)
+	}
+	for reason, counter := range c.metrics.deadLetters {
+		deadLetters[string(reason)] = counterValue(counter)
+	}
+	return outcomes, deadLetters
+}
+
 // PartitionStatus is what /status says of a partition.
 type PartitionStatus struct {
 	Partition  int32     `json:"partition"`

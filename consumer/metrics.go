@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/clientevents/clientevents/event"
 )
@@ -119,6 +120,15 @@ func newMetrics(reg prometheus.Registerer, b *budget) *metrics {
 			m.restoring, m.stateSeconds, m.writeFailures, m.fetchFailures, m.commitFailures, m.skippedOffsets, m.bufferedBytes)
 	}
 	return m
+}
+
+// counterValue reads a counter of our own.
+func counterValue(c prometheus.Counter) uint64 {
+	var m dto.Metric
+	if c.Write(&m) != nil {
+		return 0
+	}
+	return uint64(m.GetCounter().GetValue())
 }
 
 // The values of the label topic.

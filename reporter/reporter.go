@@ -60,6 +60,9 @@ type Config struct {
 	Tokens TokenSourceFunc
 	// Dial replaces the network, for tests.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// QuotaProject is the project that quota and billing are counted for; ""
+	// leaves it to the credentials.
+	QuotaProject string
 	// UserAgent names the program and its version.
 	UserAgent string
 	// Lease says whether the partitions are still ours; nil is always. No
@@ -121,6 +124,9 @@ func New(cfg Config, source Source) (*Reporter, error) {
 		single: base.JoinPath(cfg.Version.String(), cfg.Parent, "clientEvents"),
 		batch:  base.JoinPath("batch"),
 		header: http.Header{"User-Agent": {cfg.UserAgent}, "X-Goog-Api-Client": {apiClient(cfg.UserAgent)}},
+	}
+	if cfg.QuotaProject != "" {
+		r.header.Set("X-Goog-User-Project", cfg.QuotaProject)
 	}
 	r.judge = &judge{log: r.log, source: source}
 	r.gate = &gate{log: r.log, limiter: newLimiter(cfg.Rate), lease: cfg.Lease, judge: r.judge, poke: source.Poke}
