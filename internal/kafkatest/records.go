@@ -226,9 +226,9 @@ func (c *Cluster) CommittedOffsets(t testing.TB, group, topic string) []int64 {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), callLimit)
 	defer cancel()
-	committed, err := c.adm.FetchOffsets(ctx, group)
-	if err == nil {
-		err = committed.Error()
+	committed, err := c.groupOffsets(ctx, group)
+	for kerr.IsRetriable(err) && pause(ctx) == nil { // a new broker has no coordinator yet
+		committed, err = c.groupOffsets(ctx, group)
 	}
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 		t.Fatalf("fetch the offsets of group %s: %v", group, err)
@@ -241,6 +241,14 @@ func (c *Cluster) CommittedOffsets(t testing.TB, group, topic string) []int64 {
 		}
 	}
 	return offsets
+}
+
+func (c *Cluster) groupOffsets(ctx context.Context, group string) (kadm.OffsetResponses, error) {
+	offsets, err := c.adm.FetchOffsets(ctx, group)
+	if err == nil {
+		err = offsets.Error()
+	}
+	return offsets, err
 }
 
 // Lag tells how many offsets of topic lie between what group has committed (or,
