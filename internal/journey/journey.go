@@ -167,7 +167,7 @@ func (s *seeker) does(what event.Type, parent string, jobs ...string) *event.Eve
 		ID:        g.id(),
 		RequestID: s.requestID,
 		ParentID:  parent,
-		Time:      s.at,
+		Time:      s.at.Truncate(time.Millisecond),
 		Type:      what,
 		Jobs:      jobs,
 	}
