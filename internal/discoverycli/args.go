@@ -43,7 +43,7 @@ var (
 	configOption      = &option{name: "--config-dir", value: "folder", help: "The directory of the secret file and the token cache of the installed application; it is made if need be. Defaults to ~/.google-service-cli, where that exists."}
 	debugOption       = &option{name: "--debug", help: "Prints the request and the answer on standard error, without what is secret in them."}
 	endpointOption    = &option{name: "--endpoint", value: "url", help: "Where the API is, if not at Google's address: an emulator, for example http://127.0.0.1:8080. No credentials are sent to a loopback address unless --credentials says so."}
-	credentialsOption = &option{name: "--credentials", value: "file", help: "A file of Google credentials (a service account's key, for example), or 'default' for Application Default Credentials, or 'none'."}
+	credentialsOption = &option{name: "--credentials", value: "file", help: "A file of Google credentials (a service account's key, for example), or 'default' for Application Default Credentials, or 'installed' for the installed application, or 'none'."}
 
 	requestOption = &option{name: "-r", value: "kv", greedy: true, help: "Set various fields of the request structure, matching the key=value form"}
 	paramOption   = &option{name: "-p", value: "v", greedy: true, help: "Set various optional parameters, matching the key=value form"}

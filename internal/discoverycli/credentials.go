@@ -1,6 +1,7 @@
 package discoverycli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,8 +27,10 @@ func anonymous(*http.Request) error { return nil }
 const (
 	defaultConfigDir = "~/.google-service-cli"
 
-	credentialsDefault = "default"
-	credentialsNone    = "none"
+	// What --credentials takes besides the name of a file.
+	credentialsDefault   = "default"
+	credentialsInstalled = "installed"
+	credentialsNone      = "none"
 )
 
 // isLoopback says whether a URL is of this machine.
@@ -99,14 +102,18 @@ func expandHome(dir, home string) string {
 
 // installedApp is the application whose secret file is in the configuration
 // directory, or nil where there is none. It is not looked for where the command
-// line says which credentials to use.
+// line says that other credentials are to be used.
 func (p *Program) installedApp(in *invocation, dir string) (*installedApp, error) {
-	if dir == "" || in.has(credentialsOption) {
+	wanted := in.get(credentialsOption) == credentialsInstalled
+	if !wanted && (dir == "" || in.has(credentialsOption)) {
 		return nil, nil
 	}
-	path := p.secretFile(dir)
+	path := p.secretFile(cmp.Or(dir, defaultConfigDir))
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
+		if wanted {
+			return nil, exitWith(exitSecret, "Configuration -> Secret -> There is no secret file. To have one, %s.", p.secretAdvice(path))
+		}
 		return nil, nil
 	}
 	if err != nil {
@@ -163,21 +170,22 @@ func (p *Program) authorizer(ctx context.Context, in *invocation, r *request, ap
 		return anonymous, nil
 	case chosen == credentialsDefault:
 		return p.applicationDefault(ctx, r, in)
+	case chosen == credentialsInstalled:
+		return app.authorizer(ctx, r), nil
 	case chosen != "":
 		return credentialsFile(ctx, chosen, r)
 	case r.hasSecretParam(), isLoopback(r.url):
 		return anonymous, nil
 	case app != nil:
-		return func(req *http.Request) error {
-			token, err := app.token(ctx, r.scopes)
-			if err != nil {
-				return err
-			}
-			token.SetAuthHeader(req)
-			return nil
-		}, nil
+		return app.authorizer(ctx, r), nil
 	}
 	return p.applicationDefault(ctx, r, in)
+}
+
+// secretAdvice is how to get a secret file. None comes with the program: a
+// secret that everybody has would be nobody's.
+func (p *Program) secretAdvice(path string) string {
+	return fmt.Sprintf("create an OAuth client of the type 'Desktop app' in the Google Cloud console (APIs & Services, Credentials), download its JSON and save it as '%s'", path)
 }
 
 func (p *Program) applicationDefault(ctx context.Context, r *request, in *invocation) (authorizer, error) {
@@ -190,7 +198,7 @@ func (p *Program) applicationDefault(ctx context.Context, r *request, in *invoca
 		if dirErr != nil || dir == "" {
 			dir = defaultConfigDir
 		}
-		return nil, exitWith(exitSecret, "Configuration -> Secret -> No credentials: %w. Give a file of them with --credentials; or log in with 'gcloud auth application-default login'; or create an OAuth client of the type 'Desktop app' in the Google Cloud console (APIs & Services, Credentials), download its JSON and save it as '%s'.", err, p.secretFile(dir))
+		return nil, exitWith(exitSecret, "Configuration -> Secret -> No credentials: %w. Give a file of them with --credentials; or log in with 'gcloud auth application-default login'; or %s.", err, p.secretAdvice(p.secretFile(dir)))
 	}
 	return bearer(credentials), nil
 }

@@ -45,6 +45,17 @@ func (c *cachedToken) is(clientID string, scopes []string) bool {
 	return c.ClientID == clientID && slices.Equal(c.Scopes, scopes)
 }
 
+func (a *installedApp) authorizer(ctx context.Context, r *request) authorizer {
+	return func(req *http.Request) error {
+		token, err := a.token(ctx, r.scopes)
+		if err != nil {
+			return err
+		}
+		token.SetAuthHeader(req)
+		return nil
+	}
+}
+
 // token is a valid token for the scopes: the one in the cache, or that renewed,
 // or one that the user consents to.
 func (a *installedApp) token(ctx context.Context, scopes []string) (*oauth2.Token, error) {
