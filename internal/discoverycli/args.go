@@ -170,7 +170,7 @@ func (ps *parser) option(name, value string, joined, equals bool) error {
 			return ps.requiresValue(o)
 		}
 		if isOption(ps.rest[0]) {
-			return ps.unexpected(ps.rest[0])
+			return ps.take(ps.rest[0]) // which says that there is no such option
 		}
 		value, ps.rest = ps.rest[0], ps.rest[1:]
 	}
