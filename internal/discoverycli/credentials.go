@@ -152,6 +152,8 @@ func readSecret(path string, text []byte) (*oauth2.Config, error) {
 	if err != nil {
 		return nil, undecodable(err)
 	}
+	// Known, it need not be found out by trying, which doubles failed requests.
+	config.Endpoint.AuthStyle = oauth2.AuthStyleInParams
 	for _, address := range []string{config.Endpoint.AuthURL, config.Endpoint.TokenURL} {
 		if u, err := url.Parse(address); err != nil || u.Host == "" || u.Scheme != "https" && !isLoopback(u) {
 			return nil, undecodable(fmt.Errorf("'%s' is not an https address", address))
