@@ -270,12 +270,12 @@ func cutHeader(b []byte) (header headerBlock, rest []byte, err error) {
 	for at := 0; at < len(b); {
 		line, _, _ := bytes.Cut(b[at:], []byte("\n"))
 		next := min(at+len(line)+1, len(b))
-		line = bytes.TrimRight(line, "\r")
+		line = bytes.TrimSuffix(line, []byte("\r"))
 		if len(line) == 0 {
 			return headerBlock(b[:at]), b[next:], nil
 		}
-		name, _, ok := bytes.Cut(line, []byte(":"))
-		if !ok || !isToken(name) {
+		name, value, ok := bytes.Cut(line, []byte(":"))
+		if !ok || !isToken(name) || bytes.ContainsFunc(value, isControl) {
 			return nil, nil, fmt.Errorf("%q is not a header line, want Name: value", clip(string(line)))
 		}
 		at = next
@@ -298,6 +298,9 @@ func checkLength(length string, body []byte) ([]byte, error) {
 	}
 	return body[:n], nil
 }
+
+// isControl reports whether c has no place in a header's value.
+func isControl(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }
 
 // isToken reports whether b is a token of RFC 9110, 5.6.2.
 func isToken(b []byte) bool {

@@ -242,6 +242,7 @@ func TestMalformedParts(t *testing.T) {
 		{"host", "Content-Type: application/http\r\n\r\nPOST https://jobs.googleapis.com/v3 HTTP/1.1", `is not a path: a part names neither scheme nor host`},
 		{"odd escape", "Content-Type: application/http\r\n\r\nPOST /v3/%zz HTTP/1.1", `its path cannot be read`},
 		{"odd header", "Content-Type: application/http\r\n\r\nPOST /x HTTP/1.1\r\nodd\r\n\r\n", `"odd" is not a header line`},
+		{"control character", "Content-Type: application/http\r\nContent-ID: <\x00>\r\n\r\n" + post(pathV3, goodV3), `is not a header line`},
 		{"short", "Content-Type: application/http\r\n\r\n" + post(pathV3, goodV3, "Content-Length: 9999\r\n"), "its Content-Length is 9999, the body has"},
 		{"long", "Content-Type: application/http\r\n\r\n" + post(pathV3, goodV3, "Content-Length: 9\r\n"), "its Content-Length is 9, the body has"},
 		{"odd length", "Content-Type: application/http\r\n\r\n" + post(pathV3, goodV3, "Content-Length: -1\r\n"), `its Content-Length "-1" is not a number`},
