@@ -231,9 +231,11 @@ func parsePart(mimeHeader headerBlock, content []byte) (part, error) {
 }
 
 func checkEnvelope(h headerBlock) error {
-	media, _, err := mime.ParseMediaType(h.Get("Content-Type"))
-	if err != nil || media != "application/http" {
-		return fmt.Errorf("its Content-Type is %q, want application/http", clip(h.Get("Content-Type")))
+	const want = "application/http"
+	if contentType := h.Get("Content-Type"); contentType != want { // parsing it is rarely needed, and costs
+		if media, _, err := mime.ParseMediaType(contentType); err != nil || media != want {
+			return fmt.Errorf("its Content-Type is %q, want %s", clip(contentType), want)
+		}
 	}
 	switch encoding := strings.ToLower(h.Get("Content-Transfer-Encoding")); encoding {
 	case "", "binary", "8bit", "7bit":
