@@ -80,7 +80,7 @@ type Fault struct {
 	// RetryAfter, if not 0, is told in the header Retry-After (in whole
 	// seconds, rounded up) and in a google.rpc.RetryInfo (exactly).
 	RetryAfter time.Duration
-	// Header is added to the answer.
+	// Header is added to the answer that Status gives.
 	Header http.Header
 	// Body, if not nil, is sent in place of the google.rpc.Status.
 	Body []byte
@@ -225,8 +225,6 @@ func (e *Emulator) under(ctx context.Context, f *Fault, p params, handle func() 
 		}
 	case !f.AfterAccept:
 		r = handle()
-	case f.Header != nil:
-		r.header = f.Header
 	}
 	r.cut = f.Cut
 	return r

@@ -20,6 +20,13 @@ type Quota struct {
 	Window time.Duration // a second if 0
 }
 
+func (q Quota) window() time.Duration {
+	if q.Window <= 0 {
+		return time.Second
+	}
+	return q.Window
+}
+
 // quotaMeter counts the calls of the window in course.
 type quotaMeter struct {
 	mu    sync.Mutex
@@ -34,16 +41,13 @@ func (m *quotaMeter) take(q Quota, now time.Time) (wait time.Duration, ok bool) 
 	if q.Limit == 0 {
 		return 0, true
 	}
-	if q.Window <= 0 {
-		q.Window = time.Second
-	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if passed := now.Sub(m.start); q != m.quota || passed >= q.Window {
+	if passed := now.Sub(m.start); q != m.quota || passed >= q.window() {
 		m.quota, m.start, m.used = q, now, 0
 	}
 	if m.used >= q.Limit {
-		return m.start.Add(q.Window).Sub(now), false
+		return m.start.Add(q.window()).Sub(now), false
 	}
 	m.used++
 	return 0, true
@@ -81,7 +85,7 @@ func quotaExceeded(q Quota, project string, wait time.Duration) *apiError {
 			Type: typeQuotaFailure,
 			Violations: []quotaViolation{{
 				Subject:     "project:" + project,
-				Description: fmt.Sprintf("%s calls in %v", limit, q.Window),
+				Description: fmt.Sprintf("%s calls in %v", limit, q.window()),
 				APIService:  serviceName,
 				QuotaMetric: quotaMetric,
 				QuotaID:     quotaLimit,
