@@ -70,7 +70,6 @@ type world struct {
 	replicas []*replica
 	kills    int
 	stops    int
-	cuts     int // answers that were lost on their way
 }
 
 // lockedBuffer keeps the log until it is known whether anybody wants it.
@@ -92,7 +91,7 @@ func newWorld(t *testing.T, seed uint64, mix journey.Mix) *world {
 	w.network = new(kfake.VirtualNetwork)
 	w.kafka = kafkatest.Bubble(t)
 	w.kafka.CreateTopic(t, topic, 1+rng.IntN(4), nil)
-	w.api = emulator.New(emulator.Options{Keep: -1, Seed: seed, Faults: emulator.Faults{Latency: 5 * time.Millisecond, Jitter: 10 * time.Millisecond}})
+	w.api = emulator.New(emulator.Options{KeepAll: true, Seed: seed, Faults: emulator.Faults{Latency: 5 * time.Millisecond, Jitter: 10 * time.Millisecond}})
 	l, err := w.network.Listen("tcp", apiAddress)
 	if err != nil {
 		t.Fatal(err)
@@ -287,11 +286,11 @@ func (w *world) judge(mayRepeat int) {
 	t.Helper()
 	firstAt, repeated := map[string]int{}, 0
 	for i, a := range w.api.Events() {
-		if _, before := firstAt[a.EventID]; before {
+		if _, before := firstAt[a.Event.EventID]; before {
 			repeated++
 			continue
 		}
-		firstAt[a.EventID] = i
+		firstAt[a.Event.EventID] = i
 	}
 	letters := map[string][]string{}
 	for _, l := range w.kafka.ReadAll(t, topic+".dead-letter") {
@@ -445,13 +444,13 @@ func TestAPIFaults(t *testing.T) {
 			f := healthy
 			switch w.rng.IntN(6) {
 			case 0:
-				f.Outage = emulator.Unavailable
+				f.All = emulator.Outage()
 			case 1:
-				f.Outage = emulator.Refused
+				f.All = &emulator.Fault{Cut: emulator.CutConnection}
 			case 2:
-				f.Errors = map[int]float64{500: 0.1, 503: 0.1, 429: 0.1, 401: 0.01}
+				f.ErrorShares = map[int]float64{500: 0.1, 503: 0.1, 429: 0.1, 401: 0.01}
 			case 3:
-				f.Quota = emulator.Quota{Calls: 40, Per: time.Second}
+				f.Quota = emulator.Quota{Limit: 40, Window: time.Second}
 			case 4:
 				f.NoBatch = true
 			}
