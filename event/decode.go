@@ -71,7 +71,16 @@ func Decode(data []byte, v Version) (*Event, *Fault) {
 			return nil, f
 		}
 	}
-	e := &Event{
+	e := r.event()
+	if f := e.validate(r.JobEvent, v); f != nil {
+		return nil, f
+	}
+	return e, nil
+}
+
+// event takes over what needs no check.
+func (r *record) event() *Event {
+	return &Event{
 		ID:         r.EventID,
 		RequestID:  r.RequestID,
 		ParentID:   r.ParentID,
@@ -79,10 +88,6 @@ func Decode(data []byte, v Version) (*Event, *Fault) {
 		ExtraInfo:  r.ExtraInfo,
 		Notes:      r.EventNotes,
 	}
-	if f := e.validate(r.JobEvent, v); f != nil {
-		return nil, f
-	}
-	return e, nil
 }
 
 // quick reads a record that is spelled in one of the two ways throughout, as
@@ -96,7 +101,7 @@ func quick(data []byte, v Version) (*record, bool) {
 	const absent = "\xff"
 	r := record{EventNotes: absent}
 	var err error
-	if bytes.Contains(data, []byte(`"event_id"`)) {
+	if firstNameIsSnake(data) {
 		snake := snakeRecord(r)
 		err = json.Unmarshal(data, &snake, strict)
 		r = record(snake)
@@ -110,6 +115,14 @@ func quick(data []byte, v Version) (*record, bool) {
 		r.EventNotes = ""
 	}
 	return &r, !r.mayHoldNull(data)
+}
+
+// firstNameIsSnake says how the record is spelled, as far as its first name
+// tells: every field of a record has a name of more than one word.
+func firstNameIsSnake(data []byte) bool {
+	_, name, _ := bytes.Cut(data, []byte{'"'})
+	name, _, _ = bytes.Cut(name, []byte{'"'})
+	return bytes.IndexByte(name, '_') >= 0
 }
 
 // strict are the quick way's options. Repeated names and invalid UTF-8 are
