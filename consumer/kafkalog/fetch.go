@@ -235,7 +235,9 @@ func (m *fetchMessage) encode() []byte {
 	b := make([]byte, 0, 128+len(m.clientID)+len(req.Topic))
 	b = appendHead(b, protocol.Fetch, m.version, m.correlation, m.clientID)
 	const replica = -1
-	b = appendInt32s(b, replica, int32(req.MaxWait.Milliseconds()), int32(req.MinBytes), int32(req.MaxBytes))
+	// The partition's own bound, below, is the one that counts; the answer's is
+	// only what is taken at all.
+	b = appendInt32s(b, replica, int32(req.MaxWait.Milliseconds()), int32(req.MinBytes), maxAnswer)
 	isolation := byte(0)
 	if req.ReadCommitted {
 		isolation = 1
