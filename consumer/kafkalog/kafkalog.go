@@ -10,6 +10,7 @@ package kafkalog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -56,15 +57,21 @@ func withDeadline(ctx context.Context, timeout time.Duration) (context.Context, 
 	return context.WithTimeout(ctx, timeout)
 }
 
-// roundTrip sends a request under a deadline, and says of a failure whether it
-// was the caller who ended it.
+// roundTrip sends a request, and says of a failure whether it was the context
+// that ended it.
 func (c *Client) roundTrip(ctx context.Context, m protocol.Message) (protocol.Message, error) {
 	answer, err := c.transport.RoundTrip(ctx, c.addr, m)
-	if err != nil && ctx.Err() != nil {
-		// At the deadline the connection may fail a moment before the context.
+	if err == nil {
+		return answer, nil
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
 		return nil, ctx.Err()
 	}
-	return answer, err
+	// The connection has the same deadline, and may come to it first.
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		return nil, fmt.Errorf("no answer in time: %w", context.DeadlineExceeded)
+	}
+	return nil, err
 }
 
 // Record is a record of a partition.

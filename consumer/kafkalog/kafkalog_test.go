@@ -174,6 +174,19 @@ func end(t *testing.T, cl *kgo.Client, how kgo.TransactionEndTry) {
 	}
 }
 
+// waitStable waits until no transaction is open in a topic: the broker writes
+// the markers after it has answered the one who ended it.
+func waitStable(t *testing.T, client *Client, topic string) {
+	t.Helper()
+	retry(t, func(ctx context.Context) error {
+		batch, err := client.Fetch(ctx, FetchRequest{Topic: topic, MaxBytes: 1})
+		if err == nil && batch.LastStableOffset < batch.HighWatermark {
+			err = kafka.ConcurrentTransactions
+		}
+		return err
+	})
+}
+
 func TestTransactions(t *testing.T) {
 	each(t, func(t *testing.T, c *cluster) {
 		client, topic := c.client(t), c.topic(t)
@@ -197,6 +210,7 @@ func TestTransactions(t *testing.T) {
 		}
 		produce(t, b, topic, "b3")
 		end(t, b, kgo.TryAbort)
+		waitStable(t, client, topic)
 		_, hwm, err := client.Offsets(t.Context(), topic, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -249,6 +263,7 @@ func TestAnOpenTransactionIsNotReadInto(t *testing.T) {
 				batch.NextOffset, batch.LastStableOffset, batch.HighWatermark)
 		}
 		end(t, open, kgo.TryCommit)
+		waitStable(t, client, topic)
 		got := values(readAll(t, client, FetchRequest{Topic: topic, Offset: 1, ReadCommitted: true}))
 		if want := []string{"open", "after"}; !slices.Equal(got, want) {
 			t.Errorf("after the commit: got %q, want %q", got, want)
