@@ -45,6 +45,8 @@ type decoder struct {
 	at int64
 }
 
+const panicked = "reading it failed"
+
 // decode reads batches until it has read all, or has taken enough memory. After
 // a fault, the batch holds what came before.
 func (d *decoder) decode(data []byte) (err error) {
@@ -55,7 +57,7 @@ func (d *decoder) decode(data []byte) (err error) {
 		// a check be missing, it is still the data's fault and not a reason to
 		// end the process.
 		if p := recover(); p != nil {
-			err = fmt.Errorf("reading it failed: %v", p)
+			err = fmt.Errorf("%s: %v", panicked, p)
 		}
 		if err != nil {
 			d.batch.Records = d.batch.Records[:good]
@@ -228,7 +230,7 @@ func (d *decoder) readRecords(h batchHeader, following int) error {
 				return recordError(h, i, fmt.Errorf("it says that it has %d headers", n))
 			}
 			headers -= int(n)
-			rec.Headers = d.readHeaders(&record, int(n), h.count-i)
+			rec.Headers = d.readHeaders(&record, int(n), h.count-i+h.count*(following/h.size))
 		}
 		switch {
 		case record.bad:

@@ -129,7 +129,7 @@ func TestCodecs(t *testing.T) {
 				topic := c.topic(t)
 				producer := c.franz(t, kgo.ProducerBatchCompression(codec))
 				var want []Record
-				for batch := range 20 {
+				for batch := range 8 {
 					var records []*kgo.Record
 					for i := range 1 + 7*batch {
 						key := fmt.Appendf(nil, "key %d", i)
