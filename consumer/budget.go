@@ -1,0 +1,149 @@
+package consumer
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+)
+
+// budget bounds what the records between fetch and outcome hold in memory, for
+// each partition and for all of a replica. It does not block the taker, who has
+// fetched already: fetching waits in room until there is some.
+type budget struct {
+	maxBytes, maxRecords int64
+
+	mu      sync.Mutex
+	bytes   int64
+	records int64
+	shares  int64 // how many partitions share it
+	freed   chan struct{}
+}
+
+func newBudget(maxBytes, maxRecords int64) *budget {
+	return &budget{maxBytes: maxBytes, maxRecords: maxRecords, shares: 1, freed: make(chan struct{})}
+}
+
+// share sets by how many partitions the budget is shared.
+func (b *budget) share(partitions int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.shares = max(1, int64(partitions))
+	b.wake()
+}
+
+// fetchBytes is how much one fetch of one partition may ask for: with all
+// partitions fetching at once, half of the budget.
+func (b *budget) fetchBytes() int {
+	const least, most = 64 << 10, 1 << 20
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return int(min(most, max(least, b.maxBytes/2/b.shares)))
+}
+
+// account is one partition's part of the budget.
+type account struct {
+	budget         *budget
+	bytes, records atomic.Int64
+}
+
+// take books what was fetched, as one chunk for each of its records to release.
+func (a *account) take(bytes int64, records int) *chunk {
+	c := &chunk{account: a, bytes: bytes}
+	c.refs.Store(int64(records))
+	a.add(bytes, int64(records))
+	return c
+}
+
+func (a *account) add(bytes, records int64) {
+	a.bytes.Add(bytes)
+	a.records.Add(records)
+	b := a.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	wasFull := b.full()
+	b.bytes += bytes
+	b.records += records
+	if bytes <= 0 && (wasFull || a.wasFull(bytes, records)) {
+		b.wake()
+	}
+}
+
+// room waits until the partition may fetch. A partition may use twice its even
+// share, so that a busy one is not held up by idle ones.
+func (a *account) room(ctx context.Context) error {
+	for {
+		full, freed := a.state()
+		if !full {
+			return ctx.Err()
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-freed:
+		}
+	}
+}
+
+func (a *account) isFull() bool {
+	full, _ := a.state()
+	return full
+}
+
+// state says whether the partition has to wait, and what is closed when it is
+// worth looking again.
+func (a *account) state() (full bool, freed <-chan struct{}) {
+	b := a.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.full() || a.full(), b.freed
+}
+
+func (b *budget) full() bool { return b.bytes >= b.maxBytes || b.records >= b.maxRecords }
+
+func (a *account) full() bool {
+	return a.bytes.Load() >= a.limit(a.budget.maxBytes) || a.records.Load() >= a.limit(a.budget.maxRecords)
+}
+
+// wasFull says whether the account was full before this was given back.
+func (a *account) wasFull(bytes, records int64) bool {
+	return a.bytes.Load()-bytes >= a.limit(a.budget.maxBytes) ||
+		a.records.Load()-records >= a.limit(a.budget.maxRecords)
+}
+
+func (a *account) limit(all int64) int64 { return min(all, 2*all/a.budget.shares) }
+
+// close gives back all that the account still holds; nothing is released to it
+// afterwards.
+func (a *account) close() { a.add(-a.bytes.Load(), -a.records.Load()) }
+
+// held is how many bytes are accounted.
+func (b *budget) held() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.bytes
+}
+
+// wake lets those that wait look again. The caller holds mu.
+func (b *budget) wake() {
+	close(b.freed)
+	b.freed = make(chan struct{})
+}
+
+// chunk is what one fetch brought. Its records share its memory, so it is
+// given back when the last of them is finished.
+type chunk struct {
+	account *account
+	bytes   int64
+	refs    atomic.Int64
+	// parked says that the chunk is a single record's own.
+	parked bool
+}
+
+// release gives back one record's part.
+func (c *chunk) release() {
+	bytes := int64(0)
+	if c.refs.Add(-1) == 0 {
+		bytes = c.bytes
+	}
+	c.account.add(-bytes, -1)
+}

@@ -1,0 +1,303 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// generation is this replica's time as the owner of some partitions, between
+// two rebalances. Whatever it does ends with it: its partitions are revoked
+// before the group is joined again.
+type generation struct {
+	*Consumer
+	gen    *kafka.Generation
+	owners []*owner
+	// committed holds the offsets that the broker has, by partition.
+	committed map[int32]int64
+}
+
+// growthInterval is how often the leader looks for partitions that were added.
+const growthInterval = 15 * time.Second
+
+func newGeneration(c *Consumer, gen *kafka.Generation) *generation {
+	assigned := gen.Assignments[c.cfg.Topic]
+	slices.SortFunc(assigned, func(a, b kafka.PartitionAssignment) int { return a.ID - b.ID })
+	g := &generation{Consumer: c, gen: gen, committed: map[int32]int64{}}
+	c.budget.share(len(assigned))
+	for _, a := range assigned {
+		g.owners = append(g.owners, newOwner(c, int32(a.ID), a.Offset))
+	}
+	return g
+}
+
+// run owns the partitions until the group rebalances (genCtx), the program
+// stops (ctx), or an error that no waiting mends.
+//
+// The order at the end is what keeps the promise: intake stops, what is on its
+// way is finished and committed while the broker still counts us a member, the
+// partitions are revoked so that nothing late can change anything, and only
+// then does the library join again, which gives them to others.
+func (g *generation) run(ctx, genCtx context.Context, balancers *balancers) error {
+	g.begin()
+	runCtx, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stop(nil)
+	var owners sync.WaitGroup
+	failed := make(chan error, len(g.owners))
+	for _, o := range g.owners {
+		owners.Go(func() {
+			if err := o.run(runCtx); err != nil {
+				failed <- err
+			}
+		})
+	}
+	err := g.attend(ctx, genCtx, failed, balancers)
+	g.end(ctx, stop, &owners)
+	return err
+}
+
+func (g *generation) begin() {
+	all := make([]int32, len(g.owners))
+	for i, o := range g.owners {
+		all[i] = o.partition.id
+	}
+	g.lease.extend(time.Now().Add(g.cfg.SessionTimeout))
+	g.metrics.rebalances.Inc()
+	g.metrics.assigned.Set(float64(len(all)))
+	g.log.Info("partitions assigned", "generation", g.gen.ID, "partitions", all)
+	g.tellShare()
+	g.sink.Resume()
+}
+
+// tellShare lets the rate limit follow the share of the partitions.
+func (g *generation) tellShare() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	all, err := g.partitionCount(ctx, g.cfg.Topic)
+	if err != nil {
+		g.log.Warn("could not count the partitions; the share of the rate stays as it was", "topic", g.cfg.Topic, "error", err)
+		return
+	}
+	g.cfg.OnShare(len(g.owners), all)
+}
+
+// attend commits, ticks and watches until the generation has to end.
+func (g *generation) attend(ctx, genCtx context.Context, failed <-chan error, balancers *balancers) error {
+	commit := time.NewTicker(g.cfg.CommitInterval)
+	defer commit.Stop()
+	tick := time.NewTicker(min(200*time.Millisecond, max(10*time.Millisecond, g.cfg.Rules.ParentsWait/4)))
+	defer tick.Stop()
+	growth := time.NewTicker(growthInterval)
+	defer growth.Stop()
+	dealt, leader := balancers.take()
+	for {
+		select {
+		case <-ctx.Done():
+			g.draining.Store(true)
+			return nil
+		case <-genCtx.Done():
+			g.log.Info("the consumer group rebalances", "generation", g.gen.ID)
+			return nil
+		case err := <-failed:
+			return err
+		case <-commit.C:
+			if !g.commit() {
+				return nil
+			}
+			g.observe()
+		case now := <-tick.C:
+			for _, o := range g.owners {
+				if ready := o.partition.tick(now, o.reading()); len(ready) > 0 {
+					g.sink.Accept(ready)
+				}
+			}
+		case <-growth.C:
+			if leader && g.grown(ctx, dealt) {
+				return nil
+			}
+		}
+	}
+}
+
+// grown says whether the topic has more partitions than were dealt out, and
+// gives the state topic as many.
+func (g *generation) grown(ctx context.Context, dealt int) bool {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	now, err := g.partitionCount(ctx, g.cfg.Topic)
+	if err != nil || now <= dealt {
+		return false
+	}
+	if err := g.growStateTopic(ctx, now); err != nil {
+		g.log.Error("partitions were added to the source topic, but not to the state topic; they wait until that is done",
+			"topic", g.cfg.StateTopic, "want", now, "error", err)
+		return false
+	}
+	g.log.Info("partitions were added to the source topic", "before", dealt, "now", now)
+	return true
+}
+
+// end finishes what is in flight and gives the partitions back.
+func (g *generation) end(ctx context.Context, stop context.CancelCauseFunc, owners *sync.WaitGroup) {
+	for _, o := range g.owners {
+		o.stopIntake()
+	}
+	drainCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.cfg.DrainTimeout)
+	defer cancel()
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		g.sink.Drain(drainCtx)
+		for _, o := range g.owners {
+			o.flush(drainCtx)
+			o.takeLeave(drainCtx)
+		}
+	}()
+	// Heartbeats stop when a generation ends, but a commit counts as one: going
+	// on with it keeps the broker from giving up on us while we finish.
+	heartbeat := time.NewTicker(g.cfg.CommitInterval)
+	defer heartbeat.Stop()
+	for waiting := true; waiting; {
+		select {
+		case <-drained:
+			waiting = false
+		case <-heartbeat.C:
+			g.commit()
+		}
+	}
+	stop(errGenerationOver)
+	owners.Wait()
+	for _, o := range g.owners {
+		o.close()
+	}
+	g.commit()
+	g.lease.end()
+	for _, o := range g.owners {
+		o.release()
+	}
+	g.metrics.assigned.Set(0)
+	g.metrics.dedupe.Set(0)
+	g.metrics.oldest.Set(0)
+	g.log.Info("partitions given back", "generation", g.gen.ID)
+}
+
+var errGenerationOver = errors.New("the generation is over")
+
+// commit stores the watermarks; false means that the partitions are not ours
+// any more. It commits even where nothing has moved: the answer is the sign
+// that the coordinator counts us as a member, which is what the lease is.
+func (g *generation) commit() bool {
+	offsets := map[int]int64{}
+	for _, o := range g.owners {
+		if w := o.partition.watermark(); w >= 0 {
+			offsets[int(o.partition.id)] = w
+		}
+	}
+	if len(offsets) == 0 {
+		return true
+	}
+	asked := time.Now()
+	err := g.gen.CommitOffsets(map[string]map[int]int64{g.cfg.Topic: offsets})
+	if err != nil && !refused(err) {
+		// The generation's own connection may be gone while the member is not.
+		// This way is fenced by the broker just the same.
+		err = g.commitAnew(offsets)
+	}
+	switch {
+	case err == nil:
+		g.lease.extend(asked.Add(g.cfg.SessionTimeout))
+		for p, offset := range offsets {
+			g.committed[int32(p)] = offset
+		}
+		for _, o := range g.owners {
+			o.committed.Store(g.committed[o.partition.id])
+		}
+		return true
+	case refused(err):
+		g.log.Warn("the broker does not count this replica as the owner any more", "generation", g.gen.ID, "error", err)
+		g.metrics.commitFailures.Inc()
+		g.lease.end()
+		return false
+	default:
+		g.log.Warn("could not commit; trying again", "error", err)
+		g.metrics.commitFailures.Inc()
+		return true
+	}
+}
+
+// commitAnew commits over a connection of its own, as the same member.
+func (g *generation) commitAnew(offsets map[int]int64) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	commits := make([]kafka.OffsetCommit, 0, len(offsets))
+	for p, offset := range offsets {
+		commits = append(commits, kafka.OffsetCommit{Partition: p, Offset: offset})
+	}
+	answer, err := g.client.OffsetCommit(ctx, &kafka.OffsetCommitRequest{
+		GroupID:      g.gen.GroupID,
+		GenerationID: int(g.gen.ID),
+		MemberID:     g.gen.MemberID,
+		Topics:       map[string][]kafka.OffsetCommit{g.cfg.Topic: commits},
+	})
+	if err != nil {
+		return err
+	}
+	for _, partitions := range answer.Topics {
+		for _, p := range partitions {
+			if p.Error != nil {
+				return p.Error
+			}
+		}
+	}
+	return nil
+}
+
+// refused says whether a commit failed because the group has moved on.
+func refused(err error) bool {
+	return errors.Is(err, kafka.IllegalGeneration) || errors.Is(err, kafka.UnknownMemberId) ||
+		errors.Is(err, kafka.FencedInstanceID)
+}
+
+// observe sets the gauges that describe the partitions.
+func (g *generation) observe() {
+	known, oldest := 0, time.Time{}
+	for _, s := range g.status() {
+		known += s.Known
+		if !s.Oldest.IsZero() && (oldest.IsZero() || s.Oldest.Before(oldest)) {
+			oldest = s.Oldest
+		}
+		g.metrics.lag.WithLabelValues(partitionLabel(s.Partition)).Set(float64(s.Lag))
+	}
+	g.metrics.dedupe.Set(float64(known))
+	seconds := 0.0
+	if !oldest.IsZero() {
+		seconds = float64(oldest.UnixMilli()) / 1000
+	}
+	g.metrics.oldest.Set(seconds)
+}
+
+func (g *generation) status() []PartitionStatus {
+	all := make([]PartitionStatus, len(g.owners))
+	for i, o := range g.owners {
+		all[i] = o.status()
+	}
+	return all
+}
+
+func (g *generation) ready() (bool, string) {
+	var waiting []string
+	for _, o := range g.owners {
+		if !o.restored.Load() {
+			waiting = append(waiting, partitionLabel(o.partition.id))
+		}
+	}
+	if len(waiting) > 0 {
+		return false, "reading the state of partitions " + strings.Join(waiting, ", ")
+	}
+	return true, ""
+}

@@ -1,0 +1,146 @@
+package consumer
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/clientevents/clientevents/event"
+)
+
+// The outcomes of a record, values of the label of clientevents_records_total.
+const (
+	outcomeReported   = "reported"
+	outcomeDuplicate  = "duplicate"
+	outcomeDeadLetter = "dead_letter"
+	outcomeSkipped    = "skipped"
+)
+
+type metrics struct {
+	records        map[string]prometheus.Counter
+	deadLetters    map[event.Reason]prometheus.Counter
+	endToEnd       prometheus.Histogram
+	lag            *prometheus.GaugeVec
+	assigned       prometheus.Gauge
+	rebalances     prometheus.Counter
+	dedupe         prometheus.Gauge
+	oldest         prometheus.Gauge
+	restoring      *prometheus.GaugeVec
+	stateSeconds   prometheus.Histogram
+	writeFailures  *prometheus.CounterVec
+	fetchFailures  prometheus.Counter
+	commitFailures prometheus.Counter
+	skippedOffsets prometheus.Counter
+	bufferedBytes  prometheus.GaugeFunc
+}
+
+func newMetrics(reg prometheus.Registerer, b *budget) *metrics {
+	m := &metrics{
+		records:     map[string]prometheus.Counter{},
+		deadLetters: map[event.Reason]prometheus.Counter{},
+		endToEnd: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:                            "clientevents_end_to_end_seconds",
+			Help:                            "Time from a record's timestamp to the API's acceptance of its event.",
+			Buckets:                         []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43200},
+			NativeHistogramBucketFactor:     1.1,
+			NativeHistogramMaxBucketNumber:  160,
+			NativeHistogramMinResetDuration: time.Hour,
+		}),
+		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "clientevents_consumer_lag",
+			Help: "Records of a partition that have no outcome yet: its end less the watermark.",
+		}, []string{"partition"}),
+		assigned: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "clientevents_assigned_partitions",
+			Help: "Partitions of the source topic that this replica owns.",
+		}),
+		rebalances: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "clientevents_rebalances_total",
+			Help: "Generations of the consumer group that this replica has taken part in.",
+		}),
+		dedupe: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "clientevents_dedupe_entries",
+			Help: "Event ids that are remembered as reported.",
+		}),
+		oldest: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "clientevents_oldest_unfinished_timestamp_seconds",
+			Help: "Timestamp of the oldest record that has no outcome yet; 0 when there is none.",
+		}),
+		restoring: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "clientevents_state_restore_remaining_records",
+			Help: "State records still to be read before a partition's events are taken.",
+		}, []string{"partition"}),
+		stateSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "clientevents_state_write_seconds",
+			Help:    "Time of one write to the state topic.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
+		}),
+		writeFailures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "clientevents_topic_write_failures_total",
+			Help: "Writes to the state or the dead-letter topic that failed and are tried again.",
+		}, []string{"topic"}),
+		fetchFailures: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "clientevents_fetch_failures_total",
+			Help: "Fetches from the source topic that failed and are tried again.",
+		}),
+		commitFailures: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "clientevents_commit_failures_total",
+			Help: "Offset commits that failed.",
+		}),
+		skippedOffsets: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "clientevents_lost_offsets_total",
+			Help: "Offsets that the broker had deleted before they were read: its retention was shorter than the lag.",
+		}),
+		bufferedBytes: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "clientevents_buffered_bytes",
+			Help: "Memory that records between fetch and outcome are accounted with.",
+		}, func() float64 { return float64(b.held()) }),
+	}
+	records := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "clientevents_records_total",
+		Help: "Records by outcome, counted when the outcome is durable.",
+	}, []string{"outcome"})
+	for _, outcome := range []string{outcomeReported, outcomeDuplicate, outcomeDeadLetter, outcomeSkipped} {
+		m.records[outcome] = records.WithLabelValues(outcome)
+	}
+	deadLetters := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "clientevents_dead_letters_total",
+		Help: "Dead letters by reason, counted when the broker has them.",
+	}, []string{"reason"})
+	for _, reason := range event.Reasons() {
+		m.deadLetters[reason] = deadLetters.WithLabelValues(string(reason))
+	}
+	for _, topic := range []string{topicState, topicDeadLetter} {
+		m.writeFailures.WithLabelValues(topic)
+	}
+	if reg != nil {
+		reg.MustRegister(records, deadLetters, m.endToEnd, m.lag, m.assigned, m.rebalances, m.dedupe, m.oldest,
+			m.restoring, m.stateSeconds, m.writeFailures, m.fetchFailures, m.commitFailures, m.skippedOffsets, m.bufferedBytes)
+	}
+	return m
+}
+
+// counterValue reads a counter of our own.
+func counterValue(c prometheus.Counter) uint64 {
+	var m dto.Metric
+	if c.Write(&m) != nil {
+		return 0
+	}
+	return uint64(m.GetCounter().GetValue())
+}
+
+// The values of the label topic.
+const (
+	topicState      = "state"
+	topicDeadLetter = "dead_letter"
+)
+
+func partitionLabel(id int32) string { return strconv.Itoa(int(id)) }
+
+// forget removes the series of a partition that was given away.
+func (m *metrics) forget(id int32) {
+	m.lag.DeleteLabelValues(partitionLabel(id))
+	m.restoring.DeleteLabelValues(partitionLabel(id))
+}

@@ -1,0 +1,447 @@
+package consumer
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/clientevents/clientevents/event"
+)
+
+// item is one record on its way through the replica, from its fetch to its
+// outcome.
+type item struct {
+	event.Delivery
+	record  record
+	ticket  ticket
+	chunk   *chunk // what the record's bytes keep in memory
+	key     key
+	content uint64
+	// patience is the partition's waiting time at which the item stops waiting
+	// for its parent.
+	patience time.Duration
+}
+
+// claim is an event id that is being dealt with: at most one item for each id
+// is on its way to the API.
+type claim struct {
+	item *item
+	// sent says that the item was handed on; before, it waits for its parent.
+	sent bool
+	// copies are later items of the same id, waiting for this one's outcome.
+	copies []*item
+}
+
+// partition decides what becomes of the records of one partition, for as long
+// as this replica owns it. It is a state machine without goroutines, clocks or
+// connections of its own: records, outcomes and ticks go in; deliveries, state
+// records and dead letters come out.
+//
+// Everything below mu is guarded by it. It is held for short sections only, and
+// never while something is waited for.
+type partition struct {
+	id      int32
+	rules   Rules
+	metrics *metrics
+	account *account
+
+	mu      sync.Mutex
+	tracker tracker
+	index   *index
+	claims  map[string]*claim
+	// orphans are the items that wait for a parent, by the parent's id, and
+	// again in the order in which their patience ends (the wait is the same for
+	// all, so that is the order of their arrival).
+	orphans  map[string][]*item
+	patience []*item
+	// waited is the partition's waiting time, see tick.
+	waited time.Duration
+	ticked time.Time
+
+	// ready, marks and letters are the ways out, each emptied by its taker.
+	ready   []*event.Delivery
+	marks   []mark
+	letters []letter
+	// downstream counts the items that are at the API or on their way out, and
+	// unwritten those of them that wait to be written to a topic.
+	downstream int
+	unwritten  int
+	// revoked says that the partition was given away: from then on no outcome
+	// changes anything.
+	revoked bool
+
+	markSignal   signal
+	letterSignal signal
+	written      signal // something was written
+}
+
+// mark is an accepted event whose state record is not written yet.
+type mark struct {
+	item  *item
+	entry entry
+}
+
+// letter is a record that becomes a dead letter, with why.
+type letter struct {
+	item   *item
+	fault  event.Fault
+	status int // the API's, for rejected
+}
+
+func newPartition(id int32, rules Rules, m *metrics, a *account, start int64) *partition {
+	return &partition{
+		id:           id,
+		rules:        rules,
+		metrics:      m,
+		account:      a,
+		tracker:      newTracker(start),
+		index:        newIndex(rules.Window),
+		claims:       map[string]*claim{},
+		orphans:      map[string][]*item{},
+		markSignal:   newSignal(),
+		letterSignal: newSignal(),
+		written:      newSignal(),
+	}
+}
+
+// startAt sets the offset from which the partition is read, before it is.
+func (p *partition) startAt(offset int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tracker = newTracker(offset)
+}
+
+// skipTo passes over offsets that the broker does not have any more.
+func (p *partition) skipTo(offset int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tracker.extend(offset)
+}
+
+// admit takes what was fetched, in the order of the offsets, and returns the
+// deliveries that can go at once. after is the offset that follows all of it.
+func (p *partition) admit(items []*item, faults []*event.Fault, after int64, now time.Time) []*event.Delivery {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, it := range items {
+		it.ticket = p.tracker.add(it.record.offset, it.record.offset+1, it.Timestamp)
+		switch fault := faults[i]; {
+		case fault != nil:
+			p.bury(it, *fault, 0)
+		case it.Event == nil:
+			p.finish(it, outcomeSkipped)
+		default:
+			p.decide(it, now)
+		}
+	}
+	p.tracker.extend(after)
+	return p.takeReady()
+}
+
+// decide finds what is to become of an event whose record is in order.
+func (p *partition) decide(it *item, now time.Time) {
+	if known, ok := p.index.get(it.key, now); ok {
+		p.again(it, known)
+		return
+	}
+	if c, ok := p.claims[it.ID]; ok {
+		it.park()
+		c.copies = append(c.copies, it)
+		return
+	}
+	c := &claim{item: it}
+	p.claims[it.ID] = c
+	p.followParent(c, now)
+}
+
+// again deals with an event whose id was reported before.
+func (p *partition) again(it *item, known entry) {
+	if known.sameContent(it.content) {
+		p.finish(it, outcomeDuplicate)
+		return
+	}
+	p.bury(it, event.Fault{
+		Reason: event.ReasonIDConflict,
+		Detail: "eventId was reported before with different content: an id names one event",
+	}, 0)
+}
+
+// followParent sends an event on if its parent was reported, and otherwise lets
+// it wait.
+func (p *partition) followParent(c *claim, now time.Time) {
+	it := c.item
+	if it.ParentID == "" {
+		p.send(c)
+		return
+	}
+	parent, ok := p.index.get(keyOf(it.ParentID), now)
+	if !ok {
+		it.park()
+		it.patience = p.waited + p.rules.ParentsWait
+		p.orphans[it.ParentID] = append(p.orphans[it.ParentID], it)
+		p.patience = append(p.patience, it)
+		return
+	}
+	if p.rules.ParentsRequired {
+		if fault := it.CheckParent(parent.typ, parent.created); fault != nil {
+			p.fail(c, *fault, 0, now)
+			return
+		}
+	}
+	p.send(c)
+}
+
+func (p *partition) send(c *claim) {
+	c.sent = true
+	p.downstream++
+	p.ready = append(p.ready, &c.item.Delivery)
+}
+
+func (p *partition) takeReady() []*event.Delivery {
+	ready := p.ready
+	p.ready = nil
+	return ready
+}
+
+// accepted: the API has the event. It counts as reported from here on, though
+// its offset waits for the state record. It returns the children that may go.
+//
+// It is false where the partition was given away meanwhile: then the event is
+// not in flight here any more, and its next owner will report it again.
+func (p *partition) accepted(d *event.Delivery, now time.Time) ([]*event.Delivery, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.sentClaim(d)
+	if c == nil {
+		return nil, false
+	}
+	delete(p.claims, d.ID)
+	it := c.item
+	reported := entry{content: it.content, created: it.Time, typ: it.Type, reported: now}
+	p.index.put(it.key, reported)
+	p.marks = append(p.marks, mark{it, reported})
+	p.unwritten++
+	p.markSignal.set()
+	for _, second := range c.copies {
+		p.again(second, reported)
+	}
+	p.release(d.ID, now)
+	return p.takeReady(), true
+}
+
+// release lets the children of a reported event go.
+func (p *partition) release(id string, now time.Time) {
+	children := p.orphans[id]
+	delete(p.orphans, id)
+	for _, child := range children {
+		if c := p.claims[child.ID]; c != nil && c.item == child {
+			p.followParent(c, now)
+		}
+	}
+}
+
+// refused: the event becomes a dead letter for a fault that was found on its
+// way to the API or by it.
+func (p *partition) refused(d *event.Delivery, fault event.Fault, status int, now time.Time) []*event.Delivery {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.sentClaim(d)
+	if c == nil {
+		return nil
+	}
+	p.downstream--
+	p.fail(c, fault, status, now)
+	return p.takeReady()
+}
+
+// sentClaim finds the claim of an outcome; nil where the partition was given
+// away meanwhile, and the outcome is somebody else's to find out.
+func (p *partition) sentClaim(d *event.Delivery) *claim {
+	c := p.claims[d.ID]
+	if p.revoked || c == nil || &c.item.Delivery != d {
+		return nil
+	}
+	return c
+}
+
+// fail makes a claimed item a dead letter. Its copies are dealt with anew: what
+// was wrong with the one need not be wrong with the other.
+func (p *partition) fail(c *claim, fault event.Fault, status int, now time.Time) {
+	delete(p.claims, c.item.ID)
+	p.bury(c.item, fault, status)
+	for _, second := range c.copies {
+		p.decide(second, now)
+	}
+}
+
+func (p *partition) bury(it *item, fault event.Fault, status int) {
+	p.downstream++
+	p.unwritten++
+	p.letters = append(p.letters, letter{it, fault, status})
+	p.letterSignal.set()
+}
+
+// finish ends an item's way: its outcome is final.
+func (p *partition) finish(it *item, outcome string) {
+	p.tracker.done(it.ticket)
+	it.chunk.release()
+	p.metrics.records[outcome].Inc()
+}
+
+// marked: the state records of these events are durable, so that they may be
+// committed.
+func (p *partition) marked(marks []mark) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.revoked {
+		return
+	}
+	for _, m := range marks {
+		p.finish(m.item, outcomeReported)
+	}
+	p.wrote(len(marks))
+}
+
+// buried: these dead letters are durable.
+func (p *partition) buried(letters []letter) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.revoked {
+		return
+	}
+	for _, l := range letters {
+		p.metrics.deadLetters[l.fault.Reason].Inc()
+		p.finish(l.item, outcomeDeadLetter)
+	}
+	p.wrote(len(letters))
+}
+
+func (p *partition) wrote(n int) {
+	p.downstream -= n
+	p.unwritten -= n
+	p.written.set()
+}
+
+// writing says whether something is still to be written.
+func (p *partition) writing() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.unwritten > 0
+}
+
+// known is how many ids are remembered.
+func (p *partition) known() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.index.len()
+}
+
+func (p *partition) takeMarks() []mark {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	marks := p.marks
+	p.marks = nil
+	return marks
+}
+
+func (p *partition) takeLetters() []letter {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	letters := p.letters
+	p.letters = nil
+	return letters
+}
+
+// tick moves the partition's waiting time on, and ends the patience of the
+// children for whose parents it is over.
+//
+// Waiting time is not the time of day. While records can't be read (reading
+// says so), a parent may stand in the topic, unread, behind its child; counting
+// that time would make dead letters of an outage.
+func (p *partition) tick(now time.Time, reading bool) []*event.Delivery {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.ticked.IsZero() && reading {
+		p.waited += now.Sub(p.ticked)
+	}
+	p.ticked = now
+	p.index.expire(now)
+	var unready []*item
+	for len(p.patience) > 0 && p.patience[0].patience <= p.waited {
+		it := p.patience[0]
+		p.patience[0] = nil
+		p.patience = p.patience[1:]
+		c := p.claims[it.ID]
+		if c == nil || c.item != it || c.sent {
+			continue // it went on its way already
+		}
+		if parent := p.claims[it.ParentID]; parent != nil && parent.sent {
+			unready = append(unready, it) // the parent is at the API: its outcome decides
+			continue
+		}
+		p.endPatience(c, now)
+	}
+	if len(unready) > 0 {
+		p.patience = slices.Concat(unready, p.patience)
+	}
+	return p.takeReady()
+}
+
+func (p *partition) endPatience(c *claim, now time.Time) {
+	p.forgetOrphan(c.item)
+	if !p.rules.ParentsRequired {
+		p.send(c)
+		return
+	}
+	p.fail(c, event.Fault{
+		Reason: event.ReasonParentNotFound,
+		Detail: "the event that parentEventId names was not reported within " + p.rules.ParentsWait.String() +
+			" of this one's arrival, nor within the " + p.rules.Window.String() + " before",
+	}, 0, now)
+}
+
+func (p *partition) forgetOrphan(it *item) {
+	rest := slices.DeleteFunc(p.orphans[it.ParentID], func(o *item) bool { return o == it })
+	if len(rest) == 0 {
+		delete(p.orphans, it.ParentID)
+		return
+	}
+	p.orphans[it.ParentID] = rest
+}
+
+// revoke ends the partition's life here and gives back what its records hold.
+// It returns how many accepted events were not written down: they are not in
+// flight here any more, and the next owner will report them again.
+func (p *partition) revoke() (unwritten int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.revoked = true
+	unwritten = len(p.marks)
+	p.claims, p.orphans, p.patience, p.marks, p.letters = nil, nil, nil, nil, nil
+	p.index = newIndex(p.rules.Window)
+	p.account.close()
+	return unwritten
+}
+
+// watermark is the offset that may be committed.
+func (p *partition) watermark() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.tracker.watermark()
+}
+
+// waiting counts the events that wait for a parent. The caller holds mu.
+func (p *partition) waiting() int {
+	n := 0
+	for _, children := range p.orphans {
+		n += len(children)
+	}
+	return n
+}
+
+// busy says whether the partition has items at the API or on their way out.
+func (p *partition) busy() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.downstream > 0
+}

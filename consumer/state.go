@@ -1,0 +1,186 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"github.com/clientevents/clientevents/consumer/kafkalog"
+)
+
+// restore reads what was reported from this partition within the window.
+//
+// It reads to the end as it was after the partition became ours: what the owner
+// before wrote is all before that. Reading "until nothing comes" would miss
+// what is merely late. Positions are compared, not counts, since compaction
+// leaves holes.
+func (o *owner) restore(ctx context.Context) error {
+	for attempt := 0; ; attempt++ {
+		err := o.readState(ctx)
+		if err == nil || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		var broken *stateError
+		if errors.As(err, &broken) {
+			return err
+		}
+		o.log.Warn("could not read the state topic; trying again, and taking no records until it is read",
+			"topic", o.cfg.StateTopic, "error", err)
+		if err := pause(ctx, attempt); err != nil {
+			return err
+		}
+	}
+}
+
+// stateError is a record of the state topic that can't be understood.
+type stateError struct {
+	topic     string
+	partition int32
+	offset    int64
+	err       error
+}
+
+func (e *stateError) Error() string {
+	return fmt.Sprintf("state topic %s, partition %d, offset %d: %v", e.topic, e.partition, e.offset, e.err)
+}
+
+func (e *stateError) Unwrap() error { return e.err }
+
+func (o *owner) readState(ctx context.Context) error {
+	topic, id := o.cfg.StateTopic, o.partition.id
+	_, end, err := o.kafka.Offsets(ctx, topic, id)
+	if err != nil {
+		return err
+	}
+	position, err := o.kafka.OffsetAt(ctx, topic, id, time.Now().Add(-o.cfg.Rules.Window))
+	if err != nil {
+		return err
+	}
+	began, from := time.Now(), position
+	progress := o.metrics.restoring.WithLabelValues(partitionLabel(id))
+	for position < end {
+		o.remaining.Store(end - position)
+		progress.Set(float64(end - position))
+		batch, err := o.kafka.Fetch(ctx, kafkalog.FetchRequest{
+			Topic: topic, Partition: id, Offset: position, MaxBytes: 1 << 20, MaxWait: fetchWait,
+		})
+		if errors.Is(err, kafka.OffsetOutOfRange) {
+			// The broker has deleted the oldest records meanwhile.
+			if position, _, err = o.kafka.Offsets(ctx, topic, id); err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			return err
+		}
+		if err := o.remember(batch); err != nil {
+			return err
+		}
+		position = batch.NextOffset
+	}
+	o.remaining.Store(0)
+	progress.Set(0)
+	if end > from {
+		o.log.Info("state read", "records", end-from, "ids", o.partition.known(), "took", time.Since(began).Round(time.Millisecond))
+	}
+	return nil
+}
+
+// remember takes state records into the index.
+func (o *owner) remember(batch *kafkalog.Batch) error {
+	p := o.partition
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range batch.Records {
+		r := &batch.Records[i]
+		if len(r.Key) == 0 || r.Value == nil {
+			continue
+		}
+		var err error
+		switch r.Key[0] {
+		case stateReported:
+			var k key
+			var e entry
+			if k, e, err = parseEntry(r.Key, r.Value, r.Time); err == nil {
+				p.index.put(k, e)
+			}
+		case stateSession:
+			var s session
+			if s, err = parseSession(r.Value); err == nil {
+				o.previous = &s
+			}
+		default:
+			err = fmt.Errorf("a record of kind %q, which this version does not know: was it written by a newer one?", r.Key[0])
+		}
+		if err != nil {
+			return &stateError{o.cfg.StateTopic, p.id, r.Offset, err}
+		}
+	}
+	return nil
+}
+
+// maxStateRecords is how many reported events one write holds at the most.
+const maxStateRecords = 4000
+
+// writeState writes down what was reported, until ctx ends. One write is under
+// way at a time; what is reported meanwhile goes with the next, so the writes
+// are as large as the load makes them.
+func (o *owner) writeState(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-o.partition.markSignal:
+		}
+		marks := o.partition.takeMarks()
+		for chunk := range slices.Chunk(marks, maxStateRecords) {
+			o.writeMarks(ctx, chunk)
+		}
+	}
+}
+
+func (o *owner) writeMarks(ctx context.Context, marks []mark) {
+	records := make([]kafkalog.Record, len(marks))
+	values := make([]byte, 0, 24*len(marks))
+	for i, m := range marks {
+		at := len(values)
+		values = appendEntry(values, m.entry)
+		records[i] = kafkalog.Record{Key: stateKey(m.item.key), Value: values[at:len(values):len(values)], Time: m.entry.reported}
+	}
+	began := time.Now()
+	if err := o.write(ctx, topicState, o.cfg.StateTopic, o.partition.id, records); err == nil {
+		o.metrics.stateSeconds.Observe(time.Since(began).Seconds())
+		o.partition.marked(marks)
+	}
+	// Written or given up: either way they are not in flight here any more.
+	o.sink.Settle(len(marks))
+}
+
+// write appends records and tries until the broker has them or ctx ends. There
+// is nothing else to do when it can't be: nothing may be forgotten, so
+// everything waits, and says so.
+func (o *owner) write(ctx context.Context, kind, topic string, partition int32, records []kafkalog.Record) error {
+	for attempt := 0; ; attempt++ {
+		_, err := o.kafka.Append(ctx, topic, partition, records)
+		if err == nil {
+			if attempt > 0 {
+				o.log.Info("the topic can be written again", "topic", topic)
+			}
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		o.metrics.writeFailures.WithLabelValues(kind).Inc()
+		if attempt == 0 || attempt%20 == 0 {
+			o.log.Error("could not write; events wait until it can be done", "topic", topic, "records", len(records), "error", err)
+		}
+		if err := pause(ctx, attempt); err != nil {
+			return err
+		}
+	}
+}

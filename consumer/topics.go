@@ -1,0 +1,212 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// prepareTopics waits for the source topic, creates the other two where they
+// are absent, and refuses to start with a state topic that can't keep the
+// promise. What may get better by itself is waited for.
+func (c *Consumer) prepareTopics(ctx context.Context) error {
+	for attempt := 0; ; attempt++ {
+		err := c.tryTopics(ctx)
+		if err == nil || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		var unfit *UnfitTopicError
+		if errors.As(err, &unfit) || hopeless(err) != nil {
+			return err
+		}
+		if attempt%10 == 0 {
+			c.log.Warn("the topics are not usable yet; trying again", "error", err)
+		}
+		if err := pause(ctx, attempt); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *Consumer) tryTopics(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	partitions, err := c.partitionCount(ctx, c.cfg.Topic)
+	if err != nil {
+		return err
+	}
+	letters, err := c.partitionCount(ctx, c.cfg.DeadLetterTopic)
+	if errors.Is(err, kafka.UnknownTopicOrPartition) {
+		letters = partitions
+		err = c.createTopic(ctx, c.cfg.DeadLetterTopic, partitions, c.deadLetterConfig(ctx))
+	}
+	if err != nil {
+		return err
+	}
+	c.deadLetterPartitions.Store(int64(letters))
+	return c.prepareStateTopic(ctx, partitions)
+}
+
+// letterRoom is how much larger a dead letter may be than its record: the
+// headers that say why.
+const letterRoom = 64 << 10
+
+// deadLetterConfig makes room for a dead letter of the largest record that the
+// source topic takes.
+func (c *Consumer) deadLetterConfig(ctx context.Context) []kafka.ConfigEntry {
+	const brokerDefault = 1048588
+	most := brokerDefault
+	if entries, err := c.topicConfig(ctx, c.cfg.Topic, "max.message.bytes"); err == nil {
+		if n, err := strconv.Atoi(entries["max.message.bytes"]); err == nil {
+			most = n
+		}
+	}
+	return []kafka.ConfigEntry{{ConfigName: "max.message.bytes", ConfigValue: strconv.Itoa(most + letterRoom)}}
+}
+
+func (c *Consumer) prepareStateTopic(ctx context.Context, partitions int) error {
+	got, err := c.partitionCount(ctx, c.cfg.StateTopic)
+	if errors.Is(err, kafka.UnknownTopicOrPartition) {
+		return c.createTopic(ctx, c.cfg.StateTopic, partitions, stateConfig(c.cfg.Rules.Window))
+	}
+	if err != nil {
+		return err
+	}
+	config, err := c.topicConfig(ctx, c.cfg.StateTopic, "cleanup.policy", "retention.ms")
+	if err != nil {
+		return err
+	}
+	return CheckStateTopic(c.cfg.StateTopic, c.cfg.Topic, got, partitions, config, c.cfg.Rules.Window)
+}
+
+// UnfitTopicError is a topic that exists and can't serve its purpose.
+type UnfitTopicError struct {
+	Topic  string
+	Reason string
+}
+
+func (e *UnfitTopicError) Error() string { return fmt.Sprintf("topic %s: %s", e.Topic, e.Reason) }
+
+// CheckStateTopic says whether a state topic can keep what was reported for the
+// window: as many partitions as the source topic, compacted, and where it also
+// deletes, not before the window is over.
+func CheckStateTopic(state, source string, partitions, sourcePartitions int, config map[string]string, window time.Duration) error {
+	unfit := func(format string, args ...any) error {
+		return &UnfitTopicError{state, fmt.Sprintf(format, args...)}
+	}
+	if partitions != sourcePartitions {
+		return unfit("it has %d partitions and the source topic %s has %d: what was reported is kept in the partition "+
+			"of the same number, so give it as many (kafka-topics.sh --alter --topic %s --partitions %d, or delete it and let it be created)",
+			partitions, source, sourcePartitions, state, sourcePartitions)
+	}
+	policy := strings.Split(config["cleanup.policy"], ",")
+	for i := range policy {
+		policy[i] = strings.TrimSpace(policy[i])
+	}
+	if !slices.Contains(policy, "compact") {
+		return unfit("its cleanup.policy is %q: want compact, or compact,delete with a retention.ms of at least dedupe.window (%s)",
+			config["cleanup.policy"], window)
+	}
+	if slices.Contains(policy, "delete") {
+		if ms, err := strconv.ParseInt(config["retention.ms"], 10, 64); err == nil && ms >= 0 && ms < window.Milliseconds() {
+			return unfit("it deletes after %s (retention.ms=%d), but ids are remembered for dedupe.window = %s: raise retention.ms to %d or more",
+				time.Duration(ms)*time.Millisecond, ms, window, window.Milliseconds())
+		}
+	}
+	return nil
+}
+
+// stateConfig keeps a state topic as small as the promise allows: ids are
+// unique, so compaction alone would keep every one for ever.
+func stateConfig(window time.Duration) []kafka.ConfigEntry {
+	return []kafka.ConfigEntry{
+		{ConfigName: "cleanup.policy", ConfigValue: "compact,delete"},
+		{ConfigName: "retention.ms", ConfigValue: strconv.FormatInt((window + window/4 + time.Hour).Milliseconds(), 10)},
+		{ConfigName: "segment.ms", ConfigValue: strconv.FormatInt(max(time.Hour, window/8).Milliseconds(), 10)},
+	}
+}
+
+// partitionCount asks the broker how many partitions a topic has.
+func (c *Consumer) partitionCount(ctx context.Context, topic string) (int, error) {
+	answer, err := c.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{topic}})
+	if err != nil {
+		return 0, fmt.Errorf("ask for topic %s: %w", topic, err)
+	}
+	for _, t := range answer.Topics {
+		if t.Name != topic {
+			continue
+		}
+		if t.Error != nil {
+			return 0, fmt.Errorf("topic %s: %w", topic, t.Error)
+		}
+		if len(t.Partitions) > 0 {
+			return len(t.Partitions), nil
+		}
+	}
+	return 0, fmt.Errorf("topic %s: %w", topic, kafka.UnknownTopicOrPartition)
+}
+
+func (c *Consumer) createTopic(ctx context.Context, topic string, partitions int, config []kafka.ConfigEntry) error {
+	replication := c.cfg.StateReplication
+	if replication == 0 {
+		replication = -1 // the broker's own default, since Kafka 2.4
+	}
+	answer, err := c.client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{
+		Topic: topic, NumPartitions: partitions, ReplicationFactor: replication, ConfigEntries: config,
+	}}})
+	if err == nil {
+		err = answer.Errors[topic]
+	}
+	if errors.Is(err, kafka.TopicAlreadyExists) {
+		err = nil // another replica was quicker
+	}
+	if err != nil {
+		return fmt.Errorf("create topic %s: %w", topic, err)
+	}
+	c.log.Info("topic created", "topic", topic, "partitions", partitions)
+	return nil
+}
+
+func (c *Consumer) growStateTopic(ctx context.Context, partitions int) error {
+	have, err := c.partitionCount(ctx, c.cfg.StateTopic)
+	if err != nil || have >= partitions {
+		return err
+	}
+	answer, err := c.client.CreatePartitions(ctx, &kafka.CreatePartitionsRequest{Topics: []kafka.TopicPartitionsConfig{
+		{Name: c.cfg.StateTopic, Count: int32(partitions)},
+	}})
+	if err != nil {
+		return err
+	}
+	return answer.Errors[c.cfg.StateTopic]
+}
+
+func (c *Consumer) topicConfig(ctx context.Context, topic string, names ...string) (map[string]string, error) {
+	return TopicConfig(ctx, c.client, topic, names...)
+}
+
+// TopicConfig asks for some settings of a topic.
+func TopicConfig(ctx context.Context, client *kafka.Client, topic string, names ...string) (map[string]string, error) {
+	answer, err := client.DescribeConfigs(ctx, &kafka.DescribeConfigsRequest{Resources: []kafka.DescribeConfigRequestResource{
+		{ResourceType: kafka.ResourceTypeTopic, ResourceName: topic, ConfigNames: names},
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("ask for the configuration of topic %s: %w", topic, err)
+	}
+	config := map[string]string{}
+	for _, r := range answer.Resources {
+		if r.Error != nil {
+			return nil, fmt.Errorf("configuration of topic %s: %w", topic, r.Error)
+		}
+		for _, e := range r.ConfigEntries {
+			config[e.ConfigName] = e.ConfigValue
+		}
+	}
+	return config, nil
+}

@@ -1,0 +1,157 @@
+package reporter
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Reason says in one word why an attempt failed for now. It is the label of
+// clientevents_retries_total, so the set is small and fixed.
+type Reason string
+
+// The reasons to try again.
+const (
+	Throttled       Reason = "throttled"       // 429
+	Unavailable     Reason = "unavailable"     // 503
+	ServerError     Reason = "server_error"    // other 5xx
+	Timeout         Reason = "timeout"         // no answer in time, 408, 504
+	Network         Reason = "network"         // no connection, or one that was cut
+	Unauthenticated Reason = "unauthenticated" // 401, or no token to be had
+	Forbidden       Reason = "forbidden"       // 403
+	BadAnswer       Reason = "bad_answer"      // an answer that is not the API's
+	Refused         Reason = "refused"         // refused for good: not tried again
+	TooLarge        Reason = "too_large"       // 413: not tried again as it is
+)
+
+// Reasons lists what may stand in the label.
+func Reasons() []Reason {
+	return []Reason{Throttled, Unavailable, ServerError, Timeout, Network, Unauthenticated, Forbidden, BadAnswer}
+}
+
+// Error is an attempt that failed, classified once where it failed.
+type Error struct {
+	Reason Reason
+	// Status is the HTTP status, 0 where there was no answer.
+	Status int
+	// RetryAfter is how long the API asks to wait; 0 where it does not say.
+	RetryAfter time.Duration
+	// Err says more; it holds no credentials.
+	Err error
+}
+
+func (e *Error) Error() string {
+	if e.Status != 0 {
+		return fmt.Sprintf("%d %s: %v", e.Status, e.Reason, e.Err)
+	}
+	return fmt.Sprintf("%s: %v", e.Reason, e.Err)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// permanent says whether the same event would be refused again.
+func (e *Error) permanent() bool { return e.Reason == Refused || e.Reason == TooLarge }
+
+// classify turns an answer's status into an error; nil for what counts as
+// accepted. 409 does: the event is there already.
+func classify(status int, header http.Header, body []byte, now time.Time) *Error {
+	reason := reasonOf(status)
+	if reason == "" {
+		return nil
+	}
+	message, delay := readStatus(body)
+	return &Error{
+		Reason:     reason,
+		Status:     status,
+		RetryAfter: min(maxRetryAfter, max(delay, retryAfter(header.Get("Retry-After"), now))),
+		Err:        fmt.Errorf("%s", message),
+	}
+}
+
+// maxRetryAfter bounds what an answer may make us wait.
+const maxRetryAfter = time.Hour
+
+func reasonOf(status int) Reason {
+	switch {
+	case status >= 200 && status < 300, status == http.StatusConflict:
+		return ""
+	case status == http.StatusTooManyRequests:
+		return Throttled
+	case status == http.StatusServiceUnavailable:
+		return Unavailable
+	case status == http.StatusRequestTimeout, status == http.StatusGatewayTimeout:
+		return Timeout
+	case status == http.StatusUnauthorized:
+		return Unauthenticated
+	case status == http.StatusForbidden:
+		return Forbidden
+	case status == http.StatusRequestEntityTooLarge:
+		return TooLarge
+	case status >= 400 && status < 500:
+		return Refused
+	case status >= 500:
+		return ServerError
+	}
+	// 1xx and 3xx: we don't follow redirects, and the API does not answer so.
+	return BadAnswer
+}
+
+// readStatus reads a google.rpc.Status as the API has it in JSON: a message for
+// a person, and how long to wait where a RetryInfo says so.
+func readStatus(body []byte) (message string, delay time.Duration) {
+	var answer struct {
+		Error struct {
+			Message string
+			Status  string
+			Details []struct {
+				Type       string `json:"@type"`
+				RetryDelay string
+			}
+		}
+	}
+	if json.Unmarshal(body, &answer) != nil || answer.Error.Message == "" && answer.Error.Status == "" {
+		return oneLine(string(body)), 0
+	}
+	for _, d := range answer.Error.Details {
+		if strings.HasSuffix(d.Type, "google.rpc.RetryInfo") {
+			if parsed, err := time.ParseDuration(d.RetryDelay); err == nil {
+				delay = max(delay, parsed)
+			}
+		}
+	}
+	return oneLine(strings.TrimPrefix(answer.Error.Status+": "+answer.Error.Message, ": ")), delay
+}
+
+// oneLine makes of an answer's text what fits into a log line or a header.
+func oneLine(s string) string {
+	const most = 300
+	s = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(s, "\uFFFD"), func(r rune) bool { return r <= ' ' || r == 0x7F }), " ")
+	if s == "" {
+		return "no message"
+	}
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
+}
+
+// retryAfter reads a Retry-After header: seconds or a date (RFC 9110, 10.2.3).
+func retryAfter(value string, now time.Time) time.Duration {
+	value = strings.TrimSpace(value)
+	if value == "" {
+		return 0
+	}
+	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
+		if seconds > int64(maxRetryAfter/time.Second) {
+			return maxRetryAfter
+		}
+		return max(0, time.Duration(seconds)*time.Second)
+	}
+	if date, err := http.ParseTime(value); err == nil {
+		return max(0, date.Sub(now))
+	}
+	return 0
+}
