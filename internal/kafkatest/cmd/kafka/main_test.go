@@ -26,7 +26,7 @@ func TestParse(t *testing.T) {
 		{line: "run", wantError: "name the command to run"},
 		{line: "run -set novalue -- env", wantError: "is not name=value"},
 		{line: "serve now", wantError: `not "serve now"`},
-		{line: "", wantError: "want run, serve or fetch"},
+		{line: "", wantError: "want run, serve, fetch or version"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.line, func(t *testing.T) {
