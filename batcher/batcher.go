@@ -79,12 +79,14 @@ func New(cfg Config) *Batcher {
 
 func (b *Batcher) now() time.Duration { return time.Since(b.start) }
 
-// SetSize changes how many events a batch has at the most.
-func (b *Batcher) SetSize(n int) {
+// SetSize changes how many events a batch has at the most, between 1 and what
+// the configuration says. It returns how many that are.
+func (b *Batcher) SetSize(n int) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.size = max(1, n)
+	b.size = min(max(1, n), b.cfg.Size)
 	b.rouse(b.now())
+	return b.size
 }
 
 // Accept takes deliveries. It does not block: the consumer bounds how many
@@ -159,6 +161,15 @@ func (b *Batcher) Pending() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.pending.len() + b.later.len()
+}
+
+// Ready counts those of the pending deliveries that need not wait for another
+// attempt.
+func (b *Batcher) Ready() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ripen(b.now())
+	return b.pending.len()
 }
 
 // InFlight counts the deliveries that were handed out and are not settled: what
