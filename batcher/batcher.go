@@ -36,7 +36,7 @@ type Config struct {
 // locked, so it must not call it. It allows so many of them, which then go;
 // where it allows none, it says when to ask again: after wait, or where that is
 // 0, after [Batcher.Poke].
-type Admit func(n int, now time.Time) (allowed int, wait time.Duration)
+type Admit = func(n int, now time.Time) (allowed int, wait time.Duration)
 
 // Batcher holds pending deliveries. It is safe for concurrent use.
 type Batcher struct {

@@ -24,14 +24,13 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/clientevents/clientevents/batcher"
 	"github.com/clientevents/clientevents/event"
 )
 
 // Source is where batches come from: a batcher.
 type Source interface {
 	// Next waits for the next batch, of which admit allows a part or the whole.
-	Next(ctx context.Context, dst []*event.Delivery, admit batcher.Admit) ([]*event.Delivery, error)
+	Next(ctx context.Context, dst []*event.Delivery, admit func(n int, now time.Time) (allowed int, wait time.Duration)) ([]*event.Delivery, error)
 	// Accept takes deliveries that were taken out with Settle.
 	Accept([]*event.Delivery)
 	// Return takes a delivery back, to be tried again after the delay.
