@@ -188,7 +188,12 @@ func (c *Consumer) growStateTopic(ctx context.Context, partitions int) error {
 }
 
 func (c *Consumer) topicConfig(ctx context.Context, topic string, names ...string) (map[string]string, error) {
-	answer, err := c.client.DescribeConfigs(ctx, &kafka.DescribeConfigsRequest{Resources: []kafka.DescribeConfigRequestResource{
+	return TopicConfig(ctx, c.client, topic, names...)
+}
+
+// TopicConfig asks for some settings of a topic.
+func TopicConfig(ctx context.Context, client *kafka.Client, topic string, names ...string) (map[string]string, error) {
+	answer, err := client.DescribeConfigs(ctx, &kafka.DescribeConfigsRequest{Resources: []kafka.DescribeConfigRequestResource{
 		{ResourceType: kafka.ResourceTypeTopic, ResourceName: topic, ConfigNames: names},
 	}})
 	if err != nil {

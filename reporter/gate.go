@@ -66,7 +66,7 @@ func (g *gate) admit(n int, now time.Time) (int, time.Duration) {
 // account adds up the time in which something was held back.
 func (g *gate) account(open bool, now time.Time) {
 	if !g.heldBackFrom.IsZero() {
-		g.throttled(now.Sub(g.heldBackFrom))
+		g.throttled(max(0, now.Sub(g.heldBackFrom))) // workers read the clock before they take turns
 	}
 	g.heldBackFrom = time.Time{}
 	if !open {

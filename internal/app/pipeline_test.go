@@ -1,119 +1,318 @@
-package app
+package app_test
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
-	"net/http"
-	"sync"
+	"maps"
+	"net/http/httptest"
+	"slices"
+	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/segmentio/kafka-go"
-	"github.com/twmb/franz-go/pkg/kfake"
 
-	"github.com/clientevents/clientevents/batcher"
 	"github.com/clientevents/clientevents/consumer"
+	"github.com/clientevents/clientevents/emulator"
 	"github.com/clientevents/clientevents/event"
-	"github.com/clientevents/clientevents/reporter"
+	"github.com/clientevents/clientevents/internal/app"
+	"github.com/clientevents/clientevents/internal/config"
+	"github.com/clientevents/clientevents/internal/journey"
+	"github.com/clientevents/clientevents/internal/kafkatest"
 )
 
-type api struct {
-	mu  sync.Mutex
-	ids []string
+// rig is a broker with topics, an emulator, and the configuration that leads
+// from the one to the other.
+type rig struct {
+	*kafkatest.Cluster
+	api    *emulator.Emulator
+	config *config.Config
 }
 
-func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	b, _ := io.ReadAll(r.Body)
-	if r.URL.Path == "/batch" {
-		http.NotFound(w, r)
-		return
+func newRig(t *testing.T, c *kafkatest.Cluster, partitions int, o emulator.Options) *rig {
+	t.Helper()
+	o.KeepAll = true
+	api := emulator.New(o)
+	server := httptest.NewServer(api)
+	t.Cleanup(server.Close)
+	topic := c.NewTopic(t, "events", partitions)
+	cfg, err := config.Load("", []string{
+		"CLIENTEVENTS_KAFKA_BROKERS=" + strings.Join(c.Brokers, ","),
+		"CLIENTEVENTS_KAFKA_TOPIC=" + topic,
+		"CLIENTEVENTS_KAFKA_GROUP=" + topic,
+		"CLIENTEVENTS_API_ENDPOINT=" + server.URL,
+		"CLIENTEVENTS_API_VERSION=v3",
+		"CLIENTEVENTS_API_PARENT=projects/demo",
+		"CLIENTEVENTS_API_CREDENTIALS=none",
+		"CLIENTEVENTS_PARENTS_WAIT=2s",
+		"CLIENTEVENTS_ADMIN_LISTEN=127.0.0.1:0",
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	var v struct{ ClientEvent struct{ EventID string } }
-	json.Unmarshal(b, &v)
-	a.mu.Lock()
-	a.ids = append(a.ids, v.ClientEvent.EventID)
-	a.mu.Unlock()
-	w.Write(b)
+	c.DeleteAfter(t, cfg.Kafka.DeadLetterTopic, cfg.Kafka.StateTopic)
+	return &rig{c, api, cfg}
 }
 
-type pipeNet struct {
-	conns chan net.Conn
-	done  chan struct{}
+// replica is a running pipeline.
+type replica struct {
+	*app.Pipeline
+	stop func() error // as SIGTERM does
 }
 
-func (p *pipeNet) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	}
-}
-func (p *pipeNet) Close() error   { close(p.done); return nil }
-func (p *pipeNet) Addr() net.Addr { return &net.TCPAddr{} }
-func (p *pipeNet) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	a, b := net.Pipe()
-	select {
-	case p.conns <- b:
-		return a, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func TestSmoke(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		vn := new(kfake.VirtualNetwork)
-		cl, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, "ev"), kfake.ListenFn(vn.Listen))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer cl.Close()
-		a := &api{}
-		pn := &pipeNet{make(chan net.Conn), make(chan struct{})}
-		srv := &http.Server{Handler: a}
-		go srv.Serve(pn)
-		log := slog.New(slog.NewTextHandler(t.Output(), nil))
-		tr := topicTransport(vn.DialContext, "ev", "ev.dead-letter", "ev.reported")
-		p, err := NewPipeline(PipelineConfig{
-			Consumer: consumer.Config{Brokers: cl.ListenAddrs(), Topic: "ev", Group: "g", DeadLetterTopic: "ev.dead-letter", StateTopic: "ev.reported",
-				Rules:     consumer.Rules{Version: event.V3, Window: time.Hour, ParentsRequired: true, ParentsWait: 30 * time.Second},
-				Transport: tr, Dialer: &kafka.Dialer{DialFunc: vn.DialContext, Timeout: 5 * time.Second}, Logger: log},
-			Batch:    batcher.Config{Size: 10, Linger: 5 * time.Millisecond, Concurrency: 4},
-			Reporter: reporter.Config{Endpoint: "http://127.0.0.1:1", Version: event.V3, Parent: "projects/p", Concurrency: 4, Dial: pn.dial, Logger: log},
+func (r *rig) run(t *testing.T) *replica {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	started, ended := make(chan *app.Pipeline, 1), make(chan error, 1)
+	go func() {
+		ended <- app.Run(ctx, app.Options{
+			Config:     r.config,
+			Logger:     slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+			OnPipeline: func(p *app.Pipeline) { started <- p },
 		})
-		if err != nil {
-			t.Fatal(err)
+	}()
+	stopped := false
+	stop := func() error {
+		if stopped {
+			return nil
 		}
-		w := &kafka.Writer{Addr: kafka.TCP(cl.ListenAddrs()...), Topic: "ev", Balancer: &kafka.Hash{}, RequiredAcks: kafka.RequireAll, Transport: &kafka.Transport{Dial: vn.DialContext}, BatchTimeout: time.Millisecond}
-		var msgs []kafka.Message
-		for i := range 100 {
-			msgs = append(msgs, kafka.Message{Key: []byte(fmt.Sprint(i)), Value: []byte(fmt.Sprintf(`{"eventId":"e%d","requestId":"r","createTime":"2026-01-02T03:04:05Z","jobEvent":{"type":"VIEW","jobs":["projects/p/jobs/j"]}}`, i%95))})
-		}
-		msgs = append(msgs, kafka.Message{Key: []byte("x"), Value: []byte("nonsense")}, kafka.Message{Key: []byte("x")})
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		if err := w.WriteMessages(ctx, msgs...); err != nil {
-			t.Fatal(err)
-		}
-		go func() { done <- p.Run(ctx) }()
-		time.Sleep(20 * time.Second)
-		for _, s := range p.consumer.Partitions() {
-			t.Logf("%+v", s)
-		}
+		stopped = true
 		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
+		return <-ended
+	}
+	t.Cleanup(func() { _ = stop() })
+	select {
+	case p := <-started:
+		return &replica{p, stop}
+	case err := <-ended:
+		t.Fatalf("the pipeline did not start: %v", err)
+		return nil
+	}
+}
+
+func (r *replica) finished() (n uint64) {
+	outcomes, _ := r.Consumer().Counts()
+	for _, count := range outcomes {
+		n += count
+	}
+	return n
+}
+
+// TestMixedRecords is the main job: believable traffic with everything that
+// goes wrong in it, from the broker to the API.
+func TestMixedRecords(t *testing.T) {
+	kafkatest.Each(t, func(t *testing.T, c *kafkatest.Cluster) {
+		r := newRig(t, c, 6, emulator.Options{Faults: emulator.Faults{Latency: 5 * time.Millisecond}})
+		const n = 20_000
+		mix := journey.DemoMix
+		mix.Tombstones = true
+		records := slices.Collect(journey.New(journey.Options{Seed: 7, Version: event.V3, Start: time.Now()}).Mixed(mix, n))
+		if len(records) != n {
+			t.Fatalf("%d records were made up: want %d", len(records), n)
 		}
-		t.Log(len(a.ids))
-		w.Close()
-		tr.CloseIdleConnections()
-		w.Transport.(*kafka.Transport).CloseIdleConnections()
-		srv.Close()
+		messages := make([]kafka.Message, n)
+		for i, rec := range records {
+			messages[i] = kafka.Message{Key: rec.Key, Value: rec.Value, Headers: []kafka.Header{{Key: "number", Value: []byte(fmt.Sprint(i))}}}
+		}
+		r.ProduceByKey(t, r.config.Kafka.Topic, messages...)
+		replica := r.run(t)
+		kafkatest.WaitFor(t, 2*time.Minute, "every record to have its outcome", func() bool { return replica.finished() >= n })
+		if err := replica.stop(); err != nil {
+			t.Errorf("stop: %v", err)
+		}
+		if lag := r.Lag(t, r.config.Kafka.Group, r.config.Kafka.Topic); lag != 0 {
+			t.Errorf("the group's lag is %d: want 0", lag)
+		}
+		checkReported(t, r.api.Events(), records)
+		checkLetters(t, r.ReadAll(t, r.config.Kafka.DeadLetterTopic), records)
+		outcomes, _ := replica.Consumer().Counts()
+		want := map[string]uint64{}
+		for _, rec := range records {
+			want[rec.Expect]++
+		}
+		maps.DeleteFunc(outcomes, func(_ string, n uint64) bool { return n == 0 })
+		if !maps.Equal(outcomes, want) {
+			t.Errorf("outcomes are %v: want %v", outcomes, want)
+		}
+	})
+}
+
+// checkReported wants each valid event once, as it was published, and after its
+// parent.
+func checkReported(t *testing.T, accepted []emulator.Accepted, records []journey.Record) {
+	t.Helper()
+	at := map[string]int{}
+	for i, a := range accepted {
+		if _, twice := at[a.Event.EventID]; twice {
+			t.Errorf("event %s was reported twice", a.Event.EventID)
+		}
+		at[a.Event.EventID] = i
+	}
+	want := 0
+	for _, rec := range records {
+		if rec.Expect != "reported" {
+			continue
+		}
+		want++
+		i, ok := at[rec.Event.ID]
+		if !ok {
+			t.Errorf("event %s was not reported", rec.Event.ID)
+			continue
+		}
+		got, fault := event.Decode(accepted[i].Raw, event.V3)
+		if fault != nil {
+			t.Fatalf("event %s was accepted as something else: %v", rec.Event.ID, fault)
+		}
+		if !sameEvent(got, rec.Event) {
+			t.Errorf("event %s was reported as %s: want %s", rec.Event.ID, accepted[i].Raw, rec.Value)
+		}
+		if parent := rec.Event.ParentID; parent != "" && at[parent] > i {
+			t.Errorf("event %s was reported before its parent", rec.Event.ID)
+		}
+	}
+	if len(accepted) != want {
+		t.Errorf("%d events were reported: want %d", len(accepted), want)
+	}
+}
+
+func sameEvent(a, b *event.Event) bool {
+	return a.ID == b.ID && a.RequestID == b.RequestID && a.ParentID == b.ParentID && a.Time.Equal(b.Time) &&
+		a.Type == b.Type && slices.Equal(a.Jobs, b.Jobs) && maps.Equal(a.ExtraInfo, b.ExtraInfo) && a.Notes == b.Notes
+}
+
+// checkLetters wants each faulty record in the dead-letter topic once, as it
+// was, under its reason.
+func checkLetters(t *testing.T, letters []kafka.Message, records []journey.Record) {
+	t.Helper()
+	byNumber := map[string]kafka.Message{}
+	for _, l := range letters {
+		number := headerOf(l, "number")
+		if _, twice := byNumber[number]; twice {
+			t.Errorf("record %s is a dead letter twice", number)
+		}
+		byNumber[number] = l
+	}
+	want := 0
+	for i, rec := range records {
+		if rec.Expect != "dead_letter" {
+			continue
+		}
+		want++
+		l, ok := byNumber[fmt.Sprint(i)]
+		switch {
+		case !ok:
+			t.Errorf("record %d (%s) is no dead letter", i, rec.Reason)
+		case headerOf(l, consumer.HeaderReason) != string(rec.Reason):
+			t.Errorf("record %d is a dead letter for %s (%s): want %s; it is %.200q", i,
+				headerOf(l, consumer.HeaderReason), headerOf(l, consumer.HeaderDetail), rec.Reason, rec.Value)
+		case !bytes.Equal(l.Key, rec.Key) || !bytes.Equal(l.Value, rec.Value):
+			t.Errorf("record %d is a dead letter with other bytes", i)
+		}
+	}
+	if len(letters) != want {
+		t.Errorf("%d dead letters: want %d", len(letters), want)
+	}
+}
+
+func headerOf(m kafka.Message, name string) string {
+	for _, h := range m.Headers {
+		if h.Key == name {
+			return string(h.Value)
+		}
+	}
+	return ""
+}
+
+// TestPoison wants records that are made to hurt to do no harm.
+func TestPoison(t *testing.T) {
+	kafkatest.Each(t, func(t *testing.T, c *kafkatest.Cluster) {
+		r := newRig(t, c, 1, emulator.Options{})
+		keys := &bytes.Buffer{}
+		for i := range 40_000 {
+			fmt.Fprintf(keys, `,"k%d":""`, i)
+		}
+		valid := func(id, more string) string {
+			return `{"eventId":"` + id + `","requestId":"r","createTime":"2026-01-02T03:04:05Z","jobEvent":{"type":"IMPRESSION","jobs":["projects/p/jobs/1"]}` + more + `}`
+		}
+		poison := []struct {
+			value  string
+			reason event.Reason
+		}{
+			{strings.Repeat("[", 100_000), event.ReasonMalformed},
+			{`{"a":` + strings.Repeat("[", 100_000), event.ReasonMalformed},
+			{valid("keys", `,"extraInfo":{"k":""`+keys.String()+`}`), event.ReasonExtraInfoTooManyKeys},
+			{valid("utf8", `,"extraInfo":{"k":"`+"\xff"+`"}`), event.ReasonMalformed},
+			{"null", event.ReasonMalformed},
+			{valid("large", `,"extraInfo":{"k":"`+strings.Repeat("x", 900_000)+`"}`), event.ReasonExtraInfoTooLarge},
+			{"", ""},
+			{"tombstone", ""},
+			{valid("last", ""), ""},
+		}
+		var messages []kafka.Message
+		for i, p := range poison {
+			m := kafka.Message{Key: []byte("k"), Value: []byte(p.value), Headers: []kafka.Header{{Key: "number", Value: []byte(fmt.Sprint(i))}}}
+			if p.value == "tombstone" {
+				m.Value = nil
+			}
+			messages = append(messages, m)
+		}
+		for _, m := range messages { // each by itself: together they are larger than a batch may be
+			r.Produce(t, r.config.Kafka.Topic, m)
+		}
+		replica := r.run(t)
+		kafkatest.WaitFor(t, time.Minute, "every record to have its outcome", func() bool { return replica.finished() >= uint64(len(poison)) })
+		if err := replica.stop(); err != nil {
+			t.Errorf("stop: %v", err)
+		}
+		letters := map[string]kafka.Message{}
+		for _, l := range r.ReadAll(t, r.config.Kafka.DeadLetterTopic) {
+			letters[headerOf(l, "number")] = l
+		}
+		for i, p := range poison {
+			l, is := letters[fmt.Sprint(i)]
+			if is != (p.reason != "") || headerOf(l, consumer.HeaderReason) != string(p.reason) {
+				t.Errorf("record %d: dead letter %v for %q: want %q", i, is, headerOf(l, consumer.HeaderReason), p.reason)
+			}
+			if is && string(l.Value) != p.value {
+				t.Errorf("record %d: the dead letter has other bytes", i)
+			}
+		}
+		if got := r.api.Stats().Accepted; got != 1 {
+			t.Errorf("%d events were accepted: want 1", got)
+		}
+	})
+}
+
+// TestPublishedTwice wants a restart to remember what was reported.
+func TestPublishedTwice(t *testing.T) {
+	kafkatest.Each(t, func(t *testing.T, c *kafkatest.Cluster) {
+		r := newRig(t, c, 3, emulator.Options{})
+		const n = 3000
+		var messages []kafka.Message
+		for e := range journey.New(journey.Options{Seed: 3, Version: event.V3, Start: time.Now()}).Events() {
+			messages = append(messages, kafka.Message{Key: []byte(e.RequestID), Value: e.AppendRecord(nil)})
+			if len(messages) == n {
+				break
+			}
+		}
+		for round, want := range []map[string]uint64{{"reported": n}, {"duplicate": n}} {
+			r.ProduceByKey(t, r.config.Kafka.Topic, messages...)
+			replica := r.run(t)
+			kafkatest.WaitFor(t, time.Minute, "every record to have its outcome", func() bool { return replica.finished() >= n })
+			if err := replica.stop(); err != nil {
+				t.Errorf("stop: %v", err)
+			}
+			outcomes, _ := replica.Consumer().Counts()
+			maps.DeleteFunc(outcomes, func(_ string, n uint64) bool { return n == 0 })
+			maps.DeleteFunc(outcomes, func(_ string, n uint64) bool { return n == 0 })
+			if !maps.Equal(outcomes, want) {
+				t.Errorf("round %d: outcomes are %v: want %v", round, outcomes, want)
+			}
+		}
+		if s := r.api.Stats(); s.Accepted != n || s.Duplicates != 0 {
+			t.Errorf("%d events were accepted, %d of them twice: want %d and 0", s.Accepted, s.Duplicates, n)
+		}
 	})
 }

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/clientevents/clientevents/internal/demo"
+)
+
+func newDemoCommand(s Streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "demo [--events N]",
+		Short: "See everything at work in one process, with nothing else installed",
+		Long: `Run an embedded Kafka broker, a local Talent Solution, a job board's traffic and the
+pipeline between them: journeys with 2 % duplicates and 1 % faults of every kind,
+children that come before their parents, and an API that throttles now and then.`,
+		Example: `  clientevents demo
+  clientevents demo --events 20000   # stops by itself and adds up`,
+	}
+	o := demo.Options{Out: s.Out, Err: s.Err}
+	cmd.Flags().IntVar(&o.Events, "events", 0, "stop after `N` events and say what became of them (default: go on until Ctrl-C)")
+	cmd.Flags().Float64Var(&o.Rate, "rate", 0, "events a second (default: 500, or such that --events take ten seconds)")
+	cmd.Flags().Uint64Var(&o.Seed, "seed", 1, "what the traffic is drawn from")
+	cmd.Flags().IntVar(&o.KafkaPort, "kafka-port", 0, "the broker's loopback port (default: any that is free)")
+	cmd.Flags().IntVar(&o.APIPort, "api-port", 0, "the emulator's loopback port (default: any that is free)")
+	cmd.Flags().StringVar(&o.Admin, "admin", "", "the `ADDR` of the status page (default: any free loopback port)")
+	cmd.Flags().BoolVar(&o.Verbose, "verbose", false, "log what happens, too")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if o.Events < 0 {
+			return usage("--events: %d: want how many events to carry, 1 or more", o.Events)
+		}
+		return demo.Run(cmd.Context(), o)
+	}
+	return cmd
+}

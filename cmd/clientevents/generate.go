@@ -1,0 +1,62 @@
+package main
+
+import (
+	"bufio"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/clientevents/clientevents/event"
+	"github.com/clientevents/clientevents/internal/journey"
+)
+
+func newGenerateCommand(s Streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "generate --events N",
+		Short: "Write believable events as newline-delimited JSON",
+		Long: `Write job seekers' journeys as a job board sees them: searches with impressions,
+views of some of the jobs, applications to a few. All events are valid, and a
+parent always stands before its children.`,
+		Example: `  clientevents generate --events 1000 > events.ndjson
+  clientevents generate --events 1000 --seed 7 --start 2026-01-02T15:04:05Z   # the same bytes each time`,
+	}
+	events := cmd.Flags().Int("events", 0, "how many events to write (`N`)")
+	seed := cmd.Flags().Uint64("seed", 1, "what the events are drawn from (`S`): the same seed gives the same journeys")
+	version := versionFlag(cmd)
+	parent := cmd.Flags().String("parent", "", "the `PARENT` that job names begin with (default projects/demo, with a tenant for v4)")
+	start := cmd.Flags().String("start", "", "the `TIME` (RFC 3339) of the first event (default: now)")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		v, err := event.ParseVersion(*version)
+		if err != nil {
+			return usage("--api-version: %w", err)
+		}
+		if *events < 1 {
+			return usage("--events: %d: want how many events to write, 1 or more", *events)
+		}
+		o := journey.Options{Seed: *seed, Version: v, Parent: *parent, Start: time.Now()}
+		if *parent != "" {
+			if err := v.CheckParent(*parent); err != nil {
+				return usage("--parent: %w", err)
+			}
+		}
+		if *start != "" {
+			if o.Start, err = time.Parse(time.RFC3339, *start); err != nil {
+				return usage("--start: %q: want an RFC 3339 time, such as 2026-01-02T15:04:05Z", *start)
+			}
+		}
+		out := bufio.NewWriterSize(s.Out, 64<<10)
+		var line []byte
+		left := *events
+		for e := range journey.New(o).Events() {
+			line = append(e.AppendRecord(line[:0]), '\n')
+			if _, err := out.Write(line); err != nil {
+				return err
+			}
+			if left--; left == 0 || cmd.Context().Err() != nil {
+				break
+			}
+		}
+		return out.Flush()
+	}
+	return cmd
+}

@@ -1,0 +1,26 @@
+// Package logging makes the program's logger.
+package logging
+
+import (
+	"io"
+	"log/slog"
+	"os"
+
+	"golang.org/x/term"
+)
+
+// New makes a logger that writes to w at level. format is "text", "json" or "",
+// which is text where w is a terminal and json elsewhere.
+func New(w io.Writer, format string, level slog.Leveler) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	if format == "json" || (format == "" && !IsTerminal(w)) {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// IsTerminal says whether a person may be looking at what is written to w.
+func IsTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
