@@ -20,7 +20,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
+
+	"github.com/clientevents/clientevents/internal/kafkatest"
 )
+
+// recently is a while ago, to the millisecond. A broker deletes what is older
+// than a week.
+func recently() time.Time { return time.UnixMilli(time.Now().Add(-time.Minute).UnixMilli()) }
 
 // variedRecords are what a log may hold, in one batch.
 func variedRecords(at time.Time) []Record {
@@ -28,7 +34,7 @@ func variedRecords(at time.Time) []Record {
 		{Time: at, Key: []byte("key"), Value: []byte("value")},
 		{Time: at.Add(time.Millisecond), Key: nil, Value: nil},
 		{Time: at.Add(-time.Hour), Key: []byte{}, Value: []byte{}},
-		{Time: at.Add(time.Hour), Key: bytes.Repeat([]byte("k"), 300), Value: bytes.Repeat([]byte("v"), 70_000)},
+		{Time: at.Add(time.Minute / 2), Key: bytes.Repeat([]byte("k"), 300), Value: bytes.Repeat([]byte("v"), 70_000)},
 		{Time: at, Value: []byte("headers"), Headers: []kafka.Header{
 			{Key: "a", Value: []byte("1")}, {Key: "a", Value: nil}, {Key: "", Value: []byte{}}, {Key: "naïve", Value: []byte{0xFF}},
 		}},
@@ -51,9 +57,9 @@ func diffRecords(want, got []Record) string {
 }
 
 func TestWhatIsAppendedIsFetched(t *testing.T) {
-	each(t, func(t *testing.T, c *cluster) {
+	each(t, func(t *testing.T, c cluster) {
 		client, topic := c.client(t), c.topic(t)
-		at := time.UnixMilli(1_700_000_000_123)
+		at := recently()
 		var want []Record
 		for round := range 3 {
 			records := variedRecords(at)
@@ -76,9 +82,9 @@ func TestWhatIsAppendedIsFetched(t *testing.T) {
 }
 
 func TestAppendIsReadByAnotherClient(t *testing.T) {
-	each(t, func(t *testing.T, c *cluster) {
+	each(t, func(t *testing.T, c cluster) {
 		client, topic := c.client(t), c.topic(t)
-		want := variedRecords(time.UnixMilli(1_700_000_000_123))
+		want := variedRecords(recently())
 		if _, err := client.Append(t.Context(), topic, 0, want); err != nil {
 			t.Fatal(err)
 		}
@@ -123,7 +129,8 @@ func TestCodecs(t *testing.T) {
 		"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),
 		"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
 	}
-	each(t, func(t *testing.T, c *cluster) {
+	began := recently()
+	each(t, func(t *testing.T, c cluster) {
 		for name, codec := range codecs {
 			t.Run(name, func(t *testing.T) {
 				topic := c.topic(t)
@@ -135,7 +142,7 @@ func TestCodecs(t *testing.T) {
 						key := fmt.Appendf(nil, "key %d", i)
 						value := bytes.Repeat(fmt.Appendf(nil, "value %d of %d, ", i, batch), 1+i)
 						header := kafka.Header{Key: "batch", Value: fmt.Append(nil, batch)}
-						at := time.UnixMilli(int64(1_700_000_000_000 + i))
+						at := began.Add(time.Duration(i) * time.Millisecond)
 						want = append(want, Record{Offset: int64(len(want)), Time: at, Key: key, Value: value, Headers: []kafka.Header{header}})
 						records = append(records, &kgo.Record{Topic: topic, Key: key, Value: value, Timestamp: at,
 							Headers: []kgo.RecordHeader{{Key: header.Key, Value: header.Value}}})
@@ -158,7 +165,7 @@ func TestCodecs(t *testing.T) {
 }
 
 // transaction begins one that writes to a topic.
-func (c *cluster) transaction(t *testing.T, id string) *kgo.Client {
+func (c cluster) transaction(t *testing.T, id string) *kgo.Client {
 	t.Helper()
 	cl := c.franz(t, kgo.TransactionalID(id))
 	if err := cl.BeginTransaction(); err != nil {
@@ -188,7 +195,7 @@ func waitStable(t *testing.T, client *Client, topic string) {
 }
 
 func TestTransactions(t *testing.T) {
-	each(t, func(t *testing.T, c *cluster) {
+	each(t, func(t *testing.T, c cluster) {
 		client, topic := c.client(t), c.topic(t)
 		plain := c.franz(t)
 		a, b := c.transaction(t, topic+"-a"), c.transaction(t, topic+"-b")
@@ -244,7 +251,7 @@ func TestTransactions(t *testing.T) {
 }
 
 func TestAnOpenTransactionIsNotReadInto(t *testing.T) {
-	each(t, func(t *testing.T, c *cluster) {
+	each(t, func(t *testing.T, c cluster) {
 		client, topic := c.client(t), c.topic(t)
 		produce(t, c.franz(t), topic, "before")
 		open := c.transaction(t, topic)
@@ -272,7 +279,7 @@ func TestAnOpenTransactionIsNotReadInto(t *testing.T) {
 }
 
 func TestABatchLargerThanMaxBytesComesWhole(t *testing.T) {
-	each(t, func(t *testing.T, c *cluster) {
+	each(t, func(t *testing.T, c cluster) {
 		client, topic := c.client(t), c.topic(t)
 		value := bytes.Repeat([]byte("large"), 180_000)
 		for range 2 {
@@ -288,7 +295,7 @@ func TestABatchLargerThanMaxBytesComesWhole(t *testing.T) {
 }
 
 func TestReuse(t *testing.T) {
-	each(t, func(t *testing.T, c *cluster) {
+	each(t, func(t *testing.T, c cluster) {
 		client, topic := c.client(t), c.topic(t)
 		var producers []*kgo.Client
 		for _, codec := range []kgo.CompressionCodec{kgo.NoCompression(), kgo.Lz4Compression(), kgo.ZstdCompression(), kgo.SnappyCompression(), kgo.GzipCompression()} {
@@ -318,12 +325,12 @@ func TestReuse(t *testing.T) {
 }
 
 func TestOffsets(t *testing.T) {
-	each(t, func(t *testing.T, c *cluster) {
+	each(t, func(t *testing.T, c cluster) {
 		client, topic := c.client(t), c.topic(t)
 		if first, end, err := client.Offsets(t.Context(), topic, 0); err != nil || first != 0 || end != 0 {
 			t.Fatalf("empty: got %d, %d, %v, want 0, 0", first, end, err)
 		}
-		at := time.UnixMilli(1_700_000_000_000)
+		at := recently()
 		for i := range 5 {
 			if _, err := client.Append(t.Context(), topic, 0, []Record{{Time: at.Add(time.Duration(i) * time.Second), Value: []byte("v")}}); err != nil {
 				t.Fatal(err)
@@ -368,7 +375,7 @@ func TestOffsets(t *testing.T) {
 	})
 }
 
-func deleteRecords(t *testing.T, c *cluster, topic string, before int64) {
+func deleteRecords(t *testing.T, c cluster, topic string, before int64) {
 	t.Helper()
 	p := kmsg.NewDeleteRecordsRequestTopicPartition()
 	p.Offset = before
@@ -385,7 +392,7 @@ func deleteRecords(t *testing.T, c *cluster, topic string, before int64) {
 }
 
 func TestUnknownTopicsAndPartitions(t *testing.T) {
-	each(t, func(t *testing.T, c *cluster) {
+	each(t, func(t *testing.T, c cluster) {
 		client, topic := c.client(t), c.topic(t)
 		for _, test := range []struct {
 			topic     string
@@ -411,8 +418,9 @@ func TestAppendWithoutRecords(t *testing.T) {
 }
 
 func TestAppendTooLarge(t *testing.T) {
-	each(t, func(t *testing.T, c *cluster) {
-		client, topic := c.client(t), c.topic(t, "max.message.bytes", "1000")
+	each(t, func(t *testing.T, c cluster) {
+		client, topic := c.client(t), kafkatest.Name(t, "small")
+		c.CreateTopic(t, topic, 1, map[string]string{"max.message.bytes": "1000"})
 		_, err := client.Append(t.Context(), topic, 0, []Record{{Value: make([]byte, 2000)}})
 		wantError(t, err, kafka.MessageSizeTooLarge)
 		if Retriable(err) {
@@ -439,7 +447,7 @@ func TestAppendErrors(t *testing.T) {
 		{kerr.RequestTimedOut, kafka.RequestTimedOut, true},
 		{kerr.KafkaStorageError, kafka.KafkaStorageError, true},
 	} {
-		c.fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: test.fault})
+		c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: test.fault})
 		_, err := client.Append(t.Context(), topic, 0, []Record{{Value: []byte("v")}})
 		wantError(t, err, test.want)
 		if Retriable(err) != test.retriable {
@@ -461,7 +469,7 @@ func TestBrokerVersions(t *testing.T) {
 		t.Run(version, func(t *testing.T) {
 			c := embedded(t, kfake.MaxVersions(versions), kfake.SeedTopics(1, "topic"))
 			client := c.client(t)
-			want := variedRecords(time.UnixMilli(1_700_000_000_000))
+			want := variedRecords(recently())
 			base, err := client.Append(t.Context(), "topic", 0, want)
 			if err != nil || base != 0 {
 				t.Fatalf("got %d, %v", base, err)
@@ -472,7 +480,7 @@ func TestBrokerVersions(t *testing.T) {
 			}
 			_, err = client.Fetch(t.Context(), FetchRequest{Topic: "topic", Offset: 100})
 			wantError(t, err, kafka.OffsetOutOfRange)
-			c.fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed})
+			c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed})
 			_, err = client.Append(t.Context(), "topic", 0, want)
 			wantError(t, err, kafka.TopicAuthorizationFailed)
 		})
@@ -486,7 +494,7 @@ func TestALeaderThatMoves(t *testing.T) {
 		if _, err := client.Append(t.Context(), topic, 0, []Record{{Value: []byte("before")}}); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.fake.MoveTopicPartition(topic, 0, 1-c.fake.LeaderFor(topic, 0)); err != nil {
+		if err := c.Fake.MoveTopicPartition(topic, 0, 1-c.Fake.LeaderFor(topic, 0)); err != nil {
 			t.Fatal(err)
 		}
 		_, err := client.Append(t.Context(), topic, 0, []Record{{Value: []byte("after")}})
@@ -504,8 +512,8 @@ func TestALeaderThatMoves(t *testing.T) {
 }
 
 // drop closes the connection that the next such request comes from.
-func drop(c *cluster, key kmsg.Key) {
-	c.fake.ControlKey(key.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+func drop(c cluster, key kmsg.Key) {
+	c.Fake.ControlKey(key.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
 		return nil, errors.New("dropped"), true
 	})
 }
@@ -562,7 +570,7 @@ func TestABrokerThatFallsSilent(t *testing.T) {
 			}},
 		} {
 			for _, deadline := range []time.Duration{0, time.Second, time.Minute} {
-				c.fake.ControlKey(request.key.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) { return nil, nil, true })
+				c.Fake.ControlKey(request.key.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) { return nil, nil, true })
 				ctx, cancel, want := t.Context(), context.CancelFunc(func() {}), request.want
 				if deadline > 0 {
 					ctx, cancel = context.WithTimeout(ctx, deadline)
@@ -610,8 +618,8 @@ func TestACancelledFetchKeepsItsMemory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.fake.ControlKey(kmsg.Fetch.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
-			c.fake.SleepControl(func() { time.Sleep(2 * time.Second) })
+		c.Fake.ControlKey(kmsg.Fetch.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+			c.Fake.SleepControl(func() { time.Sleep(2 * time.Second) })
 			return nil, nil, false
 		})
 		ctx, cancel := context.WithCancel(t.Context())
