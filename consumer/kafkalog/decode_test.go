@@ -312,8 +312,10 @@ func TestCorrupt(t *testing.T) {
 		"fewer records than there are": {rawBatch{body: slices.Concat(ordinary, ordinary), count: 1, lastDelta: 1}, "bytes follow its last record"},
 		"an offset twice":              {rawBatch{values: []string{"a", "b"}, deltas: []int64{1, 1}}, "record 2 of 2: its offset is"},
 		"a negative offset":            {rawBatch{values: one, deltas: []int64{-1}}, "record 1 of 1: its offset is"},
-		"an offset behind the batch": {rawBatch{values: []string{"a"}, deltas: []int64{5}, spoil: set32(batchLastDeltaAt, 4)},
-			"record 1 of 1: its offset is"},
+		"an offset behind the batch": {
+			rawBatch{values: []string{"a"}, deltas: []int64{5}, spoil: set32(batchLastDeltaAt, 4)},
+			"record 1 of 1: its offset is",
+		},
 		"a record of no bytes": {rawBatch{body: []byte{0, 0, 0, 0, 0, 0, 0}, count: 1}, "record 1 of 1"},
 		"a null record":        {rawBatch{body: []byte{1, 0, 0, 0, 0, 0, 0}, count: 1}, "record 1 of 1"},
 		"a key beyond the record": {rawBatch{body: []byte{12, 0, 0, 0, 100, 1, 0, 0, 0}, count: 1},

@@ -144,8 +144,10 @@ func TestCodecs(t *testing.T) {
 						header := kafka.Header{Key: "batch", Value: fmt.Append(nil, batch)}
 						at := began.Add(time.Duration(i) * time.Millisecond)
 						want = append(want, Record{Offset: int64(len(want)), Time: at, Key: key, Value: value, Headers: []kafka.Header{header}})
-						records = append(records, &kgo.Record{Topic: topic, Key: key, Value: value, Timestamp: at,
-							Headers: []kgo.RecordHeader{{Key: header.Key, Value: header.Value}}})
+						records = append(records, &kgo.Record{
+							Topic: topic, Key: key, Value: value, Timestamp: at,
+							Headers: []kgo.RecordHeader{{Key: header.Key, Value: header.Value}},
+						})
 					}
 					if err := producer.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
 						t.Fatal(err)
@@ -661,4 +663,67 @@ func TestAnOldBroker(t *testing.T) {
 	if sent.Len() > 0 {
 		t.Errorf("%d bytes were sent", sent.Len())
 	}
+}
+
+// Compaction leaves batches with holes, and holes between batches. From
+// wherever one reads, all is had that another client sees.
+func TestACompactedTopic(t *testing.T) {
+	each(t, func(t *testing.T, c cluster) {
+		client, topic := c.client(t), kafkatest.Name(t, "compacted")
+		c.CreateTopic(t, topic, 1, map[string]string{
+			"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.001",
+			"segment.bytes": "1048576", "segment.ms": "100", "max.compaction.lag.ms": "100",
+		})
+		value := make([]byte, 2000)
+		// What is written last is not compacted: writing goes on until something
+		// of before is gone.
+		kafkatest.WaitFor(t, 90*time.Second, "compaction of "+topic, func() bool {
+			for round := range 3 {
+				var records []Record
+				for i := range 40 {
+					records = append(records, Record{Key: fmt.Appendf(nil, "key-%d", i*(1+round)), Value: value})
+				}
+				if _, err := client.Append(t.Context(), topic, 0, records); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if c.Fake != nil {
+				c.Fake.Compact()
+			}
+			return int64(len(readAll(t, client, FetchRequest{Topic: topic}))) < c.EndOffsets(t, topic)[0]
+		})
+		// A real broker may go on meanwhile: what is read lies between what was
+		// there before and what is left after.
+		before, end := offsetsOf(t, c, topic), c.EndOffsets(t, topic)[0]
+		reads := map[int64][]int64{}
+		for from := int64(0); from < end; from += 7 {
+			for _, r := range readAll(t, client, FetchRequest{Topic: topic, Offset: from, MaxBytes: 50_000}) {
+				reads[from] = append(reads[from], r.Offset)
+			}
+		}
+		after := offsetsOf(t, c, topic)
+		for from, got := range reads {
+			for _, o := range got {
+				if _, ok := slices.BinarySearch(before, o); !ok {
+					t.Errorf("from %d: got offset %d, where nothing was", from, o)
+				}
+			}
+			first, _ := slices.BinarySearch(after, from)
+			for _, o := range after[first:] {
+				if _, ok := slices.BinarySearch(got, o); !ok {
+					t.Errorf("from %d: did not get offset %d", from, o)
+				}
+			}
+		}
+	})
+}
+
+// offsetsOf are those of a topic's records, as another client sees them.
+func offsetsOf(t *testing.T, c cluster, topic string) []int64 {
+	t.Helper()
+	var offsets []int64
+	for _, m := range c.ReadAll(t, topic) {
+		offsets = append(offsets, m.Offset)
+	}
+	return offsets
 }
