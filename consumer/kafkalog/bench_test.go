@@ -1,7 +1,6 @@
 package kafkalog
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -40,6 +39,7 @@ func stateRecords(n int) []Record {
 
 // perRecord reports the time that one of n records took.
 func perRecord(b *testing.B, n int) {
+	b.Helper()
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/record")
 }
 
@@ -81,7 +81,7 @@ func BenchmarkEncode(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		m := &produceMessage{topic: "state", client: client}
-		if err := m.encode(context.Background(), records); err != nil {
+		if err := m.encode(b.Context(), records); err != nil {
 			b.Fatal(err)
 		}
 		client.giveRequest(m.request)

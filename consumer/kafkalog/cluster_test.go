@@ -2,73 +2,37 @@ package kafkalog
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
-	"net"
-	"os"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/segmentio/kafka-go"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/clientevents/clientevents/internal/kafkatest"
 )
 
 // cluster is a Kafka that a test talks to: with the client under test, and with
 // franz-go as the other side.
-type cluster struct {
-	brokers []string
-	fake    *kfake.Cluster // nil for a real one
-	dial    func(ctx context.Context, network, address string) (net.Conn, error)
+type cluster struct{ *kafkatest.Cluster }
+
+func embedded(t testing.TB, opts ...kfake.Opt) cluster {
+	return cluster{kafkatest.Embedded(t, opts...)}
 }
 
-func embedded(t testing.TB, opts ...kfake.Opt) *cluster {
-	return start(t, new(net.Dialer).DialContext, append([]kfake.Opt{kfake.NumBrokers(1)}, opts...))
+// bubble has two brokers.
+func bubble(t testing.TB) cluster { return cluster{kafkatest.Bubble(t, kfake.Ports(9092, 9093))} }
+
+func each(t *testing.T, test func(*testing.T, cluster)) {
+	kafkatest.Each(t, func(t *testing.T, c *kafkatest.Cluster) { test(t, cluster{c}) })
 }
 
-// bubble is embedded on a network that a testing/synctest bubble understands,
-// with two brokers.
-func bubble(t testing.TB) *cluster {
-	network := new(kfake.VirtualNetwork)
-	return start(t, network.DialContext, []kfake.Opt{kfake.Ports(9092, 9093), kfake.ListenFn(network.Listen)})
-}
+func (c cluster) client(t testing.TB) *Client { return NewClient(c.Addr(), c.Transport(t)) }
 
-func start(t testing.TB, dial func(context.Context, string, string) (net.Conn, error), opts []kfake.Opt) *cluster {
-	t.Helper()
-	fake, err := kfake.NewCluster(opts...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(fake.Close)
-	return &cluster{brokers: fake.ListenAddrs(), fake: fake, dial: dial}
-}
-
-// each runs a test against an embedded broker, and against the real ones that
-// KAFKA_BROKERS names.
-func each(t *testing.T, test func(*testing.T, *cluster)) {
-	t.Run("embedded", func(t *testing.T) { test(t, embedded(t)) })
-	t.Run("kafka", func(t *testing.T) {
-		brokers := os.Getenv("KAFKA_BROKERS")
-		if brokers == "" {
-			t.Skip("KAFKA_BROKERS is unset: set it to the host:port of plaintext brokers")
-		}
-		test(t, &cluster{brokers: strings.Split(brokers, ","), dial: new(net.Dialer).DialContext})
-	})
-}
-
-func (c *cluster) client(t testing.TB) *Client {
-	transport := &kafka.Transport{Dial: c.dial, MetadataTTL: time.Second, ClientID: "kafkalog-test"}
-	t.Cleanup(transport.CloseIdleConnections)
-	return NewClient(kafka.TCP(c.brokers...), transport)
-}
-
-func (c *cluster) franz(t testing.TB, opts ...kgo.Opt) *kgo.Client {
+func (c cluster) franz(t testing.TB, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	cl, err := kgo.NewClient(append([]kgo.Opt{
-		kgo.SeedBrokers(c.brokers...), kgo.Dialer(c.dial), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.SeedBrokers(c.Brokers...), kgo.Dialer(c.DialContext), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 	}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
@@ -77,53 +41,8 @@ func (c *cluster) franz(t testing.TB, opts ...kgo.Opt) *kgo.Client {
 	return cl
 }
 
-// topic makes a topic of one partition that no other test uses, and waits until
-// it has a leader.
-func (c *cluster) topic(t testing.TB, configs ...string) string {
-	t.Helper()
-	name := "kafkalog-" + strings.ToLower(rand.Text())
-	topic := kmsg.NewCreateTopicsRequestTopic()
-	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = name, 1, 1
-	for i := 0; i < len(configs); i += 2 {
-		config := kmsg.NewCreateTopicsRequestTopicConfig()
-		config.Name, config.Value = configs[i], &configs[i+1]
-		topic.Configs = append(topic.Configs, config)
-	}
-	req := kmsg.NewPtrCreateTopicsRequest()
-	req.Topics, req.TimeoutMillis = append(req.Topics, topic), 10_000
-	cl := c.franz(t)
-	answer, err := req.RequestWith(t.Context(), cl)
-	if err == nil {
-		err = kerr.ErrorForCode(answer.Topics[0].ErrorCode)
-	}
-	if err != nil {
-		t.Fatalf("create topic %s: %v", name, err)
-	}
-	t.Cleanup(func() { c.delete(t, name) })
-	waitUsable(t, c.client(t), name)
-	return name
-}
-
-func (c *cluster) delete(t testing.TB, topic string) {
-	if c.fake != nil {
-		return
-	}
-	req := kmsg.NewPtrDeleteTopicsRequest()
-	req.TopicNames, req.TimeoutMillis = []string{topic}, 10_000
-	if _, err := req.RequestWith(context.WithoutCancel(t.Context()), c.franz(t)); err != nil {
-		t.Logf("delete topic %s: %v", topic, err)
-	}
-}
-
-// waitUsable waits until a request for a topic does not fail for want of a
-// leader.
-func waitUsable(t testing.TB, client *Client, topic string) {
-	t.Helper()
-	retry(t, func(ctx context.Context) error {
-		_, _, err := client.Offsets(ctx, topic, 0)
-		return err
-	})
-}
+// topic makes a topic of one partition that no other test uses.
+func (c cluster) topic(t testing.TB) string { return c.NewTopic(t, "log", 1) }
 
 // retry does something until it succeeds, as long as its failure is retriable.
 func retry(t testing.TB, do func(context.Context) error) {

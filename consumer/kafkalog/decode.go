@@ -271,7 +271,7 @@ func (d *decoder) plain(h batchHeader, following int) (reader, error) {
 	d.batch.plain = chunk
 	d.packed, d.unpacked = d.packed+len(h.body), d.unpacked+len(plain)
 	d.room -= len(plain)
-	return reader{b: plain[:len(plain):len(plain)]}, nil
+	return reader{b: slices.Clip(plain)}, nil
 }
 
 // plainChunk returns memory whose spare part is likely to hold a batch, and

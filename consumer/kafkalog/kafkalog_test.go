@@ -20,7 +20,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
+
+	"github.com/clientevents/clientevents/internal/kafkatest"
 )
+
+// recently is a while ago, to the millisecond. A broker deletes what is older
+// than a week.
+func recently() time.Time { return time.UnixMilli(time.Now().Add(-time.Minute).UnixMilli()) }
 
 // variedRecords are what a log may hold, in one batch.
 func variedRecords(at time.Time) []Record {
@@ -28,7 +34,7 @@ func variedRecords(at time.Time) []Record {
 		{Time: at, Key: []byte("key"), Value: []byte("value")},
 		{Time: at.Add(time.Millisecond), Key: nil, Value: nil},
 		{Time: at.Add(-time.Hour), Key: []byte{}, Value: []byte{}},
-		{Time: at.Add(time.Hour), Key: bytes.Repeat([]byte("k"), 300), Value: bytes.Repeat([]byte("v"), 70_000)},
+		{Time: at.Add(time.Minute / 2), Key: bytes.Repeat([]byte("k"), 300), Value: bytes.Repeat([]byte("v"), 70_000)},
 		{Time: at, Value: []byte("headers"), Headers: []kafka.Header{
 			{Key: "a", Value: []byte("1")}, {Key: "a", Value: nil}, {Key: "", Value: []byte{}}, {Key: "naïve", Value: []byte{0xFF}},
 		}},
@@ -51,9 +57,9 @@ func diffRecords(want, got []Record) string {
 }
 
 func TestWhatIsAppendedIsFetched(t *testing.T) {
-	each(t, func(t *testing.T, c *cluster) {
+	each(t, func(t *testing.T, c cluster) {
 		client, topic := c.client(t), c.topic(t)
-		at := time.UnixMilli(1_700_000_000_123)
+		at := recently()
 		var want []Record
 		for round := range 3 {
 			records := variedRecords(at)
@@ -76,9 +82,9 @@ func TestWhatIsAppendedIsFetched(t *testing.T) {
 }
 
 func TestAppendIsReadByAnotherClient(t *testing.T) {
-	each(t, func(t *testing.T, c *cluster) {
+	each(t, func(t *testing.T, c cluster) {
 		client, topic := c.client(t), c.topic(t)
-		want := variedRecords(time.UnixMilli(1_700_000_000_123))
+		want := variedRecords(recently())
 		if _, err := client.Append(t.Context(), topic, 0, want); err != nil {
 			t.Fatal(err)
 		}
@@ -123,7 +129,8 @@ func TestCodecs(t *testing.T) {
 		"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),
 		"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
 	}
-	each(t, func(t *testing.T, c *cluster) {
+	began := recently()
+	each(t, func(t *testing.T, c cluster) {
 		for name, codec := range codecs {
 			t.Run(name, func(t *testing.T) {
 				topic := c.topic(t)
@@ -135,10 +142,12 @@ func TestCodecs(t *testing.T) {
 						key := fmt.Appendf(nil, "key %d", i)
 						value := bytes.Repeat(fmt.Appendf(nil, "value %d of %d, ", i, batch), 1+i)
 						header := kafka.Header{Key: "batch", Value: fmt.Append(nil, batch)}
-						at := time.UnixMilli(int64(1_700_000_000_000 + i))
+						at := began.Add(time.Duration(i) * time.Millisecond)
 						want = append(want, Record{Offset: int64(len(want)), Time: at, Key: key, Value: value, Headers: []kafka.Header{header}})
-						records = append(records, &kgo.Record{Topic: topic, Key: key, Value: value, Timestamp: at,
-							Headers: []kgo.RecordHeader{{Key: header.Key, Value: header.Value}}})
+						records = append(records, &kgo.Record{
+							Topic: topic, Key: key, Value: value, Timestamp: at,
+							Headers: []kgo.RecordHeader{{Key: header.Key, Value: header.Value}},
+						})
 					}
 					if err := producer.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
 						t.Fatal(err)
@@ -158,7 +167,7 @@ func TestCodecs(t *testing.T) {
 }
 
 // transaction begins one that writes to a topic.
-func (c *cluster) transaction(t *testing.T, id string) *kgo.Client {
+func (c cluster) transaction(t *testing.T, id string) *kgo.Client {
 	t.Helper()
 	cl := c.franz(t, kgo.TransactionalID(id))
 	if err := cl.BeginTransaction(); err != nil {
@@ -188,7 +197,7 @@ func waitStable(t *testing.T, client *Client, topic string) {
 }
 
 func TestTransactions(t *testing.T) {
-	each(t, func(t *testing.T, c *cluster) {
+	each(t, func(t *testing.T, c cluster) {
 		client, topic := c.client(t), c.topic(t)
 		plain := c.franz(t)
 		a, b := c.transaction(t, topic+"-a"), c.transaction(t, topic+"-b")
@@ -244,7 +253,7 @@ func TestTransactions(t *testing.T) {
 }
 
 func TestAnOpenTransactionIsNotReadInto(t *testing.T) {
-	each(t, func(t *testing.T, c *cluster) {
+	each(t, func(t *testing.T, c cluster) {
 		client, topic := c.client(t), c.topic(t)
 		produce(t, c.franz(t), topic, "before")
 		open := c.transaction(t, topic)
@@ -272,7 +281,7 @@ func TestAnOpenTransactionIsNotReadInto(t *testing.T) {
 }
 
 func TestABatchLargerThanMaxBytesComesWhole(t *testing.T) {
-	each(t, func(t *testing.T, c *cluster) {
+	each(t, func(t *testing.T, c cluster) {
 		client, topic := c.client(t), c.topic(t)
 		value := bytes.Repeat([]byte("large"), 180_000)
 		for range 2 {
@@ -288,7 +297,7 @@ func TestABatchLargerThanMaxBytesComesWhole(t *testing.T) {
 }
 
 func TestReuse(t *testing.T) {
-	each(t, func(t *testing.T, c *cluster) {
+	each(t, func(t *testing.T, c cluster) {
 		client, topic := c.client(t), c.topic(t)
 		var producers []*kgo.Client
 		for _, codec := range []kgo.CompressionCodec{kgo.NoCompression(), kgo.Lz4Compression(), kgo.ZstdCompression(), kgo.SnappyCompression(), kgo.GzipCompression()} {
@@ -318,12 +327,12 @@ func TestReuse(t *testing.T) {
 }
 
 func TestOffsets(t *testing.T) {
-	each(t, func(t *testing.T, c *cluster) {
+	each(t, func(t *testing.T, c cluster) {
 		client, topic := c.client(t), c.topic(t)
 		if first, end, err := client.Offsets(t.Context(), topic, 0); err != nil || first != 0 || end != 0 {
 			t.Fatalf("empty: got %d, %d, %v, want 0, 0", first, end, err)
 		}
-		at := time.UnixMilli(1_700_000_000_000)
+		at := recently()
 		for i := range 5 {
 			if _, err := client.Append(t.Context(), topic, 0, []Record{{Time: at.Add(time.Duration(i) * time.Second), Value: []byte("v")}}); err != nil {
 				t.Fatal(err)
@@ -368,7 +377,7 @@ func TestOffsets(t *testing.T) {
 	})
 }
 
-func deleteRecords(t *testing.T, c *cluster, topic string, before int64) {
+func deleteRecords(t *testing.T, c cluster, topic string, before int64) {
 	t.Helper()
 	p := kmsg.NewDeleteRecordsRequestTopicPartition()
 	p.Offset = before
@@ -385,7 +394,7 @@ func deleteRecords(t *testing.T, c *cluster, topic string, before int64) {
 }
 
 func TestUnknownTopicsAndPartitions(t *testing.T) {
-	each(t, func(t *testing.T, c *cluster) {
+	each(t, func(t *testing.T, c cluster) {
 		client, topic := c.client(t), c.topic(t)
 		for _, test := range []struct {
 			topic     string
@@ -411,8 +420,9 @@ func TestAppendWithoutRecords(t *testing.T) {
 }
 
 func TestAppendTooLarge(t *testing.T) {
-	each(t, func(t *testing.T, c *cluster) {
-		client, topic := c.client(t), c.topic(t, "max.message.bytes", "1000")
+	each(t, func(t *testing.T, c cluster) {
+		client, topic := c.client(t), kafkatest.Name(t, "small")
+		c.CreateTopic(t, topic, 1, map[string]string{"max.message.bytes": "1000"})
 		_, err := client.Append(t.Context(), topic, 0, []Record{{Value: make([]byte, 2000)}})
 		wantError(t, err, kafka.MessageSizeTooLarge)
 		if Retriable(err) {
@@ -439,7 +449,7 @@ func TestAppendErrors(t *testing.T) {
 		{kerr.RequestTimedOut, kafka.RequestTimedOut, true},
 		{kerr.KafkaStorageError, kafka.KafkaStorageError, true},
 	} {
-		c.fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: test.fault})
+		c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: test.fault})
 		_, err := client.Append(t.Context(), topic, 0, []Record{{Value: []byte("v")}})
 		wantError(t, err, test.want)
 		if Retriable(err) != test.retriable {
@@ -461,7 +471,7 @@ func TestBrokerVersions(t *testing.T) {
 		t.Run(version, func(t *testing.T) {
 			c := embedded(t, kfake.MaxVersions(versions), kfake.SeedTopics(1, "topic"))
 			client := c.client(t)
-			want := variedRecords(time.UnixMilli(1_700_000_000_000))
+			want := variedRecords(recently())
 			base, err := client.Append(t.Context(), "topic", 0, want)
 			if err != nil || base != 0 {
 				t.Fatalf("got %d, %v", base, err)
@@ -472,7 +482,7 @@ func TestBrokerVersions(t *testing.T) {
 			}
 			_, err = client.Fetch(t.Context(), FetchRequest{Topic: "topic", Offset: 100})
 			wantError(t, err, kafka.OffsetOutOfRange)
-			c.fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed})
+			c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed})
 			_, err = client.Append(t.Context(), "topic", 0, want)
 			wantError(t, err, kafka.TopicAuthorizationFailed)
 		})
@@ -486,7 +496,7 @@ func TestALeaderThatMoves(t *testing.T) {
 		if _, err := client.Append(t.Context(), topic, 0, []Record{{Value: []byte("before")}}); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.fake.MoveTopicPartition(topic, 0, 1-c.fake.LeaderFor(topic, 0)); err != nil {
+		if err := c.Fake.MoveTopicPartition(topic, 0, 1-c.Fake.LeaderFor(topic, 0)); err != nil {
 			t.Fatal(err)
 		}
 		_, err := client.Append(t.Context(), topic, 0, []Record{{Value: []byte("after")}})
@@ -504,8 +514,8 @@ func TestALeaderThatMoves(t *testing.T) {
 }
 
 // drop closes the connection that the next such request comes from.
-func drop(c *cluster, key kmsg.Key) {
-	c.fake.ControlKey(key.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+func drop(c cluster, key kmsg.Key) {
+	c.Fake.ControlKey(key.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
 		return nil, errors.New("dropped"), true
 	})
 }
@@ -562,7 +572,7 @@ func TestABrokerThatFallsSilent(t *testing.T) {
 			}},
 		} {
 			for _, deadline := range []time.Duration{0, time.Second, time.Minute} {
-				c.fake.ControlKey(request.key.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) { return nil, nil, true })
+				c.Fake.ControlKey(request.key.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) { return nil, nil, true })
 				ctx, cancel, want := t.Context(), context.CancelFunc(func() {}), request.want
 				if deadline > 0 {
 					ctx, cancel = context.WithTimeout(ctx, deadline)
@@ -610,8 +620,8 @@ func TestACancelledFetchKeepsItsMemory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.fake.ControlKey(kmsg.Fetch.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
-			c.fake.SleepControl(func() { time.Sleep(2 * time.Second) })
+		c.Fake.ControlKey(kmsg.Fetch.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+			c.Fake.SleepControl(func() { time.Sleep(2 * time.Second) })
 			return nil, nil, false
 		})
 		ctx, cancel := context.WithCancel(t.Context())
@@ -653,4 +663,67 @@ func TestAnOldBroker(t *testing.T) {
 	if sent.Len() > 0 {
 		t.Errorf("%d bytes were sent", sent.Len())
 	}
+}
+
+// Compaction leaves batches with holes, and holes between batches. From
+// wherever one reads, all is had that another client sees.
+func TestACompactedTopic(t *testing.T) {
+	each(t, func(t *testing.T, c cluster) {
+		client, topic := c.client(t), kafkatest.Name(t, "compacted")
+		c.CreateTopic(t, topic, 1, map[string]string{
+			"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.001",
+			"segment.bytes": "1048576", "segment.ms": "100", "max.compaction.lag.ms": "100",
+		})
+		value := make([]byte, 2000)
+		// What is written last is not compacted: writing goes on until something
+		// of before is gone.
+		kafkatest.WaitFor(t, 90*time.Second, "compaction of "+topic, func() bool {
+			for round := range 3 {
+				var records []Record
+				for i := range 40 {
+					records = append(records, Record{Key: fmt.Appendf(nil, "key-%d", i*(1+round)), Value: value})
+				}
+				if _, err := client.Append(t.Context(), topic, 0, records); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if c.Fake != nil {
+				c.Fake.Compact()
+			}
+			return int64(len(readAll(t, client, FetchRequest{Topic: topic}))) < c.EndOffsets(t, topic)[0]
+		})
+		// A real broker may go on meanwhile: what is read lies between what was
+		// there before and what is left after.
+		before, end := offsetsOf(t, c, topic), c.EndOffsets(t, topic)[0]
+		reads := map[int64][]int64{}
+		for from := int64(0); from < end; from += 7 {
+			for _, r := range readAll(t, client, FetchRequest{Topic: topic, Offset: from, MaxBytes: 50_000}) {
+				reads[from] = append(reads[from], r.Offset)
+			}
+		}
+		after := offsetsOf(t, c, topic)
+		for from, got := range reads {
+			for _, o := range got {
+				if _, ok := slices.BinarySearch(before, o); !ok {
+					t.Errorf("from %d: got offset %d, where nothing was", from, o)
+				}
+			}
+			first, _ := slices.BinarySearch(after, from)
+			for _, o := range after[first:] {
+				if _, ok := slices.BinarySearch(got, o); !ok {
+					t.Errorf("from %d: did not get offset %d", from, o)
+				}
+			}
+		}
+	})
+}
+
+// offsetsOf are those of a topic's records, as another client sees them.
+func offsetsOf(t *testing.T, c cluster, topic string) []int64 {
+	t.Helper()
+	var offsets []int64
+	for _, m := range c.ReadAll(t, topic) {
+		offsets = append(offsets, m.Offset)
+	}
+	return offsets
 }
