@@ -56,10 +56,7 @@ func Main(ctx context.Context, args []string, s Streams) (code int) {
 			code = exitFailed
 		}
 	}()
-	return execute(ctx, newRoot(s), args, s)
-}
-
-func execute(ctx context.Context, root *cobra.Command, args []string, s Streams) int {
+	root := newRoot(s)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	var silent *silentError
