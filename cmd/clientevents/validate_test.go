@@ -54,7 +54,7 @@ func TestValidateCommand(t *testing.T) {
 		{"no parent in a complete input", orphanLine, []string{"--complete"}, outcome{1,
 			"<stdin>:1: parent_not_found: parentEventId names no valid event of the input\n", "1 events, 1 at fault\n"}},
 		{"no such version", "", []string{"--api-version", "v5"}, outcome{2, "", `clientevents: --api-version: "v5" is not a version of the API: want v3, v4beta1 or v4` + "\n"}},
-		{"no such flag", "", []string{"--complet"}, outcome{2, "", "clientevents: clientevents validate: unknown flag: --complet: did you mean --complete?\n"}},
+		{"no such flag", "", []string{"--complet"}, outcome{2, "", "clientevents validate: unknown flag: --complet: did you mean --complete?\n"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

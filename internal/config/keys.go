@@ -113,12 +113,12 @@ func secret(field func(*Config) *Secret) setter {
 	}
 }
 
+// topicLetters are what names of topics are made of, as Kafka has it.
+const topicLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+
 func topic(field func(*Config) *string) setter {
 	return func(c *Config, s string) error {
-		illegal := func(r rune) bool {
-			return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-')
-		}
-		if s == "" || s == "." || s == ".." || len(s) > 249 || strings.ContainsFunc(s, illegal) {
+		if s == "" || s == "." || s == ".." || len(s) > 249 || strings.Trim(s, topicLetters) != "" {
 			return errors.New("want a topic's name: letters, digits, '.', '_' and '-', at most 249")
 		}
 		*field(c) = s

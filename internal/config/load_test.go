@@ -439,8 +439,8 @@ func TestFaults(t *testing.T) {
 		{name: "credentials in the clear", yaml: least + "  endpoint: http://example.com\n", want: []string{
 			`api.endpoint: "http://example.com": credentials are not sent over plain http, except to a loopback address: want https, or api.credentials: none (config.yaml:8:13)`,
 		}},
-		{name: "credentials", yaml: least + "  credentials: defualt\n", want: []string{
-			`api.credentials: "defualt": want default, none, or the path of a credentials file: there is no such file (config.yaml:8:16)`,
+		{name: "credentials", yaml: least + "  credentials: defaults\n", want: []string{
+			`api.credentials: "defaults": want default, none, or the path of a credentials file: there is no such file (config.yaml:8:16)`,
 		}},
 		{name: "listen", yaml: least + "admin: {listen: 9090}\n", want: []string{
 			`admin.listen: "9090": want host:port or :port, such as :9090 (config.yaml:8:17)`,

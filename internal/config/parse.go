@@ -59,8 +59,7 @@ func invalidUTF8(data []byte) int {
 
 // loadFault makes one line of what the parser says.
 func (l *loader) loadFault(err error) {
-	var at *yaml.LoadError
-	if errors.As(err, &at) {
+	if at, ok := errors.AsType[*yaml.LoadError](err); ok {
 		l.syntaxFault("not YAML: "+at.Message, at.Mark.Line, at.Mark.Column)
 		return
 	}

@@ -129,7 +129,10 @@ func TestEvents(t *testing.T) {
 						t.Fatalf("%s is of a job that its parent did not show", line)
 					}
 				}
-				for _, name := range w.JobEvent.Jobs {
+				for i, name := range w.JobEvent.Jobs {
+					if slices.Contains(w.JobEvent.Jobs[:i], name) {
+						t.Fatalf("%s shows a job twice", line)
+					}
 					if id, ok := strings.CutPrefix(name, test.job); !ok || id == "" || strings.Contains(id, "/") {
 						t.Fatalf("job %q", name)
 					}
