@@ -134,6 +134,10 @@ type Consumer struct {
 	// deadLetterPartitions is how many partitions the dead-letter topic has.
 	deadLetterPartitions atomic.Int64
 
+	// pulse is when the goroutine that commits and keeps the lease last moved,
+	// Unix nanoseconds.
+	pulse atomic.Int64
+
 	// draining says that the replica is on its way out of the group.
 	draining atomic.Bool
 
@@ -229,6 +233,7 @@ func (c *Consumer) leave(group *kafka.ConsumerGroup) {
 // own runs one generation from its assignment to its end.
 func (c *Consumer) own(ctx context.Context, gen *kafka.Generation, balancers *balancers) error {
 	g := newGeneration(c, gen)
+	c.pulse.Store(time.Now().UnixNano())
 	c.setCurrent(g)
 	defer c.setCurrent(nil)
 	ended := make(chan error, 1)
@@ -248,6 +253,18 @@ func (c *Consumer) setCurrent(g *generation) {
 // its own. No request may start when it is not: the partitions may be another
 // replica's, which sends the same events.
 func (c *Consumer) Leased(now time.Time) bool { return c.lease.valid(now) }
+
+// stuckAfter is how long what ought to move every moment may stand still.
+const stuckAfter = time.Minute
+
+// Alive says whether the consumer itself moves. Brokers, the API and tokens are
+// no reason for it not to; only a fault of the program is.
+func (c *Consumer) Alive(now time.Time) bool {
+	c.mu.Lock()
+	owning := c.current != nil
+	c.mu.Unlock()
+	return !owning || now.Sub(time.Unix(0, c.pulse.Load())) < stuckAfter
+}
 
 // Ready says whether the replica has joined the group, has read the state of
 // its partitions, and is not draining; if not, why.

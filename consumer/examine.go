@@ -59,6 +59,7 @@ func (o *owner) examineRange(ctx context.Context, from, to int64, group int) err
 	}
 	to = min(to, end)
 	for attempt := 0; from < to; {
+		o.moves()
 		batch, err := o.kafka.Fetch(ctx, kafkalog.FetchRequest{
 			Topic: o.cfg.Topic, Partition: o.partition.id, Offset: from,
 			MaxBytes: o.budget.fetchBytes(), MaxWait: fetchWait, ReadCommitted: true,

@@ -103,12 +103,18 @@ func (g *generation) attend(ctx, genCtx context.Context, failed <-chan error, ba
 			return nil
 		case err := <-failed:
 			return err
-		case <-commit.C:
+		case now := <-commit.C:
 			if !g.commit() {
 				return nil
 			}
 			g.observe()
+			if o := g.stuck(now); o != nil {
+				g.log.Error("a partition stands still inside the program, so all are given back: please report this as a bug",
+					"partition", o.partition.id, "for", now.Sub(o.moved()))
+				return nil
+			}
 		case now := <-tick.C:
+			g.pulse.Store(now.UnixNano())
 			for _, o := range g.owners {
 				if ready := o.partition.tick(now, o.reading()); len(ready) > 0 {
 					g.sink.Accept(ready)
@@ -120,6 +126,17 @@ func (g *generation) attend(ctx, genCtx context.Context, failed <-chan error, ba
 			}
 		}
 	}
+}
+
+// stuck finds a partition whose owner has not moved for so long that it never
+// will: the library goes on with heartbeats for it, so nobody else would notice.
+func (g *generation) stuck(now time.Time) *owner {
+	for _, o := range g.owners {
+		if now.Sub(o.moved()) > 2*stuckAfter {
+			return o
+		}
+	}
+	return nil
 }
 
 // grown says whether the topic has more partitions than were dealt out, and
@@ -167,7 +184,8 @@ func (g *generation) end(ctx context.Context, owners *sync.WaitGroup) {
 		select {
 		case <-drained:
 			waiting = false
-		case <-heartbeat.C:
+		case now := <-heartbeat.C:
+			g.pulse.Store(now.UnixNano())
 			g.commit()
 		}
 	}

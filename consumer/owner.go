@@ -36,6 +36,7 @@ type owner struct {
 
 	restored  atomic.Bool
 	remaining atomic.Int64
+	beat      atomic.Int64 // when the owner last moved, Unix nanoseconds
 	failing   atomic.Bool // the last fetch failed
 	blocked   atomic.Bool // the budget is used up
 	position  atomic.Int64
@@ -52,6 +53,7 @@ func newOwner(c *Consumer, id int32, committed int64) *owner {
 	o.partition = newPartition(id, c.cfg.Rules, c.metrics, o.account, committed)
 	o.position.Store(committed)
 	o.committed.Store(committed)
+	o.moves()
 	o.intake, o.stopIntake = context.WithCancel(context.Background())
 	o.writing, o.stopWrites = context.WithCancel(context.Background())
 	return o
@@ -129,6 +131,7 @@ const fetchWait = 2 * time.Second
 func (o *owner) fetch(position int64) error {
 	failures := 0
 	for o.intake.Err() == nil {
+		o.moves()
 		if err := o.room(); err != nil {
 			return nil
 		}
@@ -156,6 +159,11 @@ func (o *owner) fetch(position int64) error {
 	return nil
 }
 
+// moves notes that the owner is not stuck, and moved says when that was.
+func (o *owner) moves() { o.beat.Store(time.Now().UnixNano()) }
+
+func (o *owner) moved() time.Time { return time.Unix(0, o.beat.Load()) }
+
 // room waits until the budget lets the partition fetch. Meanwhile it looks now
 // and then where the partition ends, since no fetch tells.
 func (o *owner) room() error {
@@ -165,6 +173,7 @@ func (o *owner) room() error {
 	o.blocked.Store(true)
 	defer o.blocked.Store(false)
 	for {
+		o.moves()
 		ctx, cancel := context.WithTimeout(o.intake, 5*time.Second)
 		err := o.account.room(ctx)
 		cancel()

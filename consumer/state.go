@@ -20,6 +20,7 @@ import (
 // leaves holes.
 func (o *owner) restore(ctx context.Context) error {
 	for attempt := 0; ; attempt++ {
+		o.moves()
 		err := o.readState(ctx)
 		if err == nil || ctx.Err() != nil {
 			return ctx.Err()
@@ -63,6 +64,7 @@ func (o *owner) readState(ctx context.Context) error {
 	began, from := time.Now(), position
 	progress := o.metrics.restoring.WithLabelValues(partitionLabel(id))
 	for position < end {
+		o.moves()
 		o.remaining.Store(end - position)
 		progress.Set(float64(end - position))
 		batch, err := o.kafka.Fetch(ctx, kafkalog.FetchRequest{
@@ -165,6 +167,7 @@ func (o *owner) writeMarks(ctx context.Context, marks []mark) {
 // everything waits, and says so.
 func (o *owner) write(ctx context.Context, kind, topic string, partition int32, records []kafkalog.Record) error {
 	for attempt := 0; ; attempt++ {
+		o.moves()
 		_, err := o.kafka.Append(ctx, topic, partition, records)
 		if err == nil {
 			if attempt > 0 {

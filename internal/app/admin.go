@@ -60,8 +60,11 @@ func AdminHandler(p *Pipeline, registry *prometheus.Registry, started time.Time)
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true}))
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
-		// That this is answered is what it says: the process moves. Brokers, the
-		// API and tokens are no reason to be restarted.
+		// Brokers, the API and tokens are no reason to be restarted.
+		if !p.consumer.Alive(time.Now()) {
+			http.Error(w, "the consumer stands still", http.StatusServiceUnavailable)
+			return
+		}
 		fmt.Fprintln(w, "ok")
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {

@@ -1,0 +1,143 @@
+package simulation
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/clientevents/clientevents/consumer"
+)
+
+// TestUnwritableTopics: the state topic or the dead-letter topic refuses every
+// write for a quarter of an hour. Everything waits, nothing is lost, and since
+// nobody died, nothing is repeated.
+func TestUnwritableTopics(t *testing.T) {
+	traffic := traffic
+	traffic.Late = 0 // a parent that comes a quarter of an hour after its child is rightly given up
+	for _, which := range []string{topic + ".reported", topic + ".dead-letter"} {
+		t.Run(which, func(t *testing.T) {
+			each(t, traffic, func(w *world) {
+				w.start()
+				portion := 0
+				w.publish(func() {
+					if portion++; portion != 4 {
+						return
+					}
+					refusing := w.kafka.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: which, Err: kerr.NotEnoughReplicas, Count: -1})
+					time.Sleep(5 * time.Second)
+					before := w.committed()
+					time.Sleep(15 * time.Minute)
+					if after := w.committed(); after > before+inFlight {
+						w.t.Errorf("%d offsets were committed while %s could not be written", after-before, which)
+					}
+					refusing.Remove()
+				})
+				w.settle()
+				w.judge(0)
+			})
+		})
+	}
+}
+
+func (w *world) committed() (sum int64) {
+	for _, offset := range w.kafka.CommittedOffsets(w.t, group, topic) {
+		sum += max(0, offset)
+	}
+	return sum
+}
+
+// TestBrokerErrors answers each error that a broker may give to each request
+// that the pipeline makes, a few times each.
+func TestBrokerErrors(t *testing.T) {
+	own := func(err *kerr.Error, keys ...kmsg.Key) []kfake.Fault {
+		var faults []kfake.Fault
+		for _, key := range keys {
+			f := kfake.Fault{Keys: []kmsg.Key{key}, Err: err, Count: 3}
+			switch key {
+			case kmsg.Produce:
+				f.Topic = topic + ".reported"
+			case kmsg.OffsetCommit, kmsg.Heartbeat, kmsg.JoinGroup, kmsg.SyncGroup:
+				f.Group = group
+			default:
+				f.Topic = topic
+			}
+			faults = append(faults, f)
+		}
+		return faults
+	}
+	cases := map[*kerr.Error][]kmsg.Key{
+		kerr.NotLeaderForPartition:        {kmsg.Fetch, kmsg.Produce, kmsg.ListOffsets},
+		kerr.UnknownTopicOrPartition:      {kmsg.Fetch, kmsg.Produce, kmsg.ListOffsets},
+		kerr.LeaderNotAvailable:           {kmsg.Fetch, kmsg.Produce, kmsg.ListOffsets},
+		kerr.ReplicaNotAvailable:          {kmsg.Fetch, kmsg.ListOffsets},
+		kerr.FencedLeaderEpoch:            {kmsg.Fetch, kmsg.ListOffsets},
+		kerr.UnknownLeaderEpoch:           {kmsg.Fetch, kmsg.ListOffsets},
+		kerr.OffsetNotAvailable:           {kmsg.ListOffsets},
+		kerr.KafkaStorageError:            {kmsg.Fetch, kmsg.Produce, kmsg.ListOffsets},
+		kerr.RequestTimedOut:              {kmsg.Produce, kmsg.OffsetCommit},
+		kerr.NotEnoughReplicas:            {kmsg.Produce},
+		kerr.NotEnoughReplicasAfterAppend: {kmsg.Produce},
+		kerr.CorruptMessage:               {kmsg.Produce, kmsg.Fetch},
+		kerr.UnknownServerError:           {kmsg.Fetch, kmsg.Produce, kmsg.ListOffsets, kmsg.OffsetCommit},
+		kerr.CoordinatorLoadInProgress:    {kmsg.OffsetCommit},
+		kerr.CoordinatorNotAvailable:      {kmsg.OffsetCommit},
+		kerr.NotCoordinator:               {kmsg.OffsetCommit},
+		kerr.RebalanceInProgress:          {kmsg.OffsetCommit},
+	}
+	for err, keys := range cases {
+		for _, f := range own(err, keys...) {
+			t.Run(fmt.Sprintf("%s/%s", f.Keys[0].Name(), err.Message), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t, 5, traffic)
+					w.records = w.records[:len(w.records)/4]
+					handle := w.kafka.Fake.Fault(f)
+					w.start()
+					w.publish(func() {})
+					time.Sleep(time.Minute)
+					if handle.Hits() == 0 {
+						t.Error("the fault befell nothing")
+					}
+					handle.Remove() // before the test asks the broker itself
+					w.settle()
+					// A group that moves on while events are on their way is a
+					// crash as far as the promise goes.
+					w.judge(inFlight)
+				})
+			})
+		}
+	}
+}
+
+// TestStateTopicUnfit: a state topic that can't keep the promise is refused at
+// the start.
+func TestStateTopicUnfit(t *testing.T) {
+	for name, c := range map[string]struct {
+		partitions int
+		config     map[string]string
+		want       string
+	}{
+		"partitions": {5, map[string]string{"cleanup.policy": "compact"}, "partitions"},
+		"policy":     {2, map[string]string{"cleanup.policy": "delete"}, "cleanup.policy"},
+		"retention":  {2, map[string]string{"cleanup.policy": "compact,delete", "retention.ms": "1000"}, "retention.ms"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := map[string]string{"cleanup.policy": "delete"}
+			for k, v := range c.config {
+				config[k] = v
+			}
+			err := consumer.CheckStateTopic("state", "source", c.partitions, 2, config, 24*time.Hour)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v: want an error about %s", err, c.want)
+			}
+		})
+	}
+	if err := consumer.CheckStateTopic("state", "source", 2, 2, map[string]string{"cleanup.policy": "compact"}, 24*time.Hour); err != nil {
+		t.Errorf("a compacted topic is refused: %v", err)
+	}
+}
