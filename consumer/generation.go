@@ -45,19 +45,17 @@ func newGeneration(c *Consumer, gen *kafka.Generation) *generation {
 // then does the library join again, which gives them to others.
 func (g *generation) run(ctx, genCtx context.Context, balancers *balancers) error {
 	g.begin()
-	runCtx, stop := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer stop(nil)
 	var owners sync.WaitGroup
 	failed := make(chan error, len(g.owners))
 	for _, o := range g.owners {
 		owners.Go(func() {
-			if err := o.run(runCtx); err != nil {
+			if err := o.run(); err != nil {
 				failed <- err
 			}
 		})
 	}
 	err := g.attend(ctx, genCtx, failed, balancers)
-	g.end(ctx, stop, &owners)
+	g.end(ctx, &owners)
 	return err
 }
 
@@ -143,10 +141,13 @@ func (g *generation) grown(ctx context.Context, dealt int) bool {
 }
 
 // end finishes what is in flight and gives the partitions back.
-func (g *generation) end(ctx context.Context, stop context.CancelCauseFunc, owners *sync.WaitGroup) {
+func (g *generation) end(ctx context.Context, owners *sync.WaitGroup) {
 	for _, o := range g.owners {
 		o.stopIntake()
 	}
+	// What is being taken in this moment must be in the sink before it drains,
+	// or it would be sent after the partition is given away.
+	owners.Wait()
 	drainCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.cfg.DrainTimeout)
 	defer cancel()
 	drained := make(chan struct{})
@@ -170,8 +171,6 @@ func (g *generation) end(ctx context.Context, stop context.CancelCauseFunc, owne
 			g.commit()
 		}
 	}
-	stop(errGenerationOver)
-	owners.Wait()
 	for _, o := range g.owners {
 		o.close()
 	}
@@ -185,8 +184,6 @@ func (g *generation) end(ctx context.Context, stop context.CancelCauseFunc, owne
 	g.metrics.oldest.Set(0)
 	g.log.Info("partitions given back", "generation", g.gen.ID)
 }
-
-var errGenerationOver = errors.New("the generation is over")
 
 // commit stores the watermarks; false means that the partitions are not ours
 // any more. It commits even where nothing has moved: the answer is the sign

@@ -57,10 +57,9 @@ func newOwner(c *Consumer, id int32, committed int64) *owner {
 	return o
 }
 
-// run works until ctx ends; an error is one that no waiting mends.
-func (o *owner) run(ctx context.Context) error {
-	stopWith := context.AfterFunc(ctx, o.stopIntake)
-	defer stopWith()
+// run takes records until the intake is stopped; an error is one that no
+// waiting mends. The writers go on until close.
+func (o *owner) run() error {
 	o.writers.Go(func() { o.writeState(o.writing) })
 	o.writers.Go(func() { o.writeLetters(o.writing) })
 	err := o.consume()

@@ -375,8 +375,8 @@ func (p *partition) tick(now time.Time, reading bool) []*event.Delivery {
 		if c == nil || c.item != it || c.sent {
 			continue // it went on its way already
 		}
-		if parent := p.claims[it.ParentID]; parent != nil && parent.sent {
-			unready = append(unready, it) // the parent is at the API: its outcome decides
+		if p.moving(it.ParentID) {
+			unready = append(unready, it)
 			continue
 		}
 		p.endPatience(c, now)
@@ -385,6 +385,26 @@ func (p *partition) tick(now time.Time, reading bool) []*event.Delivery {
 		p.patience = slices.Concat(unready, p.patience)
 	}
 	return p.takeReady()
+}
+
+// maxAncestors bounds how far up a journey is looked; events may be linked in a
+// circle.
+const maxAncestors = 32
+
+// moving says whether an event, or the one that it waits for, is at the API:
+// then its outcome decides, however long the API takes.
+func (p *partition) moving(id string) bool {
+	for range maxAncestors {
+		c := p.claims[id]
+		if c == nil {
+			return false
+		}
+		if c.sent {
+			return true
+		}
+		id = c.item.ParentID
+	}
+	return false
 }
 
 func (p *partition) endPatience(c *claim, now time.Time) {

@@ -1,152 +1,315 @@
 package emulator
 
 import (
-	"bufio"
 	"bytes"
+	"context"
 	"errors"
-	"io"
+	"fmt"
 	"mime"
-	"mime/multipart"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 )
 
-// maxParts is how many calls a batch may hold (the bound that Google's generic
-// text on batches gives).
+// maxParts is how many calls one batch may hold, the bound in Google's
+// general text on HTTP batches.
 const maxParts = 1000
 
-const answerBoundary = "batch_answer"
+// part is one request within a batch.
+type part struct {
+	method string
+	path   string // escaped
+	query  string
+	header headerBlock
+	body   []byte
+}
 
-// serveBatch answers an HTTP batch: each part by itself, in the order in which
-// they came.
-func (e *Emulator) serveBatch(w http.ResponseWriter, r *http.Request, body []byte) {
-	if e.Faults().NoBatch {
-		write(w, errorf(http.StatusNotFound, "The requested URL /batch was not found on this server.").reply(false))
-		return
+// batchRequest is a batch and what holds for all its parts.
+type batchRequest struct {
+	header http.Header
+	params params
+	parts  [][]byte // still to be parsed, so that each has its own error
+}
+
+// serveBatch is POST /batch. Its errors are those of the whole.
+func (e *Emulator) serveBatch(ctx context.Context, st *faultState, c *call, r *http.Request) (reply, *apiError) {
+	if c.method != http.MethodPost {
+		return reply{}, notAllowed(c.method, c.path, http.MethodPost)
 	}
-	if r.Method != http.MethodPost {
-		write(w, errorf(http.StatusMethodNotAllowed, "Method %s is not allowed for /batch.", clip(r.Method)).reply(false))
-		return
-	}
-	calls, err := e.readBatch(r, body)
+	boundary, err := batchBoundary(r.Header.Get("Content-Type"))
 	if err != nil {
-		write(w, err.reply(false))
-		return
+		return reply{}, badBatch(err)
 	}
-	e.store.batch(len(calls))
-	var out []byte
-	for _, c := range calls {
-		answer := reply{}
-		if c.err != nil {
-			e.store.refused(c.err.code)
-			answer = c.err.reply(c.request.params.compact)
-		} else {
-			answer = e.answer(c.request)
-		}
-		out = appendPart(out, c.id, answer)
+	parts, err := splitParts(c.body, boundary)
+	if err != nil {
+		return reply{}, badBatch(err)
 	}
-	out = append(out, "--"+answerBoundary+"--\r\n"...)
-	if e.Faults().Outage == CutAfter {
-		cut(w)
-		return
-	}
-	w.Header().Set("Content-Type", "multipart/mixed; boundary="+answerBoundary)
-	_, _ = w.Write(out)
+	e.store.countBatch(len(parts))
+	return e.callParts(ctx, st, c, batchRequest{header: r.Header, params: c.params, parts: parts}), nil
 }
 
-// call is one part of a batch.
-type call struct {
-	id      string
-	request request
-	err     *apiError
+func badBatch(err error) *apiError {
+	return errorf(http.StatusBadRequest, "Failed to parse batch request, error: %v.", err)
 }
 
-func (e *Emulator) readBatch(r *http.Request, body []byte) ([]call, *apiError) {
-	kind, media, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || !strings.HasPrefix(kind, "multipart/") || media["boundary"] == "" {
-		return nil, errorf(http.StatusBadRequest, "Failed to parse batch request, error: want Content-Type: multipart/mixed with a boundary, got %q.", clip(r.Header.Get("Content-Type")))
-	}
-	outer, failed := params{}.with(r.URL.RawQuery)
-	if failed != nil {
-		return nil, failed
-	}
-	var calls []call
-	parts := multipart.NewReader(bytes.NewReader(body), media["boundary"])
-	for {
-		part, err := parts.NextRawPart()
-		if errors.Is(err, io.EOF) {
-			break
+// callParts calls the parts one after the other, with c.
+func (e *Emulator) callParts(ctx context.Context, st *faultState, c *call, b batchRequest) reply {
+	boundary := "batch_" + strconv.FormatUint(e.batches.Add(1), 36)
+	out := make([]byte, 0, 2*len(c.body)+256)
+	header := partHeader{outer: b.header}
+	c.header = &header
+	for i, raw := range b.parts {
+		mimeHeader, content, err := cutHeader(raw)
+		c.part, header.own = i+1, nil
+		var r reply
+		if err == nil {
+			r, err = e.callPart(ctx, st, c, &header, b.params, mimeHeader, content)
 		}
 		if err != nil {
-			return nil, errorf(http.StatusBadRequest, "Failed to parse batch request, error: %v.", err)
+			e.store.countRefusal(http.StatusBadRequest)
+			r = errorf(http.StatusBadRequest, "Failed to parse part %d of the batch: %v.", i+1, err).reply(b.params.compact)
 		}
-		if len(calls) == maxParts {
-			return nil, errorf(http.StatusBadRequest, "The batch request has more than %d calls.", maxParts)
+		if r.cut == NoCut {
+			out = appendPart(out, boundary, mimeHeader.Get("Content-ID"), r)
 		}
-		c := call{id: part.Header.Get("Content-ID")}
-		c.request, c.err = readCall(part, r.Header, outer)
-		calls = append(calls, c)
 	}
-	if len(calls) == 0 {
-		return nil, errorf(http.StatusBadRequest, "Failed to parse batch request, error: 0 items.")
+	out = append(out, "--"+boundary+"--\r\n"...)
+	return reply{
+		status: http.StatusOK,
+		header: http.Header{"Content-Type": {"multipart/mixed; boundary=" + boundary}},
+		body:   out,
 	}
-	return calls, nil
 }
 
-// readCall reads the HTTP request within a part. The outer headers hold for it
-// where it has none of its own, except those of the content.
-func readCall(part *multipart.Part, outer http.Header, p params) (request, *apiError) {
-	req := request{params: p}
-	if kind, _, err := mime.ParseMediaType(part.Header.Get("Content-Type")); err != nil || kind != "application/http" {
-		return req, errorf(http.StatusBadRequest, "Want Content-Type: application/http in each part, got %q.", clip(part.Header.Get("Content-Type")))
-	}
-	inner, err := http.ReadRequest(bufio.NewReader(io.MultiReader(part, strings.NewReader("\r\n\r\n"))))
+// callPart parses one part and calls what it asks for. The error is that of
+// a part that cannot be understood.
+func (e *Emulator) callPart(ctx context.Context, st *faultState, c *call, header *partHeader,
+	defaults params, mimeHeader headerBlock, content []byte) (reply, error) {
+	p, err := parsePart(mimeHeader, content)
 	if err != nil {
-		return req, errorf(http.StatusBadRequest, "The part is not an HTTP request: %v.", err)
+		return reply{}, err
 	}
-	target, err := url.ParseRequestURI(inner.RequestURI)
-	if err != nil || target.IsAbs() {
-		return req, errorf(http.StatusBadRequest, "Want a path in the part's request line, got %q.", clip(inner.RequestURI))
+	c.method, c.path, c.body, header.own = p.method, p.path, p.body, p.header
+	var fault *Fault
+	if st.Hook != nil {
+		fault = st.Hook(&Request{Method: c.method, Path: c.path, Header: header.all(), Body: c.body, Part: c.part})
 	}
-	body, err := io.ReadAll(inner.Body)
-	if err != nil {
-		return req, errorf(http.StatusBadRequest, "The part's body ends too early.")
-	}
-	req.method, req.path, req.header, req.body = inner.Method, target.Path, inner.Header, body
-	for name, values := range outer {
-		if _, own := req.header[name]; !own && !strings.HasPrefix(name, "Content-") {
-			req.header[name] = values
+	var bad *apiError
+	c.params, bad = defaults.with(p.query)
+	return e.under(ctx, fault, c.params, func() reply {
+		if bad != nil {
+			return e.refuse(c, bad)
 		}
-	}
-	p, failed := p.with(target.RawQuery)
-	req.params = p
-	return req, failed
+		return e.call(st, c)
+	}), nil
 }
 
-func appendPart(b []byte, id string, r reply) []byte {
-	b = append(b, "--"+answerBoundary+"\r\nContent-Type: application/http\r\n"...)
-	if id != "" {
-		b = append(b, "Content-ID: "...)
-		if rest, ok := strings.CutPrefix(id, "<"); ok {
-			b = append(b, "<response-"+rest...)
-		} else {
-			b = append(b, "response-"+id...)
-		}
-		b = append(b, "\r\n"...)
+// appendPart writes the answer to one part.
+func appendPart(dst []byte, boundary, contentID string, r reply) []byte {
+	dst = append(dst, "--"+boundary+"\r\nContent-Type: application/http\r\n"...)
+	if contentID != "" {
+		dst = append(dst, "Content-ID: "+responseID(contentID)+"\r\n"...)
 	}
-	b = append(b, "\r\nHTTP/1.1 "...)
-	b = strconv.AppendInt(b, int64(r.status), 10)
-	b = append(b, " "+http.StatusText(r.status)+"\r\nContent-Type: application/json; charset=UTF-8\r\n"...)
-	for name, values := range r.header {
-		for _, value := range values {
-			b = append(b, name+": "+value+"\r\n"...)
+	dst = append(dst, "\r\nHTTP/1.1 "...)
+	dst = strconv.AppendInt(dst, int64(r.status), 10)
+	dst = append(dst, " "+http.StatusText(r.status)+"\r\n"...)
+	if r.header.Get("Content-Type") == "" {
+		dst = append(dst, "Content-Type: application/json; charset=UTF-8\r\n"...)
+	}
+	dst = append(dst, "Content-Length: "...)
+	dst = strconv.AppendInt(dst, int64(len(r.body)), 10)
+	dst = append(dst, "\r\n"...)
+	if len(r.header) > 0 {
+		var lines bytes.Buffer
+		r.header.WriteSubset(&lines, map[string]bool{"Content-Length": true}) // a bytes.Buffer does not fail
+		dst = append(dst, lines.Bytes()...)
+	}
+	dst = append(dst, "\r\n"...)
+	dst = append(dst, r.body...)
+	return append(dst, "\r\n"...)
+}
+
+// responseID is <response-X> for <X>.
+func responseID(id string) string {
+	if inner, ok := strings.CutPrefix(id, "<"); ok {
+		return "<response-" + inner
+	}
+	return "response-" + id
+}
+
+// batchBoundary is the boundary that the Content-Type of a batch tells.
+func batchBoundary(contentType string) (string, error) {
+	media, attrs, err := mime.ParseMediaType(contentType)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("Content-Type %q: %w", clip(contentType), err)
+	case media != "multipart/mixed":
+		return "", fmt.Errorf("Content-Type is %s, want multipart/mixed", media)
+	}
+	boundary := attrs["boundary"]
+	if boundary == "" || len(boundary) > 70 { // RFC 2046, 5.1.1
+		return "", errors.New("the Content-Type's boundary must have 1 to 70 characters")
+	}
+	return boundary, nil
+}
+
+// splitParts cuts a multipart body at its boundary lines. Lines may end in LF
+// or CRLF; the line end before a boundary belongs to the boundary. The closing
+// boundary must be there: without it the batch is torn, and none of it is run.
+func splitParts(body []byte, boundary string) ([][]byte, error) {
+	delimiter := []byte("--" + boundary)
+	var parts [][]byte
+	start := -1 // of the part in course
+	for at := 0; ; {
+		found := bytes.Index(body[at:], delimiter)
+		if found < 0 {
+			return nil, errors.New("the closing boundary is missing")
+		}
+		begin := at + found
+		end, last, ok := boundaryLine(body, begin, begin+len(delimiter))
+		if !ok {
+			at = begin + 1
+			continue
+		}
+		if start >= 0 {
+			parts = append(parts, body[start:max(start, lineEndBefore(body, begin))])
+		}
+		if len(parts) > maxParts {
+			return nil, fmt.Errorf("the batch holds more than %d calls", maxParts)
+		}
+		if last {
+			if len(parts) == 0 {
+				return nil, errors.New("the batch holds no calls")
+			}
+			return parts, nil
+		}
+		at, start = end, end
+	}
+}
+
+// boundaryLine looks whether body[begin:end], a boundary, is a line of its
+// own. next is where the line after it begins.
+func boundaryLine(body []byte, begin, end int) (next int, last, ok bool) {
+	if begin > 0 && body[begin-1] != '\n' {
+		return 0, false, false
+	}
+	line, _, newline := bytes.Cut(body[end:], []byte("\n"))
+	rest, last := bytes.CutPrefix(line, []byte("--"))
+	if len(bytes.Trim(rest, " \t\r")) > 0 || !newline && !last {
+		return 0, false, false
+	}
+	return end + len(line) + 1, last, true
+}
+
+// lineEndBefore is i without the line end before it.
+func lineEndBefore(body []byte, i int) int {
+	if i > 0 && body[i-1] == '\n' {
+		i--
+		if i > 0 && body[i-1] == '\r' {
+			i--
 		}
 	}
-	b = append(b, "Content-Length: "...)
-	b = strconv.AppendInt(b, int64(len(r.body)), 10)
-	b = append(b, "\r\n\r\n"...)
-	b = append(b, r.body...)
-	return append(b, "\r\n"...)
+	return i
+}
+
+// parsePart reads the HTTP request that a part holds.
+func parsePart(mimeHeader headerBlock, content []byte) (part, error) {
+	if err := checkEnvelope(mimeHeader); err != nil {
+		return part{}, err
+	}
+	line, rest, _ := bytes.Cut(bytes.TrimLeft(content, "\r\n"), []byte("\n"))
+	p, err := parseRequestLine(string(bytes.TrimRight(line, "\r")))
+	if err != nil {
+		return p, err
+	}
+	if p.header, p.body, err = cutHeader(rest); err != nil {
+		return p, err
+	}
+	p.body, err = checkLength(p.header.Get("Content-Length"), p.body)
+	return p, err
+}
+
+func checkEnvelope(h headerBlock) error {
+	const want = "application/http"
+	if contentType := h.Get("Content-Type"); contentType != want { // parsing it is rarely needed, and costs
+		if media, _, err := mime.ParseMediaType(contentType); err != nil || media != want {
+			return fmt.Errorf("its Content-Type is %q, want %s", clip(contentType), want)
+		}
+	}
+	switch encoding := strings.ToLower(h.Get("Content-Transfer-Encoding")); encoding {
+	case "", "binary", "8bit", "7bit":
+		return nil
+	default:
+		return fmt.Errorf("its Content-Transfer-Encoding is %q, want binary", clip(encoding))
+	}
+}
+
+// parseRequestLine reads "METHOD /path?query HTTP/1.1". The protocol may be
+// left out, as it is in Google's examples.
+func parseRequestLine(line string) (part, error) {
+	fields := strings.Split(strings.TrimRight(line, " "), " ")
+	if len(fields) < 2 || len(fields) > 3 || len(fields) == 3 && !strings.HasPrefix(fields[2], "HTTP/1.") {
+		return part{}, fmt.Errorf("%q is not a request line, want METHOD /path HTTP/1.1", clip(line))
+	}
+	p := part{method: fields[0]}
+	if !isToken([]byte(p.method)) {
+		return p, fmt.Errorf("%q is not an HTTP method", clip(p.method))
+	}
+	if !strings.HasPrefix(fields[1], "/") {
+		return p, fmt.Errorf("%q is not a path: a part names neither scheme nor host", clip(fields[1]))
+	}
+	p.path, p.query, _ = strings.Cut(fields[1], "?")
+	if _, err := url.PathUnescape(p.path); err != nil {
+		return p, fmt.Errorf("its path cannot be read: %w", err)
+	}
+	return p, nil
+}
+
+// cutHeader splits b at the blank line that ends the header. Without one, all
+// of b is header: a request without a body may end there.
+func cutHeader(b []byte) (header headerBlock, rest []byte, err error) {
+	for at := 0; at < len(b); {
+		line, _, _ := bytes.Cut(b[at:], []byte("\n"))
+		next := min(at+len(line)+1, len(b))
+		line = bytes.TrimSuffix(line, []byte("\r"))
+		if len(line) == 0 {
+			return headerBlock(b[:at]), b[next:], nil
+		}
+		name, value, ok := bytes.Cut(line, []byte(":"))
+		if !ok || !isToken(name) || bytes.ContainsFunc(value, isControl) {
+			return nil, nil, fmt.Errorf("%q is not a header line, want Name: value", clip(string(line)))
+		}
+		at = next
+	}
+	return headerBlock(b), nil, nil
+}
+
+// checkLength is the body by its Content-Length, behind which only white
+// space may follow.
+func checkLength(length string, body []byte) ([]byte, error) {
+	if length == "" {
+		return body, nil
+	}
+	n, err := strconv.Atoi(length)
+	if err != nil || n < 0 {
+		return nil, fmt.Errorf("its Content-Length %q is not a number", clip(length))
+	}
+	if n > len(body) || len(bytes.TrimSpace(body[n:])) > 0 {
+		return nil, fmt.Errorf("its Content-Length is %d, the body has %d bytes", n, len(body))
+	}
+	return body[:n], nil
+}
+
+// isControl reports whether c has no place in a header's value.
+func isControl(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }
+
+// isToken reports whether b is a token of RFC 9110, 5.6.2.
+func isToken(b []byte) bool {
+	for _, c := range b {
+		if c <= ' ' || c >= 0x7f || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
+			return false
+		}
+	}
+	return len(b) > 0
 }

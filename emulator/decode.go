@@ -281,8 +281,8 @@ func parseTimestamp(s string) (t time.Time, why string) {
 	if !strings.HasSuffix(s, "Z") && (len(s) < 6 || s[len(s)-6] != '+' && s[len(s)-6] != '-') {
 		return t, illegal + "timestamps must end with 'Z' or have a valid timezone offset."
 	}
-	// UnmarshalText is stricter than Parse: no comma, no hour of one digit.
-	if err := t.UnmarshalText([]byte(s)); err != nil {
+	// UnmarshalText is stricter than Parse, but takes a comma for the point.
+	if err := t.UnmarshalText([]byte(s)); err != nil || strings.Contains(s, ",") {
 		return time.Time{}, illegal + "timestamps must be of the form YYYY-MM-DDTHH:MM:SS[.fraction]Z."
 	}
 	if fraction, ok := fractionDigits(s); ok && fraction > 9 {

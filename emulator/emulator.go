@@ -1,222 +1,295 @@
-// Package emulator is a local Cloud Talent Solution, as far as client events go:
-// it takes what Google's clients send, refuses what Google refuses, and answers
-// in the form in which Google answers, without an account or a network.
-//
-// It is for rehearsals and for tests, ours and others'. An [Emulator] is an
-// http.Handler, so a test serves it like any other:
-//
-//	e := emulator.New(emulator.Options{})
-//	server := httptest.NewServer(e)
-//
-// It can be told to misbehave, see [Faults], and remembers what it accepted.
 package emulator
 
 import (
+	"bytes"
+	"cmp"
+	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
-	"maps"
-	"math/rand/v2"
+	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// Options are how an emulator begins.
+// Options are what an emulator starts with. The zero value is good.
 type Options struct {
-	// Keep is how many of the latest accepted events are remembered; default
-	// 1000. Less than 0 is all of them.
+	// Keep is how many accepted events are kept, the latest; 1000 if 0, none
+	// if negative.
 	Keep int
-	// Faults are the first misbehaviour; it can be changed with SetFaults.
-	Faults Faults
-	// Authorize says whether an access token is good; nil takes requests
-	// without one.
-	Authorize func(token string) bool
-	// OnAccept is told of each accepted event before it is answered.
+	// KeepAll keeps every accepted event. It is for tests: the memory grows
+	// with each event.
+	KeepAll bool
+	// OnAccept, if not nil, is told of each accepted event before its answer
+	// is given. It is called from many goroutines at once, and the answer
+	// waits for it.
 	OnAccept func(Accepted)
-	// Seed is what chances are drawn from.
+	// Faults to begin with; see SetFaults.
+	Faults Faults
+	// Seed of the random choices (Faults.ErrorShares and Faults.Jitter).
 	Seed uint64
+	// MaxBodyBytes bounds the body of an HTTP request, before and after
+	// decompression; 10 MiB if 0.
+	MaxBodyBytes int64
 }
 
-// Emulator serves the API. It is safe for concurrent use.
+// Emulator is a local Talent Solution. It is an [http.Handler], and safe for
+// concurrent use.
 type Emulator struct {
-	o      Options
-	faults atomic.Pointer[Faults]
-	quota  quota
-	store  store
+	onAccept func(Accepted)
+	maxBody  int64
+	seed     uint64
+	routes   []route
+	inspect  http.Handler
+	store    *store
+	calls    sync.Pool // of *call
 
-	mu  sync.Mutex
-	rng *rand.Rand
+	changing sync.Mutex // held by who replaces faults
+	faults   atomic.Pointer[faultState]
+	quota    quotaMeter
+	draws    atomic.Uint64 // random numbers drawn
+	batches  atomic.Uint64 // batches answered
+
+	closing sync.Once
+	closed  chan struct{}
 }
 
-// New makes an emulator.
+// New returns an emulator that has accepted nothing yet.
 func New(o Options) *Emulator {
-	if o.Keep == 0 {
-		o.Keep = 1000
+	e := &Emulator{
+		onAccept: o.OnAccept,
+		maxBody:  cmp.Or(o.MaxBodyBytes, 10<<20),
+		seed:     o.Seed,
+		routes:   clientEventRoutes(),
+		store:    newStore(max(cmp.Or(o.Keep, 1000), 0), o.KeepAll),
+		closed:   make(chan struct{}),
 	}
-	e := &Emulator{o: o, rng: rand.New(rand.NewPCG(o.Seed, 1)), store: store{keep: o.Keep}}
-	e.store.reset()
-	e.SetFaults(o.Faults)
+	e.calls.New = func() any { return &call{dec: newDecoder()} }
+	e.inspect = e.inspector()
+	e.faults.Store(newFaultState(o.Faults))
 	return e
 }
 
-// Serve serves until ctx ends, and then lets the requests in flight finish.
-func (e *Emulator) Serve(ctx context.Context, l net.Listener) error {
+// Events are the kept events in the order they were accepted: the latest
+// Options.Keep, or all with Options.KeepAll.
+func (e *Emulator) Events() []Accepted { return e.store.accepted() }
+
+// Stats are the counts since the start or the latest Reset.
+func (e *Emulator) Stats() Stats { return e.store.counts() }
+
+// Reset forgets what was accepted and counted. Faults stay.
+func (e *Emulator) Reset() { e.store.reset() }
+
+// WaitAccepted returns once n events or more are accepted (counted as
+// Stats.Accepted is), or with the context's error.
+func (e *Emulator) WaitAccepted(ctx context.Context, n int64) error { return e.store.await(ctx, n) }
+
+// Close cuts the requests that wait for a latency or a fault, now and later.
+// It is for those who run the emulator in a server of their own; the server is
+// theirs to close.
+func (e *Emulator) Close() {
+	e.closing.Do(func() { close(e.closed) })
+}
+
+// shutdownGrace is how long Serve lets requests in course finish.
+const shutdownGrace = 5 * time.Second
+
+// Serve answers HTTP/1.1 and, without TLS, HTTP/2 on ln until ctx is done; it
+// then lets requests in course finish for up to 5 s, cuts the rest, and
+// returns nil. It closes ln. An error is that of the listener.
+func (e *Emulator) Serve(ctx context.Context, ln net.Listener) error {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
-	s := &http.Server{Handler: e, ReadHeaderTimeout: 10 * time.Second, Protocols: protocols}
-	stopped := context.AfterFunc(ctx, func() {
-		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		if s.Shutdown(late) != nil {
-			_ = s.Close()
-		}
-	})
-	defer stopped()
-	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return err
+	server := &http.Server{
+		Handler:           e,
+		Protocols:         protocols,
+		ReadHeaderTimeout: time.Minute,
+		ErrorLog:          slog.NewLogLogger(slog.Default().Handler(), slog.LevelWarn),
 	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ln) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("emulator: serving on %v: %w", ln.Addr(), err)
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
+	defer cancel()
+	if err := server.Shutdown(grace); err != nil {
+		server.Close() // the listener is closed already; what is left are connections
+	}
+	<-served
 	return nil
 }
 
-// maxBody bounds a request.
-const maxBody = 32 << 20
-
-// request is one call, by itself or as a part of a batch.
-type request struct {
-	method string
-	path   string // without the query, unescaped
-	params params
-	header http.Header
-	body   []byte
-}
-
-// reply is what is answered to one.
-type reply struct {
-	status int
-	header http.Header
-	body   []byte
-}
-
-// ServeHTTP answers one request.
+// ServeHTTP answers the API's calls, /batch, and the emulator's own pages
+// below /emulator/.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if strings.HasPrefix(r.URL.Path, "/emulator/") {
-		e.serveOwn(w, r)
+	if strings.HasPrefix(r.URL.Path, inspectPath) {
+		e.inspect.ServeHTTP(w, r)
 		return
 	}
-	f := e.Faults()
-	e.store.request()
-	if !e.delay(r.Context(), f) {
-		return
-	}
-	if f.Outage != Healthy && !e.outage(w, r, f) {
-		return
-	}
-	body, err := readBody(r)
-	if err != nil {
-		write(w, err.reply(false))
-		return
-	}
-	if r.URL.Path == "/batch" {
-		e.serveBatch(w, r, body)
-		return
-	}
-	p, err := params{}.with(r.URL.RawQuery)
-	if err != nil {
-		write(w, err.reply(false))
-		return
-	}
-	answer := e.answer(request{r.Method, r.URL.Path, p, r.Header, body})
-	if f.Outage == CutAfter {
-		cut(w)
-		return
-	}
-	write(w, answer)
+	e.store.countRequest()
+	c := e.calls.Get().(*call)
+	defer func() {
+		c.release()
+		e.calls.Put(c)
+	}()
+	c.method, c.path, c.header, c.arrived = r.Method, r.URL.EscapedPath(), r.Header, time.Now()
+	give(w, e.request(w, r, c))
 }
 
-func readBody(r *http.Request) ([]byte, *apiError) {
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
-	switch {
-	case err != nil:
-		return nil, errorf(http.StatusBadRequest, "The request's body could not be read: %v", err)
-	case len(body) > maxBody:
-		return nil, errorf(http.StatusRequestEntityTooLarge, "Request payload size exceeds the limit: %d bytes.", maxBody)
+// request handles a whole HTTP request.
+func (e *Emulator) request(w http.ResponseWriter, r *http.Request, c *call) reply {
+	var bad, badQuery *apiError
+	if c.body, bad = e.readBody(w, r); bad != nil {
+		return e.refuse(c, bad)
 	}
-	return body, nil
-}
-
-func write(w http.ResponseWriter, r reply) {
-	maps.Copy(w.Header(), r.header)
-	if w.Header().Get("Content-Type") == "" {
-		w.Header().Set("Content-Type", "application/json; charset=UTF-8")
+	if !e.wait(r.Context(), nil, e.latency(e.faults.Load())) {
+		return reply{cut: CutConnection}
 	}
-	w.WriteHeader(r.status)
-	_, _ = w.Write(r.body)
-}
-
-// answer answers one call.
-func (e *Emulator) answer(req request) reply {
-	answer, err := e.call(req)
-	if err == nil {
-		return answer
+	st := e.faults.Load()
+	var fault *Fault
+	if st.Hook != nil || st.All != nil {
+		fault = st.befalling(&Request{Method: c.method, Path: c.path, Header: r.Header, Body: c.body})
 	}
-	e.store.refused(err.code)
-	return err.reply(req.params.compact)
-}
-
-func (e *Emulator) call(req request) (reply, *apiError) {
-	f := e.Faults()
-	if err := e.authorize(req); err != nil {
-		return reply{}, err
-	}
-	if err := e.quota.take(f.Quota, time.Now()); err != nil {
-		return reply{}, err
-	}
-	if f.Refuse != 0 {
-		message := f.RefuseMessage
-		if message == "" {
-			message = defaultMessage(f.Refuse)
+	c.params, badQuery = params{}.with(r.URL.RawQuery)
+	return e.under(r.Context(), fault, c.params, func() reply {
+		switch {
+		case badQuery != nil:
+			return e.refuse(c, badQuery)
+		case c.path == "/batch" && !st.NoBatch:
+			answer, err := e.serveBatch(r.Context(), st, c, r)
+			if err != nil {
+				return e.refuse(c, err)
+			}
+			return answer
 		}
-		return reply{}, errorf(f.Refuse, "%s", message)
-	}
-	if code := e.chance(f.Errors); code != 0 {
-		return reply{}, errorf(code, "%s", defaultMessage(code))
-	}
-	return route(e, req)
+		return e.call(st, c)
+	})
 }
 
-func (e *Emulator) authorize(req request) *apiError {
-	if e.o.Authorize == nil {
-		return nil
+// call calls an API method.
+func (e *Emulator) call(st *faultState, c *call) reply {
+	body, err := e.method(st, c)
+	if err != nil {
+		return e.refuse(c, err)
 	}
-	token := req.params.token
-	if scheme, rest, ok := strings.Cut(req.header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
-		token = rest
-	}
-	if token == "" || !e.o.Authorize(token) {
-		err := errorf(http.StatusUnauthorized, "%s", defaultMessage(http.StatusUnauthorized))
-		err.header = http.Header{"Www-Authenticate": {`Bearer realm="https://accounts.google.com/"`}}
-		return err
-	}
-	return nil
+	return reply{status: http.StatusOK, body: body}
 }
 
-// chance draws one of the errors by their shares; 0 for none.
-func (e *Emulator) chance(shares map[int]float64) int {
-	if len(shares) == 0 {
-		return 0
+func (e *Emulator) method(st *faultState, c *call) ([]byte, *apiError) {
+	r, err := e.find(c)
+	if err != nil {
+		return nil, err
 	}
-	e.mu.Lock()
-	x := e.rng.Float64()
-	e.mu.Unlock()
-	for _, code := range sortedKeys(shares) {
-		if x -= shares[code]; x < 0 {
-			return code
-		}
+	if err := st.authorize(c); err != nil {
+		return nil, err
 	}
-	return 0
+	if status := e.drawError(st); status != 0 {
+		return nil, Refuse(status, "").error()
+	}
+	if wait, ok := e.quota.take(st.Quota, time.Now()); !ok {
+		return nil, quotaExceeded(st.Quota, c.project(), wait)
+	}
+	if err := c.checkContent(); err != nil {
+		return nil, err
+	}
+	return r.handle(e, c)
+}
+
+// refuse counts and writes an error.
+func (e *Emulator) refuse(c *call, err *apiError) reply {
+	e.store.countRefusal(err.code)
+	return err.reply(c.params.compact)
+}
+
+// readBody reads all of the body, decompressed.
+func (e *Emulator) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *apiError) {
+	limited := http.MaxBytesReader(w, r.Body, e.maxBody)
+	var body []byte
+	var err error
+	if n := r.ContentLength; n >= 0 && n <= e.maxBody {
+		body = make([]byte, n)
+		_, err = io.ReadFull(limited, body)
+	} else {
+		body, err = io.ReadAll(limited)
+	}
+	if err == nil && r.Header.Get("Content-Encoding") != "" {
+		body, err = e.decompress(r.Header.Get("Content-Encoding"), body)
+	}
+	switch _, tooLarge := errors.AsType[*http.MaxBytesError](err); {
+	case err == nil:
+		return body, nil
+	case tooLarge:
+		return nil, errorf(http.StatusRequestEntityTooLarge, "Request payload size exceeds the limit: %d bytes.", e.maxBody)
+	}
+	return nil, errorf(http.StatusBadRequest, "The request's body could not be read: %v.", err)
+}
+
+func (e *Emulator) decompress(encoding string, body []byte) ([]byte, error) {
+	switch strings.ToLower(encoding) {
+	case "identity":
+		return body, nil
+	case "gzip":
+	default:
+		return nil, fmt.Errorf("Content-Encoding %q is not known, want gzip", clip(encoding))
+	}
+	zipped, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	plain, err := io.ReadAll(io.LimitReader(zipped, e.maxBody+1))
+	if int64(len(plain)) > e.maxBody {
+		return nil, &http.MaxBytesError{Limit: e.maxBody}
+	}
+	return plain, err
+}
+
+// give answers, or breaks off where the reply says so.
+func give(w http.ResponseWriter, answer reply) {
+	switch answer.cut {
+	case CutConnection:
+		panic(http.ErrAbortHandler)
+	case CutHeaders:
+		cutHeaders(w, answer)
+		return
+	case CutBody:
+		w.Header().Set("Content-Length", strconv.Itoa(len(answer.body)))
+		answer.body = answer.body[:len(answer.body)/2]
+		send(w, answer)
+		_ = http.NewResponseController(w).Flush() // without it nothing would be sent
+		panic(http.ErrAbortHandler)
+	}
+	send(w, answer)
+}
+
+// cutHeaders sends the beginning of a header and closes the connection.
+func cutHeaders(w http.ResponseWriter, answer reply) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil { // HTTP/2 has no header to cut
+		panic(http.ErrAbortHandler)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "HTTP/1.1 %d %s\r\nContent-Type: application/js", answer.status, http.StatusText(answer.status))
+}
+
+// jsonType is shared by all answers, and not to be changed.
+var jsonType = []string{"application/json; charset=UTF-8"}
+
+func send(w http.ResponseWriter, answer reply) {
+	h := w.Header()
+	h["Content-Type"] = jsonType
+	for name, values := range answer.header {
+		h[http.CanonicalHeaderKey(name)] = values
+	}
+	w.WriteHeader(answer.status)
+	_, _ = w.Write(answer.body) // a client that has gone is none of ours
 }

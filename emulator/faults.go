@@ -1,108 +1,302 @@
 package emulator
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
-// Outage is a way in which the whole service fails.
-type Outage string
+// Faults says how the emulator misbehaves. The zero value: not at all.
+//
+// Faults are in force for the requests whose handling begins after they were
+// set; see [Emulator.SetFaults] and [Emulator.ChangeFaults].
+type Faults struct {
+	// Latency is how long each HTTP request waits before it is handled, a
+	// batch once; Jitter adds a random time below it, evenly spread.
+	Latency, Jitter time.Duration
 
-// The outages.
+	// ErrorShares is, by HTTP status, the share (0 to 1) of events that are
+	// answered with that status and not accepted. Each part of a batch is
+	// judged by itself. Where the shares exceed 1 in sum, the lower statuses
+	// go first. The choice follows from Options.Seed and the order of the
+	// calls alone.
+	ErrorShares map[int]float64
+
+	// Quota bounds the calls; what exceeds it is answered 429.
+	Quota Quota
+
+	// Token, if not nil, says whether a bearer token is good. A call with a
+	// bad one or none is answered 401. A part of a batch is judged by its own
+	// Authorization header, or else by that of the whole request.
+	Token func(token string) bool
+
+	// NoBatch answers 404 to /batch.
+	NoBatch bool
+
+	// All, if not nil, befalls every HTTP request: an outage, or a refusal.
+	All *Fault
+
+	// Hook, if not nil, is asked before All about every HTTP request, and then
+	// also about every part of a batch; nil means that nothing befalls it.
+	// It is called from many goroutines at once.
+	Hook func(*Request) *Fault
+}
+
+// Request is what a [Faults] Hook is told. It may be kept.
+type Request struct {
+	Method string
+	// Path is the escaped path, without the query.
+	Path string
+	// Header of the request; of a part: its own lines over those of the whole
+	// request. It must not be changed.
+	Header http.Header
+	// Body as it was received, decompressed; it must not be changed.
+	Body []byte
+	// Part is the number of the part within its batch, from 1. It is 0 for a
+	// whole HTTP request, be it a batch or a single call.
+	Part int
+}
+
+// Fault is what befalls one request. First Hang and Delay pass; then, where
+// there is a Status or a Cut, that is what the client gets, and the request is
+// not handled. With neither, the request is late and handled as ever.
+type Fault struct {
+	// Hang holds the request until the channel is closed, or the client goes
+	// away, or the emulator closes.
+	Hang <-chan struct{}
+	// Delay holds it for a time.
+	Delay time.Duration
+
+	// Status is the HTTP status to answer with.
+	Status int
+	// Message is the error's message; a usual one if empty.
+	Message string
+	// RetryAfter, if not 0, is told in the header Retry-After (in whole
+	// seconds, rounded up) and in a google.rpc.RetryInfo (exactly).
+	RetryAfter time.Duration
+	// Header is added to the answer that Status gives.
+	Header http.Header
+	// Body, if not nil, is sent in place of the google.rpc.Status.
+	Body []byte
+
+	// Cut breaks the connection in the course of the answer. The answer that
+	// is cut is that of Status, by default 503; with AfterAccept and no Status
+	// it is the request's true answer. A part of a batch has no connection of
+	// its own: any Cut leaves its answer out of the batch's.
+	Cut Cut
+
+	// AfterAccept handles the request first, so that its events are accepted,
+	// and only then lets the fault befall its answer.
+	AfterAccept bool
+}
+
+// Cut is where an answer breaks off.
+type Cut uint8
+
 const (
-	Healthy     Outage = ""
-	Unavailable Outage = "unavailable" // 503 to everything
-	Hang        Outage = "hang"        // no answer until the client gives up
-	Refused     Outage = "refused"     // the connection is closed without an answer
-	CutHeaders  Outage = "cut-headers" // the connection breaks within the answer's headers
-	CutBody     Outage = "cut-body"    // the connection breaks within the answer's body
-	CutAfter    Outage = "cut-after"   // the event is accepted, and then the connection breaks
+	// NoCut gives the whole answer.
+	NoCut Cut = iota
+	// CutConnection closes the connection without a byte of an answer.
+	CutConnection
+	// CutHeaders closes it in the middle of the header (over HTTP/2: as
+	// CutConnection does).
+	CutHeaders
+	// CutBody closes it after half of the body; the header announced all.
+	CutBody
 )
 
-// Outages lists all outages.
-func Outages() []Outage {
-	return []Outage{Unavailable, Hang, Refused, CutHeaders, CutBody, CutAfter}
+// Outage is a [Fault] for Faults.All: every request is answered 503.
+func Outage() *Fault { return Refuse(http.StatusServiceUnavailable, "") }
+
+// Refuse is a [Fault] that answers with the HTTP status and the message (if
+// empty, a usual one).
+func Refuse(status int, message string) *Fault {
+	return &Fault{Status: status, Message: message}
 }
 
-// Faults is how an emulator misbehaves. The zero value does not.
-type Faults struct {
-	// Latency passes before each answer, and up to Jitter more.
-	Latency, Jitter time.Duration
-	// Errors are HTTP statuses with the share of calls, 0 to 1, that they are
-	// answered to.
-	Errors map[int]float64
-	// Quota bounds how many calls are taken; each part of a batch is a call.
-	Quota Quota
-	// Outage fails the service as a whole.
-	Outage Outage
-	// Refuse answers this status to every call; 0 does not.
-	Refuse        int
-	RefuseMessage string
-	// NoBatch answers 404 to HTTP batches.
-	NoBatch bool
+// faultState is Faults ready for use; it does not change.
+type faultState struct {
+	Faults
+	shares []share // by status
 }
 
-// Faults is how the emulator misbehaves at the moment.
-func (e *Emulator) Faults() Faults { return *e.faults.Load() }
+type share struct {
+	status int
+	upTo   float64
+}
 
-// SetFaults changes how it misbehaves, from the next request on.
-func (e *Emulator) SetFaults(f Faults) { e.faults.Store(&f) }
-
-// delay lets the latency pass; false where the client gave up.
-func (e *Emulator) delay(ctx context.Context, f Faults) bool {
-	wait := f.Latency
-	if f.Jitter > 0 {
-		e.mu.Lock()
-		wait += time.Duration(e.rng.Int64N(int64(f.Jitter)))
-		e.mu.Unlock()
+func newFaultState(f Faults) *faultState {
+	f.ErrorShares = maps.Clone(f.ErrorShares)
+	st := &faultState{Faults: f}
+	sum := 0.0
+	for _, status := range slices.Sorted(maps.Keys(f.ErrorShares)) {
+		sum += f.ErrorShares[status]
+		st.shares = append(st.shares, share{status, sum})
 	}
-	if wait == 0 {
+	return st
+}
+
+// SetFaults replaces the faults. It is safe to call at any time, from any
+// goroutine. A quota that stays the same goes on counting.
+func (e *Emulator) SetFaults(f Faults) {
+	e.ChangeFaults(func(old *Faults) { *old = f })
+}
+
+// ChangeFaults changes some of the faults and keeps the rest, as one step.
+func (e *Emulator) ChangeFaults(change func(*Faults)) {
+	e.changing.Lock()
+	defer e.changing.Unlock()
+	f := e.Faults()
+	change(&f)
+	e.faults.Store(newFaultState(f))
+}
+
+// Faults are those in force.
+func (e *Emulator) Faults() Faults {
+	f := e.faults.Load().Faults
+	f.ErrorShares = maps.Clone(f.ErrorShares)
+	return f
+}
+
+// random is the next number in [0, 1). It depends on the seed and on how many
+// came before, and needs no lock.
+func (e *Emulator) random() float64 {
+	source := rand.NewPCG(e.seed, e.draws.Add(1))
+	return float64(source.Uint64()>>11) / (1 << 53)
+}
+
+// latency is how long a request has to wait.
+func (e *Emulator) latency(st *faultState) time.Duration {
+	d := st.Latency
+	if st.Jitter > 0 {
+		d += time.Duration(e.random() * float64(st.Jitter))
+	}
+	return d
+}
+
+// drawError is the status that falls to an event, 0 for none.
+func (e *Emulator) drawError(st *faultState) int {
+	if len(st.shares) == 0 {
+		return 0
+	}
+	x := e.random()
+	for _, s := range st.shares {
+		if x < s.upTo {
+			return s.status
+		}
+	}
+	return 0
+}
+
+// befalling is the fault that befalls the whole HTTP request.
+func (st *faultState) befalling(r *Request) *Fault {
+	if st.Hook != nil {
+		if f := st.Hook(r); f != nil {
+			return f
+		}
+	}
+	return st.All
+}
+
+// under handles a request, or a part of one, to which f befalls. f may be nil.
+func (e *Emulator) under(ctx context.Context, f *Fault, p params, handle func() reply) reply {
+	if f == nil {
+		return handle()
+	}
+	e.store.countFault()
+	var r reply
+	if f.AfterAccept {
+		r = handle()
+	}
+	if !e.wait(ctx, f.Hang, f.Delay) {
+		return reply{cut: CutConnection}
+	}
+	switch {
+	case f.Status != 0 || f.Cut != NoCut && !f.AfterAccept:
+		r = f.error().reply(p.compact)
+		if f.Cut == NoCut && !f.AfterAccept {
+			e.store.countRefusal(r.status)
+		}
+	case !f.AfterAccept:
+		r = handle()
+	}
+	r.cut = f.Cut
+	return r
+}
+
+func (f *Fault) error() *apiError {
+	code := cmp.Or(f.Status, http.StatusServiceUnavailable)
+	err := errorf(code, "%s", cmp.Or(f.Message, defaultMessage(code)))
+	err.header, err.body = f.Header.Clone(), f.Body
+	if f.RetryAfter > 0 {
+		err.retryAfter(f.RetryAfter)
+	}
+	return err
+}
+
+// wait lets first the channel and then the time pass. It is false when the
+// client or the emulator has gone meanwhile.
+func (e *Emulator) wait(ctx context.Context, hang <-chan struct{}, d time.Duration) bool {
+	if hang != nil {
+		select {
+		case <-hang:
+		case <-ctx.Done():
+			return false
+		case <-e.closed:
+			return false
+		}
+	}
+	if d <= 0 {
 		return true
 	}
-	timer := time.NewTimer(wait)
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 		return true
 	case <-ctx.Done():
 		return false
+	case <-e.closed:
+		return false
 	}
 }
 
-// outage fails a request as f says; true where it goes on nevertheless.
-func (e *Emulator) outage(w http.ResponseWriter, r *http.Request, f Faults) bool {
-	switch f.Outage {
-	case Unavailable:
-		e.store.refused(http.StatusServiceUnavailable)
-		write(w, errorf(http.StatusServiceUnavailable, "%s", defaultMessage(http.StatusServiceUnavailable)).reply(false))
-	case Hang:
-		<-r.Context().Done()
-	case Refused:
-		cut(w)
-	case CutHeaders:
-		raw(w, "HTTP/1.1 200 OK\r\nContent-Type: appl")
-	case CutBody:
-		raw(w, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{\"eventId\":")
-	default:
-		return true
+// authorize is the 401 for a call without a good token.
+func (st *faultState) authorize(c *call) *apiError {
+	if st.Token == nil {
+		return nil
 	}
-	return false
+	token := c.params.token
+	if h := c.header.Get("Authorization"); h != "" {
+		scheme, rest, _ := strings.Cut(h, " ")
+		if !strings.EqualFold(scheme, "Bearer") {
+			return unauthorized("ACCESS_TOKEN_TYPE_UNSUPPORTED", "")
+		}
+		token = strings.TrimSpace(rest)
+	}
+	switch {
+	case token == "":
+		return unauthorized("CREDENTIALS_MISSING", "")
+	case !st.Token(token):
+		return unauthorized("ACCESS_TOKEN_EXPIRED", `, error="invalid_token"`)
+	}
+	return nil
 }
 
-// cut breaks the connection.
-func cut(http.ResponseWriter) { panic(http.ErrAbortHandler) }
-
-// raw writes text to the connection and breaks it.
-func raw(w http.ResponseWriter, text string) {
-	conn, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		cut(w) // HTTP/2 has streams to break, and no text of its own
-	}
-	_, _ = conn.Write([]byte(text))
-	_ = conn.Close()
+func unauthorized(reason, challenge string) *apiError {
+	err := errorf(http.StatusUnauthorized, "%s", defaultMessage(http.StatusUnauthorized))
+	err.header = http.Header{"Www-Authenticate": {fmt.Sprintf(`Bearer realm="https://accounts.google.com/"%s`, challenge)}}
+	err.details = []any{errorInfo{
+		Type:     typeErrorInfo,
+		Reason:   reason,
+		Domain:   "googleapis.com",
+		Metadata: map[string]string{"service": serviceName},
+	}}
+	return err
 }
-
-func sortedKeys(m map[int]float64) []int { return slices.Sorted(maps.Keys(m)) }

@@ -1,12 +1,12 @@
 package emulator
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // selection is the tree of a fields parameter, such as
@@ -96,28 +96,41 @@ func (sel *selection) apply(body []byte) ([]byte, error) {
 	if err := json.Unmarshal(body, &v); err != nil {
 		return nil, err
 	}
-	return json.Marshal(sel.pick(v), json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
+	picked, _ := sel.pick(v)
+	return json.Marshal(picked, json.Deterministic(true))
 }
 
-func (sel *selection) pick(v any) any {
+// pick is what sel selects of v; nothing is below a value that is neither an
+// object nor a list.
+func (sel *selection) pick(v any) (picked any, ok bool) {
 	if len(sel.children) == 0 {
-		return v
+		return v, true
 	}
 	switch v := v.(type) {
 	case map[string]any:
-		out := map[string]any{}
-		for name, value := range v {
-			if c := sel.children[name]; c != nil {
-				out[name] = c.pick(value)
-			} else if c := sel.children["*"]; c != nil {
-				out[name] = c.pick(value)
+		return sel.pickMembers(v)
+	case []any:
+		list := []any{}
+		for _, element := range v {
+			if p, ok := sel.pick(element); ok {
+				list = append(list, p)
 			}
 		}
-		return out
-	case []any:
-		for i := range v {
-			v[i] = sel.pick(v[i])
+		return list, len(list) > 0
+	}
+	return nil, false
+}
+
+func (sel *selection) pickMembers(object map[string]any) (picked any, ok bool) {
+	out := map[string]any{}
+	for name, value := range object {
+		child := cmp.Or(sel.children[name], sel.children["*"])
+		if child == nil {
+			continue
+		}
+		if p, ok := child.pick(value); ok {
+			out[name] = p
 		}
 	}
-	return v
+	return out, len(out) > 0
 }

@@ -8,69 +8,91 @@ import (
 	"time"
 )
 
-// Quota is how many calls are taken in a window of time, as Google counts
-// them: windows follow each other, and what one does not use is gone.
+// Quota bounds the calls of API methods, each part of a batch being one. The
+// window begins with the first call after the last one's end; in it, Limit
+// calls pass. Calls that are refused for lack of quota or for their token do
+// not count; calls that are refused for what they hold do.
+//
+// {300, time.Minute} is a usual quota of the service, {50, time.Second} fifty
+// events a second.
 type Quota struct {
-	// Calls in each window; 0 is no bound.
-	Calls int
-	// Per is the window's length; default one second.
-	Per time.Duration
-	// HideRetryAfter leaves out when to come back.
-	HideRetryAfter bool
+	Limit  int           // calls in a window; 0 for no bound, below 0 for none at all
+	Window time.Duration // a second if 0
 }
 
-// quota counts calls.
-type quota struct {
+func (q Quota) window() time.Duration {
+	if q.Window <= 0 {
+		return time.Second
+	}
+	return q.Window
+}
+
+// quotaMeter counts the calls of the window in course.
+type quotaMeter struct {
 	mu    sync.Mutex
-	of    Quota
-	began time.Time
+	quota Quota
+	start time.Time
 	used  int
 }
 
-// take spends one call, or answers 429 as Google's front end does.
-func (q *quota) take(limit Quota, now time.Time) *apiError {
-	if limit.Calls <= 0 {
-		return nil
+// take counts a call at now. When there is no quota left, wait is the time
+// until there is.
+func (m *quotaMeter) take(q Quota, now time.Time) (wait time.Duration, ok bool) {
+	if q.Limit == 0 {
+		return 0, true
 	}
-	if limit.Per <= 0 {
-		limit.Per = time.Second
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if passed := now.Sub(m.start); q != m.quota || passed >= q.window() {
+		m.quota, m.start, m.used = q, now, 0
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.of != limit || now.Sub(q.began) >= limit.Per {
-		q.of, q.used = limit, 0
-		q.began = now.Truncate(limit.Per)
+	if m.used >= q.Limit {
+		return m.start.Add(q.window()).Sub(now), false
 	}
-	if q.used < limit.Calls {
-		q.used++
-		return nil
-	}
-	return overQuota(limit, q.began.Add(limit.Per).Sub(now))
+	m.used++
+	return 0, true
 }
 
 const (
-	service     = "jobs.googleapis.com"
-	quotaMetric = service + "/client_event_requests"
-	quotaLimit  = "ClientEventRequestsPerWindowPerProject"
-	consumer    = "project_number:1"
+	serviceName = "jobs.googleapis.com"
+	// Which quota client events count against is not documented; these are the
+	// names that other services use for their general one.
+	quotaMetric = serviceName + "/default_requests"
+	quotaLimit  = "DefaultRequestsPerMinutePerProject"
 )
 
-func overQuota(limit Quota, wait time.Duration) *apiError {
+// quotaExceeded is the 429 in the form that Google's front end gives it.
+func quotaExceeded(q Quota, project string, wait time.Duration) *apiError {
+	limit := strconv.Itoa(max(q.Limit, 0))
 	err := errorf(http.StatusTooManyRequests,
-		"Quota exceeded for quota metric '%s' and limit '%s' of service '%s' for consumer '%s'.", quotaMetric, quotaLimit, service, consumer)
-	value := strconv.Itoa(limit.Calls)
+		"Quota exceeded for quota metric '%s' and limit '%s' of service '%s' for consumer 'project_number:%s'.",
+		quotaMetric, quotaLimit, serviceName, project)
 	err.details = []any{
-		errorInfo{typeErrorInfo, "RATE_LIMIT_EXCEEDED", "googleapis.com", map[string]string{
-			"consumer": "projects/1", "quota_limit": quotaLimit, "quota_limit_value": value,
-			"quota_location": "global", "quota_metric": quotaMetric, "service": service,
-		}},
-		quotaFailure{typeQuotaFailure, []quotaViolation{{
-			Subject: consumer, Description: fmt.Sprintf("%d calls in %s", limit.Calls, limit.Per),
-			APIService: service, QuotaMetric: quotaMetric, QuotaID: quotaLimit, QuotaValue: value,
-		}}},
+		errorInfo{
+			Type:   typeErrorInfo,
+			Reason: "RATE_LIMIT_EXCEEDED",
+			Domain: "googleapis.com",
+			Metadata: map[string]string{
+				"consumer":          "projects/" + project,
+				"quota_limit":       quotaLimit,
+				"quota_limit_value": limit,
+				"quota_location":    "global",
+				"quota_metric":      quotaMetric,
+				"service":           serviceName,
+			},
+		},
+		quotaFailure{
+			Type: typeQuotaFailure,
+			Violations: []quotaViolation{{
+				Subject:     "project:" + project,
+				Description: fmt.Sprintf("%s calls in %v", limit, q.window()),
+				APIService:  serviceName,
+				QuotaMetric: quotaMetric,
+				QuotaID:     quotaLimit,
+				QuotaValue:  limit,
+			}},
+		},
 	}
-	if !limit.HideRetryAfter {
-		err.retryAfter(wait)
-	}
+	err.retryAfter(wait)
 	return err
 }

@@ -1,180 +1,207 @@
 package emulator
 
 import (
-	"encoding/json"
+	"context"
+	"hash/maphash"
 	"maps"
-	"net/http"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
-func appendExtraInfo(b []byte, info map[string]string) []byte {
-	for i, key := range slices.Sorted(maps.Keys(info)) {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b, _ = jsontext.AppendQuote(b, key)
-		b = append(b, ':')
-		b, _ = jsontext.AppendQuote(b, info[key])
-	}
-	return b
-}
-
-// Accepted is an event that was created.
+// Accepted is an event that was accepted.
 type Accepted struct {
-	Version       string    `json:"version"`
-	Parent        string    `json:"parent"`
-	EventID       string    `json:"eventId"`
-	RequestID     string    `json:"requestId,omitempty"`
-	ParentEventID string    `json:"parentEventId,omitempty"`
-	Type          string    `json:"type"`
-	Jobs          []string  `json:"jobs"`
-	Arrived       time.Time `json:"arrived"`
-	// Duplicate says that an event of this id was created before. The real
-	// service is not known to notice.
-	Duplicate bool `json:"duplicate,omitempty"`
-	// Event is the event as it was answered.
-	Event json.RawMessage `json:"event"`
+	// Time is when its HTTP request was taken up.
+	Time time.Time `json:"time"`
+	// Version of the API, such as "v4".
+	Version string `json:"version"`
+	// Parent is the project or tenant in the path.
+	Parent string `json:"parent"`
+	// Part is the number of its part in a batch, from 1; 0 for a request of
+	// its own.
+	Part int `json:"part,omitzero"`
+	// Duplicate: its eventId was accepted before. The service does not
+	// deduplicate, nor does the emulator.
+	Duplicate bool `json:"duplicate"`
+	// Event is what was understood.
+	Event Event `json:"event"`
+	// Raw is the ClientEvent's JSON as it was sent, without the wrapper. It
+	// must not be changed.
+	Raw []byte `json:"-"`
 }
 
-// Stats counts what came.
+// Stats are counts since the start or the latest reset.
 type Stats struct {
-	// Requests are HTTP requests; Batches those of them that were batches, with
-	// Parts in all of them.
+	// Accepted events, of which Duplicates had an eventId seen before.
+	Accepted   int64 `json:"accepted"`
+	Duplicates int64 `json:"duplicates"`
+	// Refused calls, by the HTTP status they were answered with. A batch that
+	// is refused as a whole counts once.
+	Refused map[int]int64 `json:"refused"`
+	// Requests are the HTTP requests, of which Batches went to /batch, with
+	// Parts parts in all.
 	Requests int64 `json:"requests"`
 	Batches  int64 `json:"batches"`
 	Parts    int64 `json:"parts"`
-	// Accepted are events that were created, Duplicates those of them whose id
-	// had been created before.
-	Accepted   int64 `json:"accepted"`
-	Duplicates int64 `json:"duplicates"`
-	// Refused are calls that were answered with an error, by status.
-	Refused map[int]int64    `json:"refused"`
-	ByType  map[string]int64 `json:"by_type"`
+	// Faulted requests and parts: a [Fault] befell them.
+	Faulted int64 `json:"faulted"`
+	// ByType counts accepted events by version of the API, then by type.
+	ByType map[string]map[string]int64 `json:"byType"`
 }
 
-// store remembers what was accepted.
-type store struct {
-	keep int
+// rememberedIDs is how many eventIds are known at least, for telling
+// duplicates; it bounds the memory of an emulator that runs for long.
+const rememberedIDs = 4 << 20
 
-	mu     sync.Mutex
-	events []Accepted // a ring, unless all are kept
+// store keeps what was accepted.
+type store struct {
+	keep    int
+	keepAll bool
+	ids     maphash.Seed
+
+	mu sync.Mutex
+	// events is a ring of the latest, of which next is the oldest; with
+	// keepAll it only grows.
+	events []Accepted
 	next   int
-	ids    map[string]struct{}
-	stats  Stats
+	// seen and older hold hashes of eventIds: older are those from before
+	// seen was full. At 64 bits two of a hundred million ids have the same
+	// hash with a probability of 1 in 3,700.
+	seen, older map[uint64]struct{}
+	stats       Stats
+	waiting     []waiter
+}
+
+type waiter struct {
+	accepted int64
+	done     chan struct{}
+}
+
+func newStore(keep int, keepAll bool) *store {
+	s := &store{keep: keep, keepAll: keepAll, ids: maphash.MakeSeed()}
+	s.reset()
+	return s
 }
 
 func (s *store) reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.events, s.next, s.ids = nil, 0, map[string]struct{}{}
-	s.stats = Stats{Refused: map[int]int64{}, ByType: map[string]int64{}}
+	s.events, s.next = nil, 0
+	s.seen, s.older = map[uint64]struct{}{}, nil
+	s.stats = Stats{Refused: map[int]int64{}, ByType: map[string]map[string]int64{}}
 }
 
-func (s *store) request() {
+// accept keeps and counts a, and says whether it is a duplicate.
+func (s *store) accept(a *Accepted) (duplicate bool) {
+	id := maphash.String(s.ids, a.Event.EventID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.stats.Requests++
-}
-
-func (s *store) batch(parts int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stats.Batches++
-	s.stats.Parts += int64(parts)
-}
-
-func (s *store) refused(code int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stats.Refused[code]++
-}
-
-func (s *store) accept(a Accepted) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	a.Duplicate = s.remember(id)
 	s.stats.Accepted++
-	s.stats.ByType[a.Type]++
-	if _, before := s.ids[a.EventID]; before {
+	if a.Duplicate {
 		s.stats.Duplicates++
-		a.Duplicate = true
 	}
-	s.ids[a.EventID] = struct{}{}
-	if s.keep < 0 || len(s.events) < s.keep {
-		s.events = append(s.events, a)
+	types := s.stats.ByType[a.Version]
+	if types == nil {
+		types = map[string]int64{}
+		s.stats.ByType[a.Version] = types
+	}
+	types[a.Event.Type]++
+	switch {
+	case s.keepAll || len(s.events) < s.keep:
+		s.events = append(s.events, *a)
+	case s.keep > 0:
+		s.events[s.next] = *a
+		s.next = (s.next + 1) % s.keep
+	}
+	s.wake()
+	return a.Duplicate
+}
+
+func (s *store) remember(id uint64) (known bool) {
+	if _, known = s.seen[id]; known {
+		return true
+	}
+	_, known = s.older[id]
+	if len(s.seen) >= rememberedIDs {
+		s.seen, s.older = make(map[uint64]struct{}), s.seen
+	}
+	s.seen[id] = struct{}{}
+	return known
+}
+
+// wake tells those who wait for as many accepted events as there are now.
+func (s *store) wake() {
+	if len(s.waiting) == 0 {
 		return
 	}
-	s.events[s.next] = a
-	s.next = (s.next + 1) % s.keep
+	s.waiting = slices.DeleteFunc(s.waiting, func(w waiter) bool {
+		if s.stats.Accepted < w.accepted {
+			return false
+		}
+		close(w.done)
+		return true
+	})
 }
 
-// Events returns the events that are remembered, oldest first.
-func (e *Emulator) Events() []Accepted {
-	s := &e.store
+// await returns when n events are accepted.
+func (s *store) await(ctx context.Context, n int64) error {
+	w := waiter{n, make(chan struct{})}
+	s.mu.Lock()
+	s.waiting = append(s.waiting, w)
+	s.wake()
+	s.mu.Unlock()
+	select {
+	case <-w.done:
+		return nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting = slices.DeleteFunc(s.waiting, func(other waiter) bool { return other.done == w.done })
+	return ctx.Err()
+}
+
+func (s *store) countRequest() {
+	s.mu.Lock()
+	s.stats.Requests++
+	s.mu.Unlock()
+}
+
+func (s *store) countBatch(parts int) {
+	s.mu.Lock()
+	s.stats.Batches++
+	s.stats.Parts += int64(parts)
+	s.mu.Unlock()
+}
+
+func (s *store) countRefusal(status int) {
+	s.mu.Lock()
+	s.stats.Refused[status]++
+	s.mu.Unlock()
+}
+
+func (s *store) countFault() {
+	s.mu.Lock()
+	s.stats.Faulted++
+	s.mu.Unlock()
+}
+
+// accepted are the kept events, the oldest first.
+func (s *store) accepted() []Accepted {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Concat(s.events[s.next:], s.events[:s.next])
 }
 
-// Stats returns what was counted so far.
-func (e *Emulator) Stats() Stats {
-	s := &e.store
+func (s *store) counts() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.stats
-	c.Refused, c.ByType = maps.Clone(c.Refused), maps.Clone(c.ByType)
-	return c
-}
-
-// Reset forgets what came.
-func (e *Emulator) Reset() { e.store.reset() }
-
-// serveOwn answers what is not of the API: what the emulator has seen.
-func (e *Emulator) serveOwn(w http.ResponseWriter, r *http.Request) {
-	switch {
-	case r.URL.Path == "/emulator/events" && r.Method == http.MethodGet:
-		e.serveEvents(w, r)
-	case r.URL.Path == "/emulator/events" && r.Method == http.MethodDelete:
-		e.Reset()
-		w.WriteHeader(http.StatusNoContent)
-	case r.URL.Path == "/emulator/stats" && r.Method == http.MethodGet:
-		writeJSON(w, e.Stats())
-	default:
-		write(w, errorf(http.StatusNotFound, "Want GET /emulator/events, DELETE /emulator/events or GET /emulator/stats.").reply(false))
+	st := s.stats
+	st.Refused = maps.Clone(st.Refused)
+	st.ByType = make(map[string]map[string]int64, len(s.stats.ByType))
+	for version, types := range s.stats.ByType {
+		st.ByType[version] = maps.Clone(types)
 	}
-}
-
-func (e *Emulator) serveEvents(w http.ResponseWriter, r *http.Request) {
-	limit := -1
-	if s := r.URL.Query().Get("limit"); s != "" {
-		var err error
-		if limit, err = strconv.Atoi(s); err != nil || limit < 0 {
-			write(w, badParam("limit: want a whole number, 0 or more").reply(false))
-			return
-		}
-	}
-	requestID := r.URL.Query().Get("requestId")
-	newest := e.Events()
-	slices.Reverse(newest)
-	chosen := []Accepted{}
-	for _, a := range newest {
-		if limit >= 0 && len(chosen) == limit {
-			break
-		}
-		if requestID == "" || a.RequestID == requestID {
-			chosen = append(chosen, a)
-		}
-	}
-	writeJSON(w, map[string]any{"events": chosen})
-}
-
-func writeJSON(w http.ResponseWriter, v any) {
-	w.Header().Set("Content-Type", "application/json; charset=UTF-8")
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	_ = enc.Encode(v)
+	return st
 }

@@ -3,6 +3,7 @@ package event
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,23 +23,26 @@ const (
 	MaxDepth = 32
 )
 
-// record is an event as it may stand in a record: proto3 JSON, so each name in
-// lowerCamelCase or as in the .proto file.
+// record is an event as it stands in a record, in lowerCamelCase.
 type record struct {
-	EventID     string            `json:"eventId"`
-	EventID2    string            `json:"event_id"`
-	RequestID   string            `json:"requestId"`
-	RequestID2  string            `json:"request_id"`
-	ParentID    string            `json:"parentEventId"`
-	ParentID2   string            `json:"parent_event_id"`
-	CreateTime  string            `json:"createTime"`
-	CreateTime2 string            `json:"create_time"`
-	JobEvent    *recordJobEvent   `json:"jobEvent"`
-	JobEvent2   *recordJobEvent   `json:"job_event"`
-	ExtraInfo   map[string]string `json:"extraInfo"`
-	ExtraInfo2  map[string]string `json:"extra_info"`
-	EventNotes  string            `json:"eventNotes"`
-	EventNotes2 string            `json:"event_notes"`
+	EventID    string            `json:"eventId"`
+	RequestID  string            `json:"requestId"`
+	ParentID   string            `json:"parentEventId"`
+	CreateTime string            `json:"createTime"`
+	JobEvent   *recordJobEvent   `json:"jobEvent"`
+	ExtraInfo  map[string]string `json:"extraInfo"`
+	EventNotes string            `json:"eventNotes"`
+}
+
+// snakeRecord is a record with its names as in the .proto file.
+type snakeRecord struct {
+	EventID    string            `json:"event_id"`
+	RequestID  string            `json:"request_id"`
+	ParentID   string            `json:"parent_event_id"`
+	CreateTime string            `json:"create_time"`
+	JobEvent   *recordJobEvent   `json:"job_event"`
+	ExtraInfo  map[string]string `json:"extra_info"`
+	EventNotes string            `json:"event_notes"`
 }
 
 type recordJobEvent struct {
@@ -46,78 +50,101 @@ type recordJobEvent struct {
 	Jobs []string `json:"jobs"`
 }
 
-// strict are the decoder's options: what [diagnose] then explains. Repeated
-// names and invalid UTF-8 are refused by default.
-var strict = json.RejectUnknownMembers(true)
+// jobEvent is the record's jobEvent, made if need be.
+func (r *record) jobEvent() *recordJobEvent {
+	if r.JobEvent == nil {
+		r.JobEvent = &recordJobEvent{}
+	}
+	return r.JobEvent
+}
 
 // Decode reads one event from a record's value and checks every rule that
-// needs nothing but the event itself. The event shares no memory with data.
+// needs nothing but the event itself; either the event or the fault is nil.
+// The event shares no memory with data.
 func Decode(data []byte, v Version) (*Event, *Fault) {
-	var r record
-	if !startsObject(data) || json.Unmarshal(data, &r, strict) != nil || !r.unambiguous(v) {
-		// The quick way does not say which fault comes first, nor whether null
-		// stood where proto3 JSON has no null; the slow way does.
-		if f := diagnose(data, v); f != nil {
+	r, ok := quick(data, v)
+	if !ok {
+		// The quick way does not say what was wrong, nor does it know every
+		// spelling of a good record; the walk does.
+		var f *Fault
+		if r, f = walk(data, v); f != nil {
 			return nil, f
 		}
 	}
-	e := &Event{
-		ID:         r.EventID + r.EventID2,
-		RequestID:  r.RequestID + r.RequestID2,
-		ParentID:   r.ParentID + r.ParentID2,
-		CreateTime: r.CreateTime + r.CreateTime2,
-		ExtraInfo:  r.ExtraInfo,
-		Notes:      r.EventNotes + r.EventNotes2,
-	}
-	if e.ExtraInfo == nil {
-		e.ExtraInfo = r.ExtraInfo2
-	}
-	job := r.JobEvent
-	if job == nil {
-		job = r.JobEvent2
-	}
-	if f := e.validate(job, v); f != nil {
+	e := r.event()
+	if f := e.validate(r.JobEvent, v); f != nil {
 		return nil, f
 	}
 	return e, nil
 }
 
+// event takes over what needs no check.
+func (r *record) event() *Event {
+	return &Event{
+		ID:         r.EventID,
+		RequestID:  r.RequestID,
+		ParentID:   r.ParentID,
+		CreateTime: r.CreateTime,
+		ExtraInfo:  r.ExtraInfo,
+		Notes:      r.EventNotes,
+	}
+}
+
+// quick reads a record that is spelled in one of the two ways throughout, as
+// nearly all are. It is false for every faulty record, and for a few good ones.
+func quick(data []byte, v Version) (*record, bool) {
+	if !startsObject(data) {
+		return nil, false
+	}
+	// No record holds this text, since it is not UTF-8: where it is left, the
+	// record did not even have the name.
+	const absent = "\xff"
+	r := record{EventNotes: absent}
+	var err error
+	if firstNameIsSnake(data) {
+		snake := snakeRecord(r)
+		err = json.Unmarshal(data, &snake, strict)
+		r = record(snake)
+	} else {
+		err = json.Unmarshal(data, &r, strict)
+	}
+	if err != nil || (r.EventNotes != absent && !v.hasNotes()) {
+		return nil, false
+	}
+	if r.EventNotes == absent {
+		r.EventNotes = ""
+	}
+	return &r, !r.mayHoldNull(data)
+}
+
+// firstNameIsSnake says how the record is spelled, as far as its first name
+// tells: every field of a record has a name of more than one word.
+func firstNameIsSnake(data []byte) bool {
+	_, name, _ := bytes.Cut(data, []byte{'"'})
+	name, _, _ = bytes.Cut(name, []byte{'"'})
+	return bytes.IndexByte(name, '_') >= 0
+}
+
+// strict are the quick way's options. Repeated names and invalid UTF-8 are
+// refused by default.
+var strict = json.RejectUnknownMembers(true)
+
 func startsObject(data []byte) bool {
-	trimmed := bytes.TrimLeft(data, " \t\r\n")
+	trimmed := bytes.TrimLeft(data, space)
 	return len(trimmed) > 0 && trimmed[0] == '{'
 }
 
-// unambiguous says whether the quick way's result can be taken as it is: no
-// field under both its names, no field that the version does not have, and no
-// empty string that may have been a null in a list or map.
-func (r *record) unambiguous(v Version) bool {
-	if (r.EventID != "" && r.EventID2 != "") || (r.RequestID != "" && r.RequestID2 != "") ||
-		(r.ParentID != "" && r.ParentID2 != "") || (r.CreateTime != "" && r.CreateTime2 != "") ||
-		(r.JobEvent != nil && r.JobEvent2 != nil) || (r.ExtraInfo != nil && r.ExtraInfo2 != nil) ||
-		(r.EventNotes != "" && r.EventNotes2 != "") {
-		return false
+// space is what may stand between JSON values.
+const space = " \t\r\n"
+
+// mayHoldNull says whether an empty string in a list or map may have been a
+// null, which proto3 JSON has only in the place of a field.
+func (r *record) mayHoldNull(data []byte) bool {
+	empty := r.JobEvent != nil && slices.Contains(r.JobEvent.Jobs, "")
+	for _, value := range r.ExtraInfo {
+		empty = empty || value == ""
 	}
-	if !v.hasNotes() && (r.EventNotes != "" || r.EventNotes2 != "") {
-		return false
-	}
-	for _, job := range []*recordJobEvent{r.JobEvent, r.JobEvent2} {
-		if job == nil {
-			continue
-		}
-		for _, name := range job.Jobs {
-			if name == "" {
-				return false
-			}
-		}
-	}
-	for _, info := range []map[string]string{r.ExtraInfo, r.ExtraInfo2} {
-		for _, value := range info {
-			if value == "" {
-				return false
-			}
-		}
-	}
-	return true
+	return empty && bytes.Contains(data, []byte("null"))
 }
 
 // validate checks the rules in the order of [Reasons], from the missing fields
@@ -146,10 +173,11 @@ func (e *Event) validate(job *recordJobEvent, v Version) *Fault {
 		return &Fault{ReasonInvalidType, fmt.Sprintf(
 			"jobEvent.type: %s is not a type of event in %s: want one of %s", quote(job.Type), v, typeList(v))}
 	}
+	forms := v.jobForms()
 	for i, name := range job.Jobs {
-		if !v.isJobName(name) {
+		if !hasForm(name, forms) {
 			return &Fault{ReasonInvalidJobName, fmt.Sprintf(
-				"jobEvent.jobs[%d]: %s is not the name of a job in %s: want %s", i, quote(name), v, v.jobNameForms())}
+				"jobEvent.jobs[%d]: %s is not the name of a job in %s: want %s", i, quote(name), v, describe(forms))}
 		}
 	}
 	e.Jobs = job.Jobs
@@ -201,10 +229,11 @@ func quote(s string) string {
 
 // parseTime reads an RFC 3339 time as google.protobuf.Timestamp has it in JSON:
 // Z or an offset, at most nine digits of a second's fraction, the years 1 to
-// 9999 in UTC. time.Parse alone lets one-digit hours and commas pass.
+// 9999 in UTC. time.Parse alone lets one-digit hours, commas and the offset
+// +24:00 pass.
 func parseTime(s string) (time.Time, bool) {
-	const least = len("2006-01-02T15:04:05Z")
-	if len(s) < least || s[10] != 'T' || s[13] != ':' || !validFraction(s[19:]) {
+	const seconds = "dddd-dd-ddTdd:dd:dd"
+	if len(s) <= len(seconds) || !hasShape(s[:len(seconds)], seconds) || !validZone(afterFraction(s[len(seconds):])) {
 		return time.Time{}, false
 	}
 	t, err := time.Parse(time.RFC3339Nano, s)
@@ -212,24 +241,39 @@ func parseTime(s string) (time.Time, bool) {
 		return time.Time{}, false
 	}
 	t = t.UTC()
-	if t.Year() < 1 || t.Year() > 9999 {
-		return time.Time{}, false
-	}
-	return t, true
+	return t, t.Year() >= 1 && t.Year() <= 9999
 }
 
-// validFraction checks what follows the seconds: an optional fraction of one
-// to nine digits, and the zone's first letter.
-func validFraction(s string) bool {
-	if s[0] == '.' {
-		digits := 0
-		for digits+1 < len(s) && s[digits+1] >= '0' && s[digits+1] <= '9' {
-			digits++
-		}
-		if digits < 1 || digits > 9 {
+// timePattern is what parseTime takes, as far as a regular expression can say.
+const timePattern = `^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])` +
+	`T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
+
+// hasShape says whether s has a digit where shape has a d, and otherwise the
+// same bytes.
+func hasShape(s, shape string) bool {
+	if len(s) != len(shape) {
+		return false
+	}
+	for i := range len(s) {
+		if shape[i] == 'd' && (s[i] < '0' || s[i] > '9') || shape[i] != 'd' && s[i] != shape[i] {
 			return false
 		}
-		s = s[digits+1:]
 	}
-	return s == "Z" || (len(s) == len("+00:00") && (s[0] == '+' || s[0] == '-') && s[1] <= '2')
+	return true
+}
+
+// afterFraction is s without a leading fraction of one to nine digits.
+func afterFraction(s string) string {
+	if s[0] != '.' {
+		return s
+	}
+	rest := strings.TrimLeft(s[1:], "0123456789")
+	if digits := len(s) - 1 - len(rest); digits < 1 || digits > 9 {
+		return ""
+	}
+	return rest
+}
+
+func validZone(s string) bool {
+	return s == "Z" || (hasShape(s, "+dd:dd") || hasShape(s, "-dd:dd")) && s[1:3] <= "23" && s[4:6] <= "59"
 }

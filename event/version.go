@@ -2,6 +2,7 @@ package event
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -50,83 +51,96 @@ func (v Version) hasNotes() bool { return v != V3 }
 // and not of our records alone.
 func (v Version) sendsLinks() bool { return v == V3 }
 
+// form is how a resource is named: literals, each followed by one segment that
+// is not empty and has no slash (google/api/resource.proto; the pattern of a
+// segment is [^/]+ in the discovery documents).
+type form []string
+
+// The forms of the names that the program meets.
+var (
+	projectForms   = []form{{"projects/"}}
+	tenantForms    = []form{{"projects/", "/tenants/"}}
+	eitherForms    = slices.Concat(projectForms, tenantForms)
+	jobForms       = []form{{"projects/", "/jobs/"}}
+	tenantJobForms = []form{{"projects/", "/tenants/", "/jobs/"}}
+	eitherJobForms = slices.Concat(jobForms, tenantJobForms)
+)
+
+// pick is the version's choice: only v3's, only v4's, or either, which v4beta1
+// takes since it has a default tenant.
+func (v Version) pick(v3, v4, either []form) []form {
+	switch v {
+	case V3:
+		return v3
+	case V4:
+		return v4
+	}
+	return either
+}
+
+// jobForms are the forms of job names in this version.
+func (v Version) jobForms() []form { return v.pick(jobForms, tenantJobForms, eitherJobForms) }
+
 // CheckParent says whether s is a parent that clientEvents.create of this
 // version takes: projects/P for v3, projects/P/tenants/T for v4, and either
 // for v4beta1 (jobs/v3 and jobs/v4 discovery documents,
 // google/cloud/talent/v4beta1/event_service.proto).
 func (v Version) CheckParent(s string) error {
-	switch segments := resourceSegments(s); {
-	case v != V4 && matches(segments, "projects"),
-		v != V3 && matches(segments, "projects", "tenants"):
-		return nil
+	forms := v.pick(projectForms, tenantForms, eitherForms)
+	if !hasForm(s, forms) {
+		return fmt.Errorf("%q is not a parent for %s: want %s", s, v, describe(forms))
 	}
-	return fmt.Errorf("%q is not a parent for %s: want %s", s, v, v.parentForms())
+	return nil
 }
 
-func (v Version) parentForms() string {
-	switch v {
-	case V3:
-		return "projects/PROJECT"
-	case V4:
-		return "projects/PROJECT/tenants/TENANT"
+// hasForm says whether s is a name of one of the forms.
+func hasForm(s string, forms []form) bool {
+	for _, f := range forms {
+		if f.matches(s) {
+			return true
+		}
 	}
-	return "projects/PROJECT or projects/PROJECT/tenants/TENANT"
+	return false
 }
 
-// isJobName says whether s is a resource name that jobs have in this version.
-func (v Version) isJobName(s string) bool {
-	switch v {
-	case V3:
-		return hasForm(s, "projects/", "/jobs/")
-	case V4:
-		return hasForm(s, "projects/", "/tenants/", "/jobs/")
-	}
-	return hasForm(s, "projects/", "/jobs/") || hasForm(s, "projects/", "/tenants/", "/jobs/")
-}
-
-func (v Version) jobNameForms() string {
-	switch v {
-	case V3:
-		return "projects/PROJECT/jobs/JOB"
-	case V4:
-		return "projects/PROJECT/tenants/TENANT/jobs/JOB"
-	}
-	return "projects/PROJECT/jobs/JOB or projects/PROJECT/tenants/TENANT/jobs/JOB"
-}
-
-// hasForm says whether s is the given literals, each followed by one segment
-// that is not empty and has no slash. It allocates nothing: it runs for each
-// job of each event.
-func hasForm(s string, literals ...string) bool {
-	for i, literal := range literals {
+// matches allocates nothing: it runs for each job of each event.
+func (f form) matches(s string) bool {
+	for _, literal := range f {
 		rest, ok := strings.CutPrefix(s, literal)
 		if !ok {
 			return false
 		}
-		end := len(rest)
-		if slash := strings.IndexByte(rest, '/'); slash >= 0 {
-			end = slash
+		end := strings.IndexByte(rest, '/')
+		if end < 0 {
+			end = len(rest)
 		}
-		if end == 0 || (i == len(literals)-1 && end != len(rest)) {
+		if end == 0 {
 			return false
 		}
 		s = rest[end:]
 	}
-	return true
+	return s == ""
 }
 
-func resourceSegments(s string) []string { return strings.Split(s, "/") }
-
-// matches says whether segments alternate between the given collections and
-// ids that are not empty.
-func matches(segments []string, collections ...string) bool {
-	if len(segments) != 2*len(collections) {
-		return false
-	}
-	for i, c := range collections {
-		if segments[2*i] != c || segments[2*i+1] == "" {
-			return false
+// describe writes forms for a person: projects/PROJECT/jobs/JOB.
+func describe(forms []form) string {
+	var all []string
+	for _, f := range forms {
+		var b strings.Builder
+		for _, literal := range f {
+			b.WriteString(literal)
+			b.WriteString(strings.ToUpper(strings.TrimSuffix(strings.Trim(literal, "/"), "s")))
 		}
+		all = append(all, b.String())
 	}
-	return true
+	return strings.Join(all, " or ")
+}
+
+// pattern is forms as a regular expression.
+func pattern(forms []form) string {
+	var all []string
+	for _, f := range forms {
+		all = append(all, strings.Join(f, "[^/]+")+"[^/]+")
+	}
+	return "^(" + strings.Join(all, "|") + ")$"
 }

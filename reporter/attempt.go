@@ -7,15 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
-	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
-
-	"github.com/clientevents/clientevents/event"
 )
 
 // Bounds of what is read and sent.
@@ -30,121 +28,190 @@ const (
 	maxDiscard = 256 << 10
 )
 
-func newClient(cfg Config) *http.Client {
+func newTransport(cfg Config) *http.Transport {
 	dial := cfg.Dial
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext
 	}
-	return &http.Client{
-		Transport: &http.Transport{
-			Proxy:                 http.ProxyFromEnvironment,
-			DialContext:           dial,
-			TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
-			TLSHandshakeTimeout:   10 * time.Second,
-			ForceAttemptHTTP2:     true,
-			MaxIdleConns:          cfg.Concurrency,
-			MaxIdleConnsPerHost:   cfg.Concurrency, // Go's default of two would open one a request
-			IdleConnTimeout:       90 * time.Second,
-			ResponseHeaderTimeout: cfg.Timeout,
-			WriteBufferSize:       64 << 10,
-			ReadBufferSize:        16 << 10,
-			DisableCompression:    true, // the answers are small and not kept
-		},
-		// A redirect would take the credentials along.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	roots := &tls.Config{MinVersion: tls.VersionTLS12}
+	if cfg.TLS != nil {
+		roots = cfg.TLS.Clone()
+		roots.MinVersion = max(roots.MinVersion, tls.VersionTLS12)
+	}
+	return &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         dial,
+		TLSClientConfig:     roots,
+		TLSHandshakeTimeout: 10 * time.Second,
+		ForceAttemptHTTP2:   true,
+		MaxIdleConns:        cfg.Concurrency,
+		MaxIdleConnsPerHost: cfg.Concurrency, // Go's default of two would open one a request
+		IdleConnTimeout:     90 * time.Second,
+		WriteBufferSize:     64 << 10,
+		ReadBufferSize:      16 << 10,
+		DisableCompression:  true, // the answers are small and not kept
 	}
 }
 
-// apiClient is the header in which Google asks clients to name themselves.
-func apiClient(userAgent string) string {
-	return "gl-go/" + strings.TrimPrefix(runtime.Version(), "go") + " " + strings.ReplaceAll(userAgent, " ", "-")
+// payload is the body of a request. The transport may read it even after it has
+// answered, so it is used again only when all its readers are closed.
+type payload struct {
+	data []byte
+	open atomic.Int32
 }
 
-// post creates one event.
-func (r *Reporter) post(ctx context.Context, d *event.Delivery) *Error {
-	body := d.AppendRequest(make([]byte, 0, d.Size()), r.cfg.Version)
-	if len(body) > maxBody {
-		return &Error{Reason: TooLarge, Err: fmt.Errorf("the event is %d bytes as a request: at most %d are sent", len(body), maxBody)}
-	}
-	answer, err := r.exchange(ctx, r.single, "application/json", body, func(resp *http.Response) *Error {
-		if resp.StatusCode >= 200 && resp.StatusCode < 300 {
-			return discard(resp.Body)
-		}
-		return nil
-	})
-	r.metrics.request(answer, err)
-	return err
+func (p *payload) reader() io.ReadCloser {
+	p.open.Add(1)
+	r := &payloadReader{payload: p}
+	r.Reset(p.data)
+	return r
 }
 
-// discard reads an answer to its end, so that its connection can be used again,
-// and so that an answer that was cut is not taken for one.
-func discard(body io.Reader) *Error {
-	if _, err := io.Copy(io.Discard, io.LimitReader(body, maxDiscard)); err != nil {
-		return networkError(err)
+type payloadReader struct {
+	bytes.Reader
+	payload *payload
+	closed  atomic.Bool
+}
+
+func (r *payloadReader) Close() error {
+	if !r.closed.Swap(true) {
+		r.payload.open.Add(-1)
 	}
 	return nil
 }
 
-// exchange sends one request. read gets an answer whose status it may want to
-// read the body of; where it returns nil, the status decides.
-func (r *Reporter) exchange(ctx context.Context, to *url.URL, contentType string, body []byte, read func(*http.Response) *Error) (status int, failure *Error) {
-	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
-	defer cancel()
-	header := r.header.Clone()
-	header.Set("Content-Type", contentType)
-	token, failure := r.authorize(ctx, header)
-	if failure != nil {
-		return 0, failure
+// emptyPayload is where the next request is written to.
+func (w *worker) emptyPayload() *payload {
+	if w.payload == nil || w.payload.open.Load() != 0 {
+		w.payload = &payload{}
 	}
-	req := (&http.Request{
-		Method: http.MethodPost, URL: to, Host: to.Host, Header: header,
-		Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
-		// A connection that was closed while it was idle lets the request be
-		// sent again: it was not read.
-		GetBody: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil },
-	}).WithContext(ctx)
-	began := time.Now()
-	resp, err := r.client.Do(req)
-	if err != nil {
-		return 0, networkError(err)
-	}
-	defer resp.Body.Close()
-	if failure := read(resp); failure != nil {
-		return resp.StatusCode, failure
-	}
-	r.metrics.duration.Observe(time.Since(began).Seconds())
-	var text []byte
-	if reasonOf(resp.StatusCode) != "" {
-		text, _ = io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
-	}
-	if resp.StatusCode == http.StatusUnauthorized && r.tokens != nil {
-		r.tokens.refused(token)
-	}
-	return resp.StatusCode, classify(resp.StatusCode, resp.Header, text, time.Now())
+	w.payload.data = w.payload.data[:0]
+	return w.payload
 }
 
-// authorize adds an access token to a request.
-func (r *Reporter) authorize(ctx context.Context, header http.Header) (token string, failure *Error) {
-	if r.tokens == nil {
-		return "", nil
+// Why an attempt was given up on our side.
+var (
+	errAborted  = errors.New("the request was cut off by us")
+	errNotOurs  = errors.New("the partitions may be another replica's by now")
+	errTimedOut = errors.New("no answer in time")
+)
+
+// exchange sends w.payload. read gets an answer that says that it went well, and
+// may find that it did not.
+//
+// It goes by the transport and not by a client, since redirects are not
+// followed: one would take the credentials along.
+func (w *worker) exchange(to *target, read func(context.Context, *http.Response) *Error) *Error {
+	ctx, cancel := context.WithTimeoutCause(w.ctx, w.r.cfg.Timeout, errTimedOut)
+	defer cancel()
+	token, failure := w.authorize(ctx)
+	if failure != nil {
+		return failure
 	}
-	token, err := r.tokens.get(ctx)
+	if lease := w.r.cfg.Lease; lease != nil && !lease(time.Now()) {
+		return &Error{Reason: recalled, Err: errNotOurs}
+	}
+	p := w.payload
+	req := to.request.WithContext(ctx)
+	req.Header = w.headers[to.kind]
+	req.Body = p.reader()
+	req.ContentLength = int64(len(p.data))
+	// A connection that was closed while it was idle lets the request be sent
+	// again: it was not read.
+	req.GetBody = func() (io.ReadCloser, error) { return p.reader(), nil }
+	began := time.Now()
+	resp, err := w.r.transport.RoundTrip(req)
 	if err != nil {
-		return "", &Error{Reason: Unauthenticated, Err: fmt.Errorf("no access token: %w", err)}
+		return networkError(ctx, err)
 	}
-	header.Set("Authorization", "Bearer "+token)
+	defer resp.Body.Close()
+	failure = readAnswer(ctx, resp, read)
+	if failure == nil || failure.Status != 0 {
+		w.r.metrics.duration.Observe(time.Since(began).Seconds())
+	}
+	if failure != nil && failure.Status == http.StatusUnauthorized {
+		w.refusedToken(token)
+	}
+	return failure
+}
+
+func readAnswer(ctx context.Context, resp *http.Response, read func(context.Context, *http.Response) *Error) *Error {
+	if reasonOf(resp.StatusCode) == "" {
+		return read(ctx, resp)
+	}
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	if location := resp.Header.Get("Location"); location != "" && resp.StatusCode < 400 {
+		text = fmt.Appendf(nil, "a redirect to %s, which is not followed", location)
+	}
+	return classify(resp.StatusCode, resp.Header.Get("Retry-After"), text, time.Now())
+}
+
+// readAccepted reads the answer to one event, which is the event. An answer that
+// was cut is not one, and a web page is not the API's.
+func readAccepted(ctx context.Context, resp *http.Response) *Error {
+	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "text/html" {
+		return &Error{Reason: BadAnswer, Status: resp.StatusCode, Err: errors.New("the answer is a web page and not an event")}
+	}
+	return discard(ctx, resp.Body)
+}
+
+// discard reads an answer to its end, so that its connection can be used again.
+func discard(ctx context.Context, body io.Reader) *Error {
+	if _, err := io.Copy(io.Discard, io.LimitReader(body, maxDiscard)); err != nil {
+		return networkError(ctx, err)
+	}
+	return nil
+}
+
+// authorize sees to it that the headers have a valid access token.
+func (w *worker) authorize(ctx context.Context) (token string, failure *Error) {
+	if w.r.tokens != nil {
+		var err error
+		if token, err = w.r.tokens.get(ctx); err != nil {
+			if errors.Is(err, errAborted) {
+				return "", &Error{Reason: recalled, Err: err}
+			}
+			return "", &Error{Reason: Unauthenticated, Err: fmt.Errorf("no access token: %w", err)}
+		}
+	}
+	if w.headers[single] != nil && token == w.token {
+		return token, nil
+	}
+	// Requests may share them, since nobody changes them any more.
+	w.token = token
+	for kind, to := range w.r.targets {
+		header := to.request.Header.Clone()
+		if token != "" {
+			header.Set("Authorization", "Bearer "+token)
+		}
+		w.headers[kind] = header
+	}
 	return token, nil
 }
 
-// networkError classifies what went wrong on the way.
-func networkError(err error) *Error {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
-		err = wrapped.Err // without the URL, which says nothing new
+func (w *worker) refusedToken(token string) {
+	if w.r.tokens != nil {
+		w.r.tokens.refused(token)
 	}
+}
+
+// networkError classifies what went wrong on the way.
+func networkError(ctx context.Context, err error) *Error {
 	var timeout net.Error
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || (errors.As(err, &timeout) && timeout.Timeout()) {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errAborted):
+		return &Error{Reason: recalled, Err: cause}
+	case errors.Is(cause, errTimedOut):
+		return &Error{Reason: Timeout, Err: cause}
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return &Error{Reason: Timeout, Err: err}
+	case errors.Is(err, errMalformed):
+		return &Error{Reason: BadAnswer, Err: err}
 	}
 	return &Error{Reason: Network, Err: err}
+}
+
+// apiClient is the header in which Google asks clients to name themselves.
+func apiClient(goVersion, userAgent string) string {
+	return "gl-go/" + strings.TrimPrefix(goVersion, "go") + " " + strings.ReplaceAll(userAgent, " ", "-")
 }

@@ -2,6 +2,7 @@ package reporter
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -9,8 +10,9 @@ import (
 	"time"
 )
 
-// Reason says in one word why an attempt failed for now. It is the label of
-// clientevents_retries_total, so the set is small and fixed.
+// Reason says in one word why an attempt failed. Those that mean another
+// attempt are the label of clientevents_retries_total, so the set is small and
+// fixed.
 type Reason string
 
 // The reasons to try again.
@@ -23,11 +25,19 @@ const (
 	Unauthenticated Reason = "unauthenticated" // 401, or no token to be had
 	Forbidden       Reason = "forbidden"       // 403
 	BadAnswer       Reason = "bad_answer"      // an answer that is not the API's
-	Refused         Reason = "refused"         // refused for good: not tried again
-	TooLarge        Reason = "too_large"       // 413: not tried again as it is
 )
 
-// Reasons lists what may stand in the label.
+// The reasons not to try again.
+const (
+	Refused  Reason = "refused"   // refused for good
+	TooLarge Reason = "too_large" // 413, or larger than what is sent at all
+)
+
+// recalled is for attempts that were given up on our side: they say nothing
+// about the destination or the event.
+const recalled Reason = "recalled"
+
+// Reasons lists the reasons to try again.
 func Reasons() []Reason {
 	return []Reason{Throttled, Unavailable, ServerError, Timeout, Network, Unauthenticated, Forbidden, BadAnswer}
 }
@@ -55,25 +65,29 @@ func (e *Error) Unwrap() error { return e.Err }
 // permanent says whether the same event would be refused again.
 func (e *Error) permanent() bool { return e.Reason == Refused || e.Reason == TooLarge }
 
-// classify turns an answer's status into an error; nil for what counts as
-// accepted. 409 does: the event is there already.
-func classify(status int, header http.Header, body []byte, now time.Time) *Error {
+// classify turns an answer into an error; nil for what counts as accepted. 409
+// does: the event is there already.
+func classify(status int, retryAfter string, body []byte, now time.Time) *Error {
 	reason := reasonOf(status)
 	if reason == "" {
 		return nil
 	}
 	message, delay := readStatus(body)
+	if message == "" {
+		message = http.StatusText(status)
+	}
 	return &Error{
 		Reason:     reason,
 		Status:     status,
-		RetryAfter: min(maxRetryAfter, max(delay, retryAfter(header.Get("Retry-After"), now))),
-		Err:        fmt.Errorf("%s", message),
+		RetryAfter: min(maxRetryAfter, max(delay, parseRetryAfter(retryAfter, now))),
+		Err:        errors.New(message),
 	}
 }
 
 // maxRetryAfter bounds what an answer may make us wait.
 const maxRetryAfter = time.Hour
 
+// reasonOf is what an answer's status means; "" for accepted.
 func reasonOf(status int) Reason {
 	switch {
 	case status >= 200 && status < 300, status == http.StatusConflict:
@@ -92,7 +106,7 @@ func reasonOf(status int) Reason {
 		return TooLarge
 	case status >= 400 && status < 500:
 		return Refused
-	case status >= 500:
+	case status >= 500 && status < 600:
 		return ServerError
 	}
 	// 1xx and 3xx: we don't follow redirects, and the API does not answer so.
@@ -100,7 +114,8 @@ func reasonOf(status int) Reason {
 }
 
 // readStatus reads a google.rpc.Status as the API has it in JSON: a message for
-// a person, and how long to wait where a RetryInfo says so.
+// a person, and how long to wait where a RetryInfo says so
+// (google/rpc/error_details.proto).
 func readStatus(body []byte) (message string, delay time.Duration) {
 	var answer struct {
 		Error struct {
@@ -112,8 +127,11 @@ func readStatus(body []byte) (message string, delay time.Duration) {
 			}
 		}
 	}
-	if json.Unmarshal(body, &answer) != nil || answer.Error.Message == "" && answer.Error.Status == "" {
-		return oneLine(string(body)), 0
+	// The fields that fit are read even where others are of another type than
+	// Google's: a proxy's error may only look alike.
+	_ = json.Unmarshal(body, &answer)
+	if answer.Error.Message == "" && answer.Error.Status == "" {
+		return plainText(body), 0
 	}
 	for _, d := range answer.Error.Details {
 		if strings.HasSuffix(d.Type, "google.rpc.RetryInfo") {
@@ -122,33 +140,38 @@ func readStatus(body []byte) (message string, delay time.Duration) {
 			}
 		}
 	}
-	return oneLine(strings.TrimPrefix(answer.Error.Status+": "+answer.Error.Message, ": ")), delay
+	return oneLine(strings.TrimSuffix(strings.TrimPrefix(answer.Error.Status+": "+answer.Error.Message, ": "), ": ")), delay
+}
+
+// plainText is what an answer says that is not Google's, but for web pages,
+// whose beginning says nothing.
+func plainText(body []byte) string {
+	text := oneLine(string(body))
+	if strings.HasPrefix(text, "<") {
+		return "a web page and not an answer of the API"
+	}
+	return text
 }
 
 // oneLine makes of an answer's text what fits into a log line or a header.
 func oneLine(s string) string {
 	const most = 300
 	s = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(s, "\uFFFD"), func(r rune) bool { return r <= ' ' || r == 0x7F }), " ")
-	if s == "" {
-		return "no message"
-	}
 	if len(s) > most {
 		s = strings.ToValidUTF8(s[:most], "") + "…"
 	}
 	return s
 }
 
-// retryAfter reads a Retry-After header: seconds or a date (RFC 9110, 10.2.3).
-func retryAfter(value string, now time.Time) time.Duration {
+// parseRetryAfter reads a Retry-After header: seconds or a date (RFC 9110,
+// 10.2.3).
+func parseRetryAfter(value string, now time.Time) time.Duration {
 	value = strings.TrimSpace(value)
 	if value == "" {
 		return 0
 	}
 	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
-		if seconds > int64(maxRetryAfter/time.Second) {
-			return maxRetryAfter
-		}
-		return max(0, time.Duration(seconds)*time.Second)
+		return time.Duration(min(max(0, seconds), int64(maxRetryAfter/time.Second))) * time.Second
 	}
 	if date, err := http.ParseTime(value); err == nil {
 		return max(0, date.Sub(now))

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
-	"golang.org/x/time/rate"
 )
 
 // The first wait after a failure, and the longest.
@@ -15,16 +14,13 @@ const (
 	maxWait   = time.Minute
 )
 
-// jittered is d, up to a half more or less, so that replicas don't come back
-// all at once.
-func jittered(d time.Duration) time.Duration {
-	b := backoff.NewExponentialBackOff(backoff.WithInitialInterval(d), backoff.WithMaxElapsedTime(0))
-	return b.NextBackOff()
-}
-
-// waitAfter is how long to wait after so many failures in a row.
+// waitAfter is how long to wait after so many failures in a row, at least one:
+// twice as long after each, and up to a half more or less, so that replicas
+// don't come back all at once.
 func waitAfter(failures int) time.Duration {
-	return jittered(min(maxWait, firstWait<<min(failures-1, 10)))
+	wait := min(maxWait, firstWait<<min(failures-1, 10))
+	b := backoff.NewExponentialBackOff(backoff.WithInitialInterval(wait), backoff.WithMaxElapsedTime(0))
+	return min(maxWait, b.NextBackOff())
 }
 
 // gate decides whether requests may start. While the destination fails as a
@@ -32,153 +28,136 @@ func waitAfter(failures int) time.Duration {
 // what becomes of it decides. So an outage costs one request a wait, not one a
 // worker.
 type gate struct {
-	log     *slog.Logger
-	limiter *rate.Limiter
-	lease   func(time.Time) bool
-	judge   *judge
-	poke    func()
+	log *slog.Logger
+	// wait is waitAfter, but in tests.
+	wait func(failures int) time.Duration
+	// renews says that a token that was refused is replaced.
+	renews bool
+	// poke says that what check answers has changed.
+	poke func()
+	held stopwatch
 
 	mu       sync.Mutex
+	closed   bool
 	failures int
-	until    time.Time
 	since    time.Time // when it closed
+	until    time.Time // when a probe may go
+	asked    bool      // the destination named the time until
 	probing  bool
-	epoch    int // counts changes, so that late failures of before don't count
+	epoch    int // counts the changes, see pass
 	reason   Reason
 	last     string // what the last failure said
-
-	throttled    func(time.Duration)
-	heldBackFrom time.Time
 }
 
-// leaseWait is how soon to look again when the partitions may not be ours.
-const leaseWait = 100 * time.Millisecond
+// pass is what a request that may start got at the gate. What becomes of a
+// request counts according to how the gate was then: one that started before it
+// closed is part of the same outage and not one more.
+type pass struct {
+	epoch int
+	probe bool
+}
 
-// admit says how many of n events may go now in one request, or when to ask.
-func (g *gate) admit(n int, now time.Time) (int, time.Duration) {
-	allowed, wait := g.decide(n, now)
+// check says whether a request may start now; if not, when to ask again, 0 for
+// when poked. A request that does start begins with enter.
+func (g *gate) check(now time.Time) (p pass, wait time.Duration, open bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.account(allowed > 0, now)
-	return allowed, wait
+	switch p = (pass{g.epoch, g.closed}); {
+	case !g.closed:
+		return p, 0, true
+	case g.probing:
+		return p, 0, false
+	}
+	wait = g.until.Sub(now)
+	return p, wait, wait <= 0
 }
 
-// account adds up the time in which something was held back.
-func (g *gate) account(open bool, now time.Time) {
-	if !g.heldBackFrom.IsZero() {
-		g.throttled(max(0, now.Sub(g.heldBackFrom))) // workers read the clock before they take turns
-	}
-	g.heldBackFrom = time.Time{}
-	if !open {
-		g.heldBackFrom = now
-	}
-}
-
-func (g *gate) decide(n int, now time.Time) (int, time.Duration) {
-	if g.lease != nil && !g.lease(now) {
-		return 0, leaseWait
-	}
+// enter is called for what check let pass.
+func (g *gate) enter(p pass) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.until.IsZero() {
-		if g.probing {
-			return 0, 0
-		}
-		if wait := g.until.Sub(now); wait > 0 {
-			return 0, wait
-		}
+	if p.probe && p.epoch == g.epoch {
+		g.probing = true
 	}
-	n, wait := g.judge.admit(n, now)
-	if n == 0 {
-		return 0, wait
-	}
-	n, wait = g.tokens(n, now)
-	if n == 0 {
-		return 0, wait
-	}
-	g.probing = !g.until.IsZero()
-	g.judge.admitted(now)
-	return n, 0
 }
 
-// tokens takes up to n from the rate limit.
-func (g *gate) tokens(n int, now time.Time) (int, time.Duration) {
-	limit := g.limiter.Limit()
-	if limit == rate.Inf {
-		return n, 0
-	}
-	if have := int(g.limiter.TokensAt(now)); have >= 1 {
-		n = min(n, have)
-		if g.limiter.AllowN(now, n) {
-			return n, 0
-		}
-	}
-	if limit <= 0 {
-		return 0, time.Second
-	}
-	missing := 1 - g.limiter.TokensAt(now)
-	return 0, max(time.Millisecond, time.Duration(missing/float64(limit)*float64(time.Second)))
-}
-
-// attempt remembers when a request started, for opened and closed.
-func (g *gate) attempt() int {
+// succeed: the destination answered as it should. That opens the gate, except
+// that a request from before it closed does not outvote a destination that has
+// said since how long it wants to be left alone.
+func (g *gate) succeed(p pass) {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.epoch
-}
-
-// open: the destination answered as it should.
-func (g *gate) open() {
-	g.mu.Lock()
-	was := g.until
-	if was.IsZero() {
+	probe := p.probe && p.epoch == g.epoch
+	if !g.closed || (g.asked && !probe) {
 		g.mu.Unlock()
 		return
 	}
-	closedFor := time.Since(g.since)
-	reason := g.reason
-	g.until, g.since, g.failures, g.probing, g.reason = time.Time{}, time.Time{}, 0, false, ""
+	now := time.Now()
+	closedFor, reason := now.Sub(g.since), g.reason
+	g.closed, g.failures, g.probing, g.reason = false, 0, false, ""
+	g.since, g.until, g.asked = time.Time{}, time.Time{}, false
 	g.epoch++
+	g.held.stop(now)
 	g.mu.Unlock()
 	g.log.Info("reporting goes on", "after", closedFor.Round(time.Millisecond), "was", reason)
 	g.poke()
 }
 
-// fail: a request that began at epoch failed for a reason that concerns all
-// requests.
-func (g *gate) fail(epoch int, err *Error, now time.Time) {
+// fail: a request failed for a reason that concerns all requests. It returns
+// how long its events have to wait.
+func (g *gate) fail(p pass, err *Error) time.Duration {
+	now := time.Now()
 	g.mu.Lock()
 	g.last = err.Error()
-	first := g.until.IsZero()
-	if epoch != g.epoch && !first {
-		// It began before the gate closed: one outage, not one more.
-		g.until = maxTime(g.until, now.Add(err.RetryAfter))
-		g.mu.Unlock()
-		return
+	first := !g.closed
+	if !first && !(p.probe && p.epoch == g.epoch) {
+		defer g.mu.Unlock()
+		g.hold(now, err.RetryAfter)
+		return max(0, g.until.Sub(now))
 	}
-	g.epoch++
-	g.failures++
-	g.probing = false
-	g.reason = err.Reason
-	wait := max(waitAfter(g.failures), err.RetryAfter)
-	g.until = now.Add(wait)
 	if first {
-		g.since = now
+		g.closed, g.since, g.failures = true, now, 0
+		g.held.run(now, time.Time{})
 	}
-	failures := g.failures
+	g.failures++
+	g.epoch++
+	g.probing, g.asked, g.until = false, false, now
+	g.reason = err.Reason
+	switch {
+	case err.RetryAfter > 0:
+		g.hold(now, err.RetryAfter)
+	case g.renews && err.Reason == Unauthenticated && err.Status != 0 && g.failures == 1:
+		// The token is being replaced; the probe waits for the new one.
+	default:
+		g.until = now.Add(g.wait(g.failures))
+	}
+	failures, wait := g.failures, g.until.Sub(now)
 	g.mu.Unlock()
 	if first || failures%10 == 0 {
-		g.log.Warn("reporting waits", "reason", err.Reason, "error", err.Err, "status", err.Status, "next_try", wait.Round(time.Millisecond))
+		g.log.Warn("reporting waits", "reason", err.Reason, "error", err.Err, "status", err.Status,
+			"failures", failures, "next_try", wait.Round(time.Millisecond))
 	}
 	g.poke()
+	return wait
 }
 
-// unprobe: the probe ended without saying anything about the destination.
-func (g *gate) unprobe() {
+// hold keeps the gate closed for as long as the destination asks.
+func (g *gate) hold(now time.Time, asked time.Duration) {
+	if until := now.Add(asked); asked > 0 && !until.Before(g.until) {
+		g.until, g.asked = until, true
+	}
+}
+
+// withdraw: the request ended without saying anything about the destination.
+func (g *gate) withdraw(p pass) {
 	g.mu.Lock()
-	g.probing = false
+	was := p.probe && p.epoch == g.epoch
+	if was {
+		g.probing = false
+	}
 	g.mu.Unlock()
-	g.poke()
+	if was {
+		g.poke()
+	}
 }
 
 // GateStatus is what the status page says of the gate.
@@ -193,7 +172,7 @@ type GateStatus struct {
 func (g *gate) status() GateStatus {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return GateStatus{Open: g.until.IsZero(), Reason: g.reason, Since: g.since, NextTry: g.until, LastError: g.last}
+	return GateStatus{Open: !g.closed, Reason: g.reason, Since: g.since, NextTry: g.until, LastError: g.last}
 }
 
 // pausedAfter is how long an outage lasts before it is called a pause: shorter
@@ -204,23 +183,17 @@ const pausedAfter = 10 * time.Second
 func (g *gate) paused(now time.Time, reasons ...Reason) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.until.IsZero() {
+	if !g.closed {
 		return false
 	}
 	for _, r := range reasons {
-		if g.reason == r {
-			if r == Unauthenticated || r == Forbidden {
-				return g.failures > 1 // the first is answered with a new token
-			}
+		switch {
+		case g.reason != r:
+		case r == Unauthenticated, r == Forbidden:
+			return g.failures > 1 // not even a new token helped
+		default:
 			return now.Sub(g.since) > pausedAfter
 		}
 	}
 	return false
-}
-
-func maxTime(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }

@@ -25,19 +25,25 @@ const quiet = time.Second
 // only after an acceptance, or when no other answer came for a while; and after
 // too many in a row nothing is told: reporting pauses, and one event at a time
 // is tried until one is accepted.
+//
+// What is held is no longer in flight: it was not accepted, so a kill repeats
+// nothing by it.
 type judge struct {
 	log    *slog.Logger
 	source Source
+	wait   func(failures int) time.Duration
 
-	suspicious atomic.Bool // there is something held, or a row of refusals
+	// suspicious: there is something held, or a row of refusals. It spares
+	// everybody the lock while all is well.
+	suspicious atomic.Bool
 
 	mu     sync.Mutex
 	held   []held
 	row    int
 	paused bool
-	probes int
-	next   time.Time // of the next probe
-	trying bool      // a probe is under way
+	trials int       // that were refused since it paused
+	next   time.Time // of the next trial
+	trying bool      // a trial is under way
 	timer  *time.Timer
 	closed bool
 }
@@ -48,8 +54,9 @@ type held struct {
 	outcome  event.Outcome
 }
 
-// admit says how many of n may go as far as the judge is concerned.
-func (j *judge) admit(n int, now time.Time) (int, time.Duration) {
+// check says how many of n events may go as far as the judge is concerned; if
+// none, when to ask again, 0 for when poked.
+func (j *judge) check(n int, now time.Time) (int, time.Duration) {
 	if !j.suspicious.Load() {
 		return n, 0
 	}
@@ -66,31 +73,54 @@ func (j *judge) admit(n int, now time.Time) (int, time.Duration) {
 	return 1, 0
 }
 
-// admitted notes that what admit allowed is being sent.
-func (j *judge) admitted(time.Time) {
+// enter is called for what check let pass. It returns whether that is a trial,
+// which has to be ended.
+func (j *judge) enter() (trial bool) {
 	if !j.suspicious.Load() {
-		return
+		return false
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.paused {
-		j.trying = true
+	if !j.paused || j.trying {
+		return false
+	}
+	j.trying = true
+	return true
+}
+
+// end ends a trial, whatever came of it.
+func (j *judge) end() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.paused && j.trying {
+		j.trying = false
+		j.schedule()
 	}
 }
 
-// inconclusive: a probe came back neither accepted nor refused.
-func (j *judge) inconclusive() {
-	if !j.suspicious.Load() {
+// schedule sets the time of the next trial. The caller holds mu.
+func (j *judge) schedule() {
+	wait := j.wait(j.trials + 1)
+	j.next = time.Now().Add(wait)
+	j.arm(wait, j.letOneGo)
+}
+
+// answered takes in the answers to the events of one request: whether any was
+// accepted, and those that were refused for good. In a batch the order says
+// nothing, since its parts may be dealt with in any order.
+func (j *judge) answered(accepted bool, refused []held, trial bool) {
+	if accepted {
+		j.acquit()
+		tell(refused)
 		return
 	}
-	j.mu.Lock()
-	j.trying = false
-	j.mu.Unlock()
+	if len(refused) > 0 {
+		j.hold(refused, trial)
+	}
 }
 
-// accepted: the destination takes events, so what it refused is at fault
-// itself.
-func (j *judge) accepted() {
+// acquit: the destination takes events, so what it refused is at fault itself.
+func (j *judge) acquit() {
 	if !j.suspicious.Load() {
 		return
 	}
@@ -107,31 +137,28 @@ func (j *judge) accepted() {
 	}
 }
 
-// refused takes an event that was refused for good, until it is known why.
-func (j *judge) refused(d *event.Delivery, o event.Outcome) {
+func (j *judge) hold(refused []held, trial bool) {
 	j.mu.Lock()
 	j.suspicious.Store(true)
-	j.row++
-	j.held = append(j.held, held{d, o})
-	began := false
-	if j.row >= refusalsInARow && !j.paused {
-		j.paused, j.probes, began = true, 0, true
-	}
-	if j.paused {
-		j.trying = false
-		j.probes++
-		wait := waitAfter(j.probes)
-		j.next = time.Now().Add(wait)
-		j.arm(wait, j.probe)
-	} else {
+	j.row += len(refused)
+	j.held = append(j.held, refused...)
+	began := j.row >= refusalsInARow && !j.paused
+	switch {
+	case began:
+		j.paused, j.trials, j.trying = true, 0, false
+		j.schedule()
+	case trial && j.paused:
+		j.trials++
+	case !j.paused:
 		j.arm(quiet, j.believe)
 	}
 	row := j.row
 	j.mu.Unlock()
 	if began {
+		last := refused[len(refused)-1].outcome
 		j.log.Error("reporting pauses: the API refused every one of the last events for good, so the fault is not theirs. "+
 			"Is the parent right, the API switched on, the version served? One event at a time is tried until one is accepted",
-			"in_a_row", row, "status", o.HTTPStatus, "error", o.Detail)
+			"in_a_row", row, "status", last.HTTPStatus, "error", last.Detail)
 	}
 }
 
@@ -159,19 +186,25 @@ func (j *judge) believe() {
 	tell(told)
 }
 
-// probe lets one event go: a fresh one where there is one, otherwise the one
-// that was held for longest.
-func (j *judge) probe() {
-	j.mu.Lock()
+// letOneGo begins a trial: with a fresh event where there is one, otherwise
+// with the one that was held for longest. It comes again as long as no trial is
+// under way, since the event may be taken back before it went.
+func (j *judge) letOneGo() {
+	ready := j.source.Ready()
 	var again *event.Delivery
-	if j.paused && !j.trying && j.source.Pending() == 0 && len(j.held) > 0 {
+	j.mu.Lock()
+	if !j.paused || j.trying {
+		j.mu.Unlock()
+		return
+	}
+	if ready == 0 && len(j.held) > 0 {
 		again = j.held[0].delivery
 		j.held = j.held[1:]
 	}
+	j.arm(j.wait(j.trials+1), j.letOneGo)
 	j.mu.Unlock()
 	if again != nil {
 		j.source.Accept([]*event.Delivery{again})
-		return
 	}
 	j.source.Poke()
 }
@@ -187,41 +220,34 @@ func (j *judge) reset() []held {
 	return told
 }
 
-// giveUp ends the holding: partitions are given back. Refusals of a destination
-// that works are told; others are released, since whose fault they were is for
-// the next owner to find out.
+// giveUp releases what is held, since whose fault it was is for the next owner
+// to find out. A pause goes on: the destination has not got better by that.
 func (j *judge) giveUp() {
 	j.mu.Lock()
-	was := j.paused
-	row := j.row
-	told := j.reset()
-	if was {
-		// The destination has not got better by our going.
-		j.row, j.paused = row, true
-		j.suspicious.Store(true)
-	}
+	released := j.held
+	j.held = nil
 	j.mu.Unlock()
-	if was {
-		for i := range told {
-			told[i].outcome = event.Outcome{Kind: event.Released}
-		}
+	for i := range released {
+		released[i].outcome = event.Outcome{Kind: event.Released}
 	}
-	tell(told)
+	tell(released)
 }
 
-func (j *judge) isPaused() bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.paused
-}
-
+// close releases what is held and ends the timer.
 func (j *judge) close() {
 	j.mu.Lock()
-	defer j.mu.Unlock()
 	j.closed = true
 	if j.timer != nil {
 		j.timer.Stop()
 	}
+	j.mu.Unlock()
+	j.giveUp()
+}
+
+func (j *judge) status() (paused bool, held int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.paused, len(j.held)
 }
 
 func tell(all []held) {

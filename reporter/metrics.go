@@ -8,14 +8,19 @@ import (
 )
 
 type metrics struct {
-	requests  *prometheus.CounterVec
-	duration  prometheus.Histogram
-	retries   map[Reason]prometheus.Counter
-	throttled prometheus.Counter
+	requests *prometheus.CounterVec
+	codes    map[int]prometheus.Counter // of requests, those that are expected
+	none     prometheus.Counter         // of requests, without an answer
+	duration prometheus.Histogram
+	retries  map[Reason]prometheus.Counter
 }
 
 // codeError stands in the label code for requests without an answer.
 const codeError = "error"
+
+// expectedCodes are there from the start, so that a rate over them has a zero
+// to begin with.
+var expectedCodes = []int{200, 400, 401, 403, 404, 408, 409, 413, 429, 500, 502, 503, 504}
 
 func newMetrics(reg prometheus.Registerer, r *Reporter) *metrics {
 	m := &metrics{
@@ -23,6 +28,7 @@ func newMetrics(reg prometheus.Registerer, r *Reporter) *metrics {
 			Name: "clientevents_api_requests_total",
 			Help: "Requests to create an event, by the HTTP status of their answer; each part of a batch counts as one.",
 		}, []string{"code"}),
+		codes: map[int]prometheus.Counter{},
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:                            "clientevents_api_request_duration_seconds",
 			Help:                            "Time of one HTTP request to the API that was answered, batches included.",
@@ -32,11 +38,11 @@ func newMetrics(reg prometheus.Registerer, r *Reporter) *metrics {
 			NativeHistogramMinResetDuration: time.Hour,
 		}),
 		retries: map[Reason]prometheus.Counter{},
-		throttled: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "clientevents_throttled_seconds_total",
-			Help: "Time in which events waited for the rate limit or for a destination that asked to wait.",
-		}),
 	}
+	for _, code := range expectedCodes {
+		m.codes[code] = m.requests.WithLabelValues(strconv.Itoa(code))
+	}
+	m.none = m.requests.WithLabelValues(codeError)
 	retries := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "clientevents_retries_total",
 		Help: "Events that have to be sent again, by why.",
@@ -44,17 +50,17 @@ func newMetrics(reg prometheus.Registerer, r *Reporter) *metrics {
 	for _, reason := range Reasons() {
 		m.retries[reason] = retries.WithLabelValues(string(reason))
 	}
-	for _, code := range []string{"200", "400", "401", "403", "404", "409", "429", "500", "503", codeError} {
-		m.requests.WithLabelValues(code)
-	}
 	if reg == nil {
 		return m
 	}
-	reg.MustRegister(m.requests, m.duration, retries, m.throttled)
+	reg.MustRegister(m.requests, m.duration, retries, prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "clientevents_throttled_seconds_total",
+		Help: "Time in which events waited for the rate limit or for a destination that failed or asked to wait.",
+	}, func() float64 { return r.throttled(time.Now()).Seconds() }))
 	for _, p := range pauses {
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name:        "clientevents_paused",
-			Help:        "1 while reporting stands still for this reason.",
+			Help:        "1 while reporting stands still for this reason: at once for rejections, when a new try did not help for auth and forbidden, after 10 s for throttled and unavailable.",
 			ConstLabels: prometheus.Labels{"reason": p.name},
 		}, func() float64 {
 			if p.holds(r, time.Now()) {
@@ -66,11 +72,14 @@ func newMetrics(reg prometheus.Registerer, r *Reporter) *metrics {
 	return m
 }
 
-// request counts the answer to one event's request.
-func (m *metrics) request(status int, err *Error) {
-	code := codeError
-	if status != 0 && (err == nil || err.Status != 0) {
-		code = strconv.Itoa(status)
+// answers counts the answers to n events' requests; status 0 is none.
+func (m *metrics) answers(status, n int) {
+	switch counter, ok := m.codes[status]; {
+	case ok:
+		counter.Add(float64(n))
+	case status < 100 || status > 599: // nobody's, and there may be many
+		m.none.Add(float64(n))
+	default:
+		m.requests.WithLabelValues(strconv.Itoa(status)).Add(float64(n))
 	}
-	m.requests.WithLabelValues(code).Inc()
 }

@@ -3,16 +3,12 @@ package reporter
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
-	"net/textproto"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/clientevents/clientevents/event"
 )
@@ -23,257 +19,238 @@ import (
 // (developers.google.com/admin-sdk/reports/v1/guides/batch). It is written and
 // read by hand: mime/multipart would be a quarter of what a batch costs.
 
+// boundary can't occur in a part at the beginning of a line: an event's JSON is
+// one line, and begins with a brace.
 const boundary = "clientevents-part"
 
 // maxPart bounds one part of an answer.
 const maxPart = 1 << 20
 
-// postBatch creates many events with one request. It returns a result for each,
-// or an error for all.
-func (r *Reporter) postBatch(ctx context.Context, batch []*event.Delivery) ([]*Error, *Error) {
-	body := appendBatch(nil, r.single.EscapedPath(), r.cfg.Version, batch)
-	var results []*Error
-	status, whole := r.exchange(ctx, r.batch, "multipart/mixed; boundary="+boundary, body, func(resp *http.Response) *Error {
-		if resp.StatusCode < 200 || resp.StatusCode > 299 {
-			return nil
-		}
-		var failure *Error
-		results, failure = r.readAnswer(resp, len(batch))
-		return failure
-	})
-	if whole != nil {
-		r.metrics.request(status, whole)
-	}
-	return results, whole
+// batchWriter writes HTTP batches. It is for one goroutine.
+type batchWriter struct {
+	version event.Version
+	// before and after stand around a part's number.
+	before, after []byte
+	event         []byte
 }
 
-func appendBatch(b []byte, path string, v event.Version, batch []*event.Delivery) []byte {
-	size := 0
-	for _, d := range batch {
-		size += d.Size() + 256 + len(path)
+// newBatchWriter makes a writer of batches to the given path, whose parts have
+// the Content-IDs <id+0>, <id+1>, ….
+func newBatchWriter(path, id string, v event.Version) *batchWriter {
+	return &batchWriter{
+		version: v,
+		before: []byte("--" + boundary + "\r\nContent-Type: application/http\r\n" +
+			"Content-Transfer-Encoding: binary\r\nContent-ID: <" + id + "+"),
+		after: []byte(">\r\n\r\nPOST " + path + " HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: "),
 	}
-	if cap(b)-len(b) < size {
-		b = append(make([]byte, 0, len(b)+size), b...)
-	}
-	var body []byte
+}
+
+// appendBatch appends the body of a batch.
+func (w *batchWriter) appendBatch(b []byte, batch []*event.Delivery) []byte {
 	for i, d := range batch {
-		body = d.AppendRequest(body[:0], v)
-		b = append(b, "--"+boundary+"\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\nContent-ID: <"...)
+		w.event = d.AppendRequest(w.event[:0], w.version)
+		b = append(b, w.before...)
 		b = strconv.AppendInt(b, int64(i), 10)
-		b = append(b, ">\r\n\r\nPOST "...)
-		b = append(b, path...)
-		b = append(b, " HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: "...)
-		b = strconv.AppendInt(b, int64(len(body)), 10)
+		b = append(b, w.after...)
+		b = strconv.AppendInt(b, int64(len(w.event)), 10)
 		b = append(b, "\r\n\r\n"...)
-		b = append(b, body...)
+		b = append(b, w.event...)
 		b = append(b, "\r\n"...)
 	}
 	return append(b, "--"+boundary+"--\r\n"...)
 }
 
-// errNoAnswer is for events of a batch whose part is missing in the answer.
-var errNoAnswer = errors.New("the answer to the batch has no part for this event")
-
-// readAnswer reads the result of each of n events out of the answer.
-func (r *Reporter) readAnswer(resp *http.Response, n int) ([]*Error, *Error) {
-	kind, params, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	if err != nil || !strings.HasPrefix(kind, "multipart/") || params["boundary"] == "" {
-		return nil, &Error{Reason: BadAnswer, Status: resp.StatusCode, Err: fmt.Errorf(
-			"the answer to a batch is %q: want multipart/mixed", oneLine(resp.Header.Get("Content-Type")))}
-	}
-	results := make([]*Error, n)
-	answered := make([]bool, n)
-	parts := newPartReader(resp.Body, params["boundary"])
-	now := time.Now()
-	for position := 0; ; position++ {
-		p, err := parts.next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			// What was read is known; of the rest nobody knows what became.
-			markUnanswered(results, answered, networkError(err))
-			return results, nil
-		}
-		i, ok := p.index(position)
-		if !ok || i >= n || answered[i] {
-			continue
-		}
-		answered[i] = true
-		results[i] = p.result(now)
-		r.metrics.request(p.status, results[i])
-	}
-	markUnanswered(results, answered, &Error{Reason: BadAnswer, Err: errNoAnswer})
-	return results, nil
-}
-
-func markUnanswered(results []*Error, answered []bool, err *Error) {
-	for i := range results {
-		if !answered[i] {
-			results[i] = err
-		}
-	}
-}
-
-// part is one answer within the answer.
+// part is one answer within the answer to a batch.
 type part struct {
-	contentID string
-	status    int
-	retry     string
-	body      []byte // of what was not taken
+	contentID  string // "" where there is none
+	status     int    // 0 where the part is no HTTP answer
+	retryAfter string
+	body       []byte // of what was not accepted; valid until the next part
 }
 
 // index finds which request the part answers: by its Content-ID, or where it
 // has none by its position.
-func (p *part) index(position int) (int, bool) {
+func (p *part) index(id string, position int) (int, bool) {
 	if p.contentID == "" {
 		return position, true
 	}
-	id := strings.TrimSuffix(strings.TrimPrefix(p.contentID, "<"), ">")
-	i, err := strconv.Atoi(strings.TrimPrefix(id, "response-"))
-	return i, err == nil && i >= 0
-}
-
-func (p *part) result(now time.Time) *Error {
-	header := http.Header{}
-	if p.retry != "" {
-		header.Set("Retry-After", p.retry)
+	of := strings.TrimSuffix(strings.TrimPrefix(p.contentID, "<"), ">")
+	if prefix := "response-"; len(of) > len(prefix) && strings.EqualFold(of[:len(prefix)], prefix) {
+		of = of[len(prefix):]
 	}
-	return classify(p.status, header, p.body, now)
+	name, number, ok := strings.Cut(of, "+")
+	if !ok || strings.TrimSpace(name) != id {
+		return 0, false
+	}
+	i, err := strconv.Atoi(strings.TrimSpace(number))
+	return i, err == nil && i >= 0
 }
 
 // partReader reads the parts of a multipart answer, without keeping more of
 // them than matters. Lines may end with CRLF or LF.
+//
+// A part counts only when the delimiter behind it was read: an answer that was
+// cut is not one.
 type partReader struct {
 	r     *bufio.Reader
 	delim []byte // "--" and the boundary
 	began bool
-	over  bool
+	over  bool // the last delimiter was read
+	mid   bool // within a line that is longer than the buffer
+	size  int  // of the part so far
 }
 
-func newPartReader(r io.Reader, boundary string) *partReader {
-	return &partReader{r: bufio.NewReaderSize(r, 16<<10), delim: []byte("--" + boundary)}
+// newPartReader makes a reader that has to be reset before it is used.
+func newPartReader() *partReader { return &partReader{r: bufio.NewReaderSize(nil, 16<<10)} }
+
+func (p *partReader) reset(r io.Reader, boundary string) {
+	p.r.Reset(r)
+	p.delim = append(append(p.delim[:0], "--"...), boundary...)
+	p.began, p.over, p.mid = false, false, false
 }
 
-// next reads the next part; io.EOF after the last.
-func (p *partReader) next() (*part, error) {
-	if !p.began {
-		if err := p.skipTo(nil, 0); err != nil {
-			return nil, err
-		}
-		p.began = true
-	}
-	if p.over {
-		return nil, io.EOF
-	}
-	got := &part{}
-	if err := p.headers(func(name, value string) {
-		if strings.EqualFold(name, "Content-ID") {
-			got.contentID = value
-		}
-	}); err != nil {
-		return nil, err
-	}
-	line, err := p.line()
-	if err != nil {
-		return nil, err
-	}
-	if got.status, err = parseStatusLine(line); err != nil {
-		return nil, err
-	}
-	if err := p.headers(func(name, value string) {
-		if strings.EqualFold(name, "Retry-After") {
-			got.retry = value
-		}
-	}); err != nil {
-		return nil, err
-	}
-	keep := 0
-	if reasonOf(got.status) != "" {
-		keep = maxErrorBody
-	}
-	return got, p.skipTo(&got.body, keep)
-}
-
-// line reads a line without its end. It is valid until the next read.
-func (p *partReader) line() ([]byte, error) {
-	line, err := p.r.ReadSlice('\n')
-	switch {
-	case errors.Is(err, bufio.ErrBufferFull):
-		return nil, errors.New("a header line that is too long")
-	case errors.Is(err, io.EOF):
-		return nil, io.ErrUnexpectedEOF
-	case err != nil:
-		return nil, err
-	}
-	return bytes.TrimSuffix(line[:len(line)-1], []byte("\r")), nil
-}
-
-func (p *partReader) headers(each func(name, value string)) error {
-	for count := 0; ; count++ {
-		line, err := p.line()
+// next reads the next part into got; io.EOF after the last. Other errors mean
+// that the rest can't be read.
+func (p *partReader) next(got *part) error {
+	*got = part{body: got.body[:0]}
+	p.size = 0
+	for !p.began {
+		c, err := p.read()
 		if err != nil {
 			return err
 		}
-		if len(line) == 0 {
-			return nil
-		}
-		if count > 100 {
-			return errors.New("a part with more than 100 headers")
-		}
-		if name, value, ok := bytes.Cut(line, []byte(":")); ok {
-			if interesting(name) {
-				each(textproto.TrimString(string(name)), textproto.TrimString(string(value)))
-			}
-		}
+		p.began = c.delim
 	}
-}
-
-// interesting saves making strings of headers that nobody asks for.
-func interesting(name []byte) bool {
-	return len(name) == len("Content-ID") || len(name) == len("Retry-After")
-}
-
-func parseStatusLine(line []byte) (int, error) {
-	rest, ok := bytes.CutPrefix(line, []byte("HTTP/"))
-	if ok {
-		if _, rest, ok = bytes.Cut(rest, []byte(" ")); ok && len(rest) >= 3 {
-			if status, err := strconv.Atoi(string(rest[:3])); err == nil && status >= 100 {
-				return status, nil
-			}
-		}
+	if p.over {
+		return io.EOF
 	}
-	return 0, fmt.Errorf("a part that begins with %q: want a status line", oneLine(string(line)))
-}
-
-// skipTo reads to behind the next delimiter, keeping up to keep bytes.
-func (p *partReader) skipTo(body *[]byte, keep int) error {
-	read := 0
-	atStart := true
-	for {
-		line, err := p.r.ReadSlice('\n')
-		whole := err == nil || errors.Is(err, io.EOF)
-		if atStart && bytes.HasPrefix(line, p.delim) && whole {
-			switch rest := bytes.TrimRight(line[len(p.delim):], " \t\r\n"); string(rest) {
-			case "":
-				return nil
-			case "--":
-				p.over = true
-				return nil
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			return io.ErrUnexpectedEOF
-		}
-		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+	for expect := (*part).outerHeader; ; {
+		c, err := p.read()
+		switch {
+		case err != nil:
 			return err
+		case c.delim:
+			return nil
+		case p.size > maxPart:
+			return fmt.Errorf("%w: a part of more than %d bytes", errMalformed, maxPart)
 		}
-		if read += len(line); read > maxPart {
-			return fmt.Errorf("a part of more than %d bytes", maxPart)
-		}
-		if body != nil && len(*body)+len(line) <= keep {
-			*body = append(*body, line...)
-		}
-		atStart = err == nil
+		expect = expect(got, c)
 	}
+}
+
+// chunk is a line, or a piece of one that is long.
+type chunk struct {
+	text  []byte // with the line's end, if it has one; valid until the next read
+	start bool   // it begins a line
+	delim bool   // it is a delimiter
+}
+
+func (c chunk) line() []byte { return bytes.TrimRight(c.text, "\r\n") }
+
+func (p *partReader) read() (chunk, error) {
+	text, err := p.r.ReadSlice('\n')
+	c := chunk{text: text, start: !p.mid}
+	p.mid = errors.Is(err, bufio.ErrBufferFull)
+	p.size += len(text)
+	if c.start && !p.mid {
+		c.delim = p.delimiter(text, err)
+	}
+	switch {
+	case err == nil, p.mid, c.delim:
+		return c, nil
+	case errors.Is(err, io.EOF):
+		return c, io.ErrUnexpectedEOF
+	}
+	return c, err
+}
+
+// delimiter says whether a line is one, and notes whether it is the last. At
+// the end of the input only the last is whole.
+func (p *partReader) delimiter(line []byte, err error) bool {
+	rest, ok := bytes.CutPrefix(line, p.delim)
+	if !ok {
+		return false
+	}
+	switch string(bytes.TrimRight(rest, " \t\r\n")) {
+	case "":
+		return err == nil
+	case "--":
+		p.over = err == nil || errors.Is(err, io.EOF)
+		return p.over
+	}
+	return false
+}
+
+// expectation is what is made of the next chunk of a part. It returns what is
+// expected after it.
+type expectation func(*part, chunk) expectation
+
+func (p *part) outerHeader(c chunk) expectation {
+	if len(c.line()) == 0 && c.start {
+		return (*part).statusLine
+	}
+	if value, ok := header(c, "Content-ID"); ok {
+		p.contentID = string(value)
+	}
+	return (*part).outerHeader
+}
+
+func (p *part) statusLine(c chunk) expectation {
+	line := c.line()
+	if len(line) == 0 {
+		return (*part).statusLine // RFC 9112, 2.2: ignore empty lines before it
+	}
+	rest, ok := bytes.CutPrefix(line, []byte("HTTP/"))
+	_, rest, found := bytes.Cut(rest, []byte(" "))
+	if status := digits(rest); ok && found && c.start && status >= 100 {
+		p.status = status
+		return (*part).innerHeader
+	}
+	return (*part).rest
+}
+
+// digits reads a status code: three digits, and then nothing or a blank.
+func digits(b []byte) (n int) {
+	if len(b) < 3 || (len(b) > 3 && b[3] != ' ') {
+		return 0
+	}
+	for _, c := range b[:3] {
+		if c < '0' || c > '9' {
+			return 0
+		}
+		n = 10*n + int(c-'0')
+	}
+	return n
+}
+
+func (p *part) innerHeader(c chunk) expectation {
+	if len(c.line()) == 0 && c.start {
+		return (*part).rest
+	}
+	if value, ok := header(c, "Retry-After"); ok {
+		p.retryAfter = string(value)
+	}
+	return (*part).innerHeader
+}
+
+func (p *part) rest(c chunk) expectation {
+	if reasonOf(p.status) != "" && len(p.body)+len(c.text) <= maxErrorBody {
+		p.body = append(p.body, c.text...)
+	}
+	return (*part).rest
+}
+
+// header returns the value of a header line of that name.
+func header(c chunk, name string) (value []byte, ok bool) {
+	line := c.line()
+	if !c.start || len(line) <= len(name) || line[len(name)] != ':' || !bytes.EqualFold(line[:len(name)], []byte(name)) {
+		return nil, false
+	}
+	return bytes.Trim(line[len(name)+1:], " \t"), true
+}
+
+// noBatches says whether an answer to a batch means that there is no such
+// thing.
+func noBatches(status int) bool {
+	return status == http.StatusNotFound || status == http.StatusMethodNotAllowed || status == http.StatusNotImplemented
 }

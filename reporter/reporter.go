@@ -1,51 +1,55 @@
 // Package reporter creates events at the API.
 //
-// Its workers take batches from a [Source], as many as the rate limit and the
-// gate (gate.go) allow, and send each as one request (attempt.go): a POST for a
-// single event, a multipart HTTP batch (multipart.go) for more. What an answer
-// means is decided once, in errors.go; refusals pass the judge (judge.go) before
-// they are told.
+// Its workers (worker.go) take batches from a [Source], as many as the lease,
+// the gate (gate.go), the judge (judge.go) and the rate limit (limiter.go)
+// allow, and send each as one request (attempt.go): a POST for a single event, a
+// multipart HTTP batch (multipart.go) for more. What an answer means is decided
+// once, in errors.go; refusals pass the judge before they are told.
 package reporter
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
+	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/time/rate"
 
-	"github.com/clientevents/clientevents/batcher"
 	"github.com/clientevents/clientevents/event"
 )
 
 // Source is where batches come from: a batcher.
 type Source interface {
 	// Next waits for the next batch, of which admit allows a part or the whole.
-	Next(ctx context.Context, dst []*event.Delivery, admit batcher.Admit) ([]*event.Delivery, error)
+	Next(ctx context.Context, dst []*event.Delivery, admit func(n int, now time.Time) (allowed int, wait time.Duration)) ([]*event.Delivery, error)
 	// Accept takes deliveries that were taken out with Settle.
 	Accept([]*event.Delivery)
 	// Return takes a delivery back, to be tried again after the delay.
 	Return(d *event.Delivery, delay time.Duration)
-	// Settle says that n deliveries are in flight no more.
+	// Settle says that n deliveries are in flight no more. The reporter settles
+	// those that the API did not accept; whoever is told Accepted settles it.
 	Settle(n int)
-	// Pending counts what waits to be sent.
-	Pending() int
+	// Ready counts what could be sent now.
+	Ready() int
 	// Poke lets a worker look again, because what admit answers has changed.
 	Poke()
-	// SetSize changes how many events a batch has at the most.
-	SetSize(n int)
+	// SetSize changes how many events a batch has at the most, as far as the
+	// source allows, and returns how many that are.
+	SetSize(n int) int
 }
 
 // Config is what a reporter needs. Fields without a default are required.
 type Config struct {
-	// Endpoint is the API's base URL, without a path.
+	// Endpoint is the API's base URL, such as https://jobs.googleapis.com.
 	Endpoint string
 	Version  event.Version
 	Parent   string
@@ -55,11 +59,13 @@ type Config struct {
 	Rate float64
 	// Timeout is for one attempt; default 30 s.
 	Timeout time.Duration
-	// Tokens makes sources of access tokens; nil sends none. It is called anew
-	// when a token is refused, so it should read its credentials anew.
+	// Tokens makes sources of access tokens; nil sends none.
 	Tokens TokenSourceFunc
 	// Dial replaces the network, for tests.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// TLS is what to trust and to present; nil is the system's certificates.
+	// Versions before 1.2 are not spoken in any case.
+	TLS *tls.Config
 	// QuotaProject is the project that quota and billing are counted for; ""
 	// leaves it to the credentials.
 	QuotaProject string
@@ -70,80 +76,103 @@ type Config struct {
 	Lease      func(time.Time) bool
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
+
+	// wait is waitAfter, but in tests.
+	wait func(failures int) time.Duration
 }
 
 // Reporter sends batches.
 type Reporter struct {
-	cfg     Config
-	log     *slog.Logger
-	source  Source
-	client  *http.Client
-	gate    *gate
-	judge   *judge
-	tokens  *tokens
-	metrics *metrics
+	cfg       Config
+	log       *slog.Logger
+	source    Source
+	transport *http.Transport
+	targets   [kinds]*target
+	batchID   string
+	gate      *gate
+	judge     *judge
+	limiter   *limiter
+	tokens    *tokens
+	metrics   *metrics
+	alone     atomic.Bool // the endpoint knows no batches
 
-	single *url.URL // clientEvents.create
-	batch  *url.URL // the HTTP batch
-	header http.Header
-	alone  atomic.Bool // the endpoint knows no batches
+	sizes struct { // of batches, see shrink
+		mu    sync.Mutex
+		limit int // 0 where there is none but the configuration's
+		good  int
+	}
 
 	mu    sync.Mutex
 	ctx   context.Context // of the requests in flight
-	abort context.CancelFunc
+	abort context.CancelCauseFunc
 }
+
+// target is what a request goes to.
+type target struct {
+	kind    int
+	request *http.Request // without a body; its headers are complete but for the token
+}
+
+// The kinds of requests.
+const (
+	single   = iota // one event
+	together        // an HTTP batch
+	kinds
+)
 
 // New makes a reporter. It refuses an endpoint to which credentials must not be
 // sent.
 func New(cfg Config, source Source) (*Reporter, error) {
-	if cfg.Timeout == 0 {
-		cfg.Timeout = 30 * time.Second
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
-	cfg.Concurrency = max(1, cfg.Concurrency)
+	cfg.setDefaults()
 	base, err := url.Parse(cfg.Endpoint)
 	if err != nil {
-		return nil, fmt.Errorf("endpoint %q: %w", cfg.Endpoint, err)
+		return nil, fmt.Errorf("endpoint: %w", err)
 	}
 	if err := checkEndpoint(base, cfg.Tokens != nil); err != nil {
 		return nil, err
 	}
-	if base.Path == "" {
-		base.Path = "/" // what is joined to it would be relative otherwise
-	}
-	if cfg.UserAgent == "" {
-		cfg.UserAgent = "clientevents"
-	}
 	r := &Reporter{
-		cfg:    cfg,
-		log:    cfg.Logger,
-		source: source,
-		client: newClient(cfg),
-		single: base.JoinPath(cfg.Version.String(), cfg.Parent, "clientEvents"),
-		batch:  base.JoinPath("batch"),
-		header: http.Header{"User-Agent": {cfg.UserAgent}, "X-Goog-Api-Client": {apiClient(cfg.UserAgent)}},
+		cfg:       cfg,
+		log:       cfg.Logger,
+		source:    source,
+		transport: newTransport(cfg),
+		batchID:   strings.ToLower(rand.Text()[:12]),
+		limiter:   newLimiter(cfg.Rate),
+		judge:     &judge{log: cfg.Logger, source: source, wait: cfg.wait},
+		gate:      &gate{log: cfg.Logger, poke: source.Poke, wait: cfg.wait, renews: cfg.Tokens != nil},
 	}
-	if cfg.QuotaProject != "" {
-		r.header.Set("X-Goog-User-Project", cfg.QuotaProject)
-	}
-	r.judge = &judge{log: r.log, source: source}
-	r.gate = &gate{log: r.log, limiter: newLimiter(cfg.Rate), lease: cfg.Lease, judge: r.judge, poke: source.Poke}
+	r.setTargets(base)
 	r.metrics = newMetrics(cfg.Registerer, r)
-	r.gate.throttled = func(d time.Duration) { r.metrics.throttled.Add(d.Seconds()) }
 	if cfg.Tokens != nil {
-		r.tokens = newTokens(cfg.Tokens, r.log)
+		r.tokens = newTokens(cfg.Tokens, r.log, cfg.wait)
 	}
-	r.ctx, r.abort = context.WithCancel(context.Background())
+	r.ctx, r.abort = context.WithCancelCause(context.Background())
 	return r, nil
+}
+
+func (c *Config) setDefaults() {
+	if c.Timeout == 0 {
+		c.Timeout = 30 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.UserAgent == "" {
+		c.UserAgent = "clientevents"
+	}
+	if c.wait == nil {
+		c.wait = waitAfter
+	}
+	c.Concurrency = max(1, c.Concurrency)
 }
 
 // checkEndpoint keeps credentials from networks that anybody can listen to.
 func checkEndpoint(base *url.URL, credentials bool) error {
 	switch {
 	case base.Scheme != "http" && base.Scheme != "https", base.Host == "":
-		return fmt.Errorf("endpoint %q: want an http or https URL, such as https://jobs.googleapis.com", base)
+		return fmt.Errorf("endpoint %q: want an http or https URL, such as https://jobs.googleapis.com", base.Redacted())
+	case base.User != nil:
+		return fmt.Errorf("endpoint %q: want no user name or password in it", base.Redacted())
 	case credentials && base.Scheme == "http" && !loopback(base.Hostname()):
 		return fmt.Errorf("endpoint %q: credentials are not sent over plain http, except to a loopback address: use https, or credentials none", base)
 	}
@@ -152,30 +181,36 @@ func checkEndpoint(base *url.URL, credentials bool) error {
 
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
-	return host == "localhost" || (ip != nil && ip.IsLoopback())
+	return strings.EqualFold(host, "localhost") || (ip != nil && ip.IsLoopback())
 }
 
-// newLimiter allows small bursts only: quotas are counted by the minute, and a
-// burst is spent on top of the rate.
-func newLimiter(perSecond float64) *rate.Limiter {
-	l := rate.NewLimiter(rate.Inf, 1)
-	setRate(l, perSecond)
-	return l
-}
-
-func setRate(l *rate.Limiter, perSecond float64) {
-	if perSecond <= 0 {
-		l.SetLimit(rate.Inf)
-		return
+// setTargets makes the requests as far as they are always the same.
+func (r *Reporter) setTargets(base *url.URL) {
+	if base.Path == "" {
+		base.Path = "/" // what is joined to it would be relative otherwise
 	}
-	const burst = 0.05 // seconds
-	l.SetBurst(max(1, int(perSecond*burst)))
-	l.SetLimit(rate.Limit(perSecond))
+	create := base.JoinPath(r.cfg.Version.String(), r.cfg.Parent, "clientEvents")
+	for kind, to := range [kinds]struct {
+		url         *url.URL
+		contentType string
+	}{
+		single:   {create, "application/json"},
+		together: {base.JoinPath("batch"), "multipart/mixed; boundary=" + boundary},
+	} {
+		header := http.Header{}
+		header.Set("Content-Type", to.contentType)
+		header.Set("User-Agent", r.cfg.UserAgent)
+		header.Set("X-Goog-Api-Client", apiClient(runtime.Version(), r.cfg.UserAgent))
+		if r.cfg.QuotaProject != "" {
+			header.Set("X-Goog-User-Project", r.cfg.QuotaProject)
+		}
+		r.targets[kind] = &target{kind: kind, request: &http.Request{Method: http.MethodPost, URL: to.url, Host: to.url.Host, Header: header}}
+	}
 }
 
 // SetRate changes the rate, in events a second; 0 is no limit.
 func (r *Reporter) SetRate(perSecond float64) {
-	setRate(r.gate.limiter, perSecond)
+	r.limiter.set(perSecond)
 	r.source.Poke()
 }
 
@@ -184,22 +219,11 @@ func (r *Reporter) SetRate(perSecond float64) {
 func (r *Reporter) Run(ctx context.Context) {
 	var workers sync.WaitGroup
 	for range r.cfg.Concurrency {
-		workers.Go(func() { r.work(ctx) })
+		workers.Go(func() { r.newWorker().run(ctx) })
 	}
 	workers.Wait()
 	r.judge.close()
-	r.client.CloseIdleConnections()
-}
-
-func (r *Reporter) work(ctx context.Context) {
-	var batch []*event.Delivery
-	for {
-		var err error
-		if batch, err = r.source.Next(ctx, batch[:0], r.gate.admit); err != nil {
-			return
-		}
-		r.send(r.requestContext(), batch)
-	}
+	r.transport.CloseIdleConnections()
 }
 
 func (r *Reporter) requestContext() context.Context {
@@ -209,148 +233,81 @@ func (r *Reporter) requestContext() context.Context {
 }
 
 // Abort cuts the requests in flight. What they were sending comes back to the
-// source; whether the API has it, nobody knows.
+// source; whether the API has it, nobody knows. Requests that are admitted later
+// are not concerned.
 func (r *Reporter) Abort() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.abort()
-	r.ctx, r.abort = context.WithCancel(context.Background())
+	r.abort(errAborted)
+	r.ctx, r.abort = context.WithCancelCause(context.Background())
 }
 
-// Release lets go of the refusals that are still held back.
+// Release lets go of the refusals that are still held back: a drain is over.
 func (r *Reporter) Release() { r.judge.giveUp() }
 
-// send makes one attempt at a batch and deals with what came of it.
-func (r *Reporter) send(ctx context.Context, batch []*event.Delivery) {
-	if len(batch) == 1 || r.alone.Load() {
-		for _, d := range batch {
-			r.sendAlone(ctx, d)
-		}
+// sendSingly gives up HTTP batches.
+func (r *Reporter) sendSingly(status int) {
+	if !r.alone.Swap(true) {
+		r.log.Warn("the endpoint does not know HTTP batches: events go one a request from now on",
+			"endpoint", r.targets[together].request.URL.Redacted(), "status", status)
+	}
+	r.source.SetSize(1)
+}
+
+// shrink halves the batches, since one of n events was refused as a whole. They
+// grow again (see grow), as it may have been the size of its events.
+func (r *Reporter) shrink(n int, err *Error) {
+	s := &r.sizes
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.good = 0
+	if half := max(1, n/2); s.limit == 0 || half < s.limit {
+		s.limit = r.source.SetSize(half)
+		r.log.Info("a batch was refused as a whole: smaller ones from now on", "events", n, "now", s.limit, "status", err.Status, "error", err.Err)
+	}
+}
+
+// growAfter is how many batches go well before they are made larger again.
+const growAfter = 64
+
+// grow notes that a batch of n events was taken as a whole.
+func (r *Reporter) grow(n int) {
+	s := &r.sizes
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.limit == 0 || n < s.limit || r.alone.Load() {
 		return
 	}
-	r.sendTogether(ctx, batch)
-}
-
-func (r *Reporter) sendAlone(ctx context.Context, d *event.Delivery) {
-	epoch := r.gate.attempt()
-	d.Attempts++
-	err := r.post(ctx, d)
-	r.settle(d, err)
-	r.tellGate(epoch, err)
-}
-
-// tellGate says what an attempt says about the destination.
-func (r *Reporter) tellGate(epoch int, err *Error) {
-	if err == nil || err.permanent() {
-		r.gate.open()
+	if s.good++; s.good < growAfter {
 		return
 	}
-	r.gate.fail(epoch, err, time.Now())
-}
-
-// settle tells one event's outcome, or puts it back.
-func (r *Reporter) settle(d *event.Delivery, err *Error) {
-	switch {
-	case err == nil:
-		r.judge.accepted()
-		d.Done(d, event.Outcome{Kind: event.Accepted})
-	case err.Reason == TooLarge:
-		r.source.Settle(1)
-		r.judge.inconclusive()
-		d.Done(d, event.Outcome{Kind: event.TooLarge, HTTPStatus: err.Status, Detail: err.Err.Error()})
-	case err.Reason == Refused:
-		r.source.Settle(1)
-		r.judge.refused(d, event.Outcome{Kind: event.Rejected, HTTPStatus: err.Status, Detail: err.Err.Error()})
-	default:
-		r.metrics.retries[err.Reason].Inc()
-		r.judge.inconclusive()
-		r.source.Return(d, max(err.RetryAfter, waitAfter(d.Attempts)))
+	s.good = 0
+	want := 2 * s.limit
+	if s.limit = r.source.SetSize(want); s.limit < want {
+		s.limit = 0 // as many as the source allows
 	}
 }
 
-func (r *Reporter) sendTogether(ctx context.Context, batch []*event.Delivery) {
-	epoch := r.gate.attempt()
-	for _, d := range batch {
-		d.Attempts++
-	}
-	results, whole := r.postBatch(ctx, batch)
-	switch {
-	case whole == nil:
-		r.settleParts(epoch, batch, results)
-	case noBatches(whole.Status):
-		if !r.alone.Swap(true) {
-			r.log.Warn("the endpoint does not know HTTP batches: events go one a request from now on", "endpoint", r.batch.Redacted(), "status", whole.Status)
-			r.source.SetSize(1)
-		}
-		r.sendEach(ctx, batch)
-	case whole.Reason == TooLarge:
-		half := len(batch) / 2
-		r.send(ctx, batch[:half])
-		r.send(ctx, batch[half:])
-	case whole.permanent():
-		// Something about the request as a whole: each event by itself will
-		// say what.
-		r.sendEach(ctx, batch)
-	default:
-		for _, d := range batch {
-			r.metrics.retries[whole.Reason].Inc()
-			r.source.Return(d, 0) // the gate makes it wait
-		}
-		r.judge.inconclusive()
-		r.gate.fail(epoch, whole, time.Now())
-	}
-}
-
-func (r *Reporter) sendEach(ctx context.Context, batch []*event.Delivery) {
-	for _, d := range batch {
-		d.Attempts--
-		r.sendAlone(ctx, d)
-	}
-}
-
-// noBatches says whether an answer to a batch means that there is no such
-// thing.
-func noBatches(status int) bool {
-	return status == http.StatusNotFound || status == http.StatusMethodNotAllowed || status == http.StatusNotImplemented
-}
-
-// settleParts tells the outcome of each part. When a part was throttled, or no
-// part was taken and some failed for now, that is about the destination.
-func (r *Reporter) settleParts(epoch int, batch []*event.Delivery, results []*Error) {
-	var worst *Error
-	taken := false
-	for i, d := range batch {
-		err := results[i]
-		r.settle(d, err)
-		switch {
-		case err == nil || err.permanent():
-			taken = true
-		case worst == nil || err.Reason == Throttled && worst.Reason != Throttled || err.RetryAfter > worst.RetryAfter:
-			worst = err
-		}
-	}
-	if worst != nil && (!taken || worst.Reason == Throttled) {
-		r.gate.fail(epoch, worst, time.Now())
-		return
-	}
-	r.gate.open()
+// throttled is the time in which something was held back.
+func (r *Reporter) throttled(now time.Time) time.Duration {
+	return r.gate.held.read(now) + r.limiter.held.read(now)
 }
 
 // Status is what the status page says of the reporter.
 type Status struct {
-	Gate        GateStatus `json:"gate"`
-	Rate        float64    `json:"rate_events_per_second,omitempty"`
-	Paused      []string   `json:"paused,omitempty"`
-	Batches     bool       `json:"batches"`
-	TokenExpiry time.Time  `json:"token_expiry,omitzero"`
+	Gate   GateStatus `json:"gate"`
+	Rate   float64    `json:"rate_events_per_second,omitempty"`
+	Paused []string   `json:"paused,omitempty"`
+	// Held counts the refusals that are held back.
+	Held        int       `json:"refusals_held,omitempty"`
+	Batches     bool      `json:"batches"`
+	TokenExpiry time.Time `json:"token_expiry,omitzero"`
 }
 
 // Status describes the reporter at the moment.
 func (r *Reporter) Status() Status {
-	s := Status{Gate: r.gate.status(), Batches: !r.alone.Load()}
-	if limit := r.gate.limiter.Limit(); limit != rate.Inf {
-		s.Rate = float64(limit)
-	}
+	s := Status{Gate: r.gate.status(), Rate: r.limiter.rate(), Batches: !r.alone.Load()}
+	_, s.Held = r.judge.status()
 	now := time.Now()
 	for _, p := range pauses {
 		if p.holds(r, now) {
@@ -370,7 +327,7 @@ type pause struct {
 }
 
 var pauses = []pause{
-	{"rejections", func(r *Reporter, _ time.Time) bool { return r.judge.isPaused() }},
+	{"rejections", func(r *Reporter, _ time.Time) bool { paused, _ := r.judge.status(); return paused }},
 	{"auth", func(r *Reporter, now time.Time) bool { return r.gate.paused(now, Unauthenticated) }},
 	{"forbidden", func(r *Reporter, now time.Time) bool { return r.gate.paused(now, Forbidden) }},
 	{"throttled", func(r *Reporter, now time.Time) bool { return r.gate.paused(now, Throttled) }},

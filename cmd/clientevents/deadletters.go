@@ -23,15 +23,9 @@ func newDeadLettersCommand(s Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dead-letters list|replay --config FILE",
 		Short: "Read dead letters, and publish their records again",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return unknownCommand(cmd, args[0])
-			}
-			return usage("want 'dead-letters list' or 'dead-letters replay'")
-		},
-		RunE: func(*cobra.Command, []string) error { return nil },
 	}
 	cmd.AddCommand(newListCommand(s), newReplayCommand(s))
+	onlySubcommands(cmd)
 	return cmd
 }
 

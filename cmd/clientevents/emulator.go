@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,19 +36,25 @@ batches, as strict as Google is. What was accepted can be read at
 	noBatch := cmd.Flags().Bool("no-batch", false, "know no HTTP batches")
 	keep := cmd.Flags().Int("keep", 1000, "how many accepted events to remember")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		f := emulator.Faults{Latency: *latency, Jitter: *jitter, Outage: emulator.Outage(*outage), Refuse: *refuse, NoBatch: *noBatch}
+		f := emulator.Faults{Latency: *latency, Jitter: *jitter, NoBatch: *noBatch}
 		var err error
-		if f.Errors, err = parseShares(*errors); err != nil {
+		if f.ErrorShares, err = parseShares(*errors); err != nil {
 			return usage("--errors: %w", err)
 		}
 		if f.Quota, err = parseQuota(*quota); err != nil {
 			return usage("--quota: %w", err)
 		}
-		if *outage != "" && !strings.Contains(" "+outageNames()+",", " "+*outage+",") {
-			return usage("--outage: %q: want one of %s", *outage, outageNames())
-		}
 		if *refuse != 0 && (*refuse < 300 || *refuse > 599) {
 			return usage("--refuse: %d: want an HTTP status from 300 to 599", *refuse)
+		}
+		if *refuse != 0 {
+			f.All = emulator.Refuse(*refuse, "")
+		}
+		if *outage != "" {
+			known := outages()
+			if f.All = known[*outage]; f.All == nil {
+				return usage("--outage: %q: want one of %s", *outage, outageNames())
+			}
 		}
 		return serveEmulator(cmd.Context(), s, *listen, emulator.New(emulator.Options{Faults: f, Keep: *keep}))
 	}
@@ -62,13 +70,19 @@ func serveEmulator(ctx context.Context, s Streams, addr string, e *emulator.Emul
 	return e.Serve(ctx, l)
 }
 
-func outageNames() string {
-	var names []string
-	for _, o := range emulator.Outages() {
-		names = append(names, string(o))
+// outages are the ways in which the whole service can be made to fail.
+func outages() map[string]*emulator.Fault {
+	return map[string]*emulator.Fault{
+		"unavailable": emulator.Outage(),
+		"hang":        {Hang: make(chan struct{})}, // until the client gives up
+		"refused":     {Cut: emulator.CutConnection},
+		"cut-headers": {Cut: emulator.CutHeaders},
+		"cut-body":    {Cut: emulator.CutBody},
+		"cut-after":   {Cut: emulator.CutConnection, AfterAccept: true},
 	}
-	return strings.Join(names, ", ")
 }
+
+func outageNames() string { return strings.Join(slices.Sorted(maps.Keys(outages())), ", ") }
 
 func parseShares(s string) (map[int]float64, error) {
 	shares, sum := map[int]float64{}, 0.0
@@ -107,5 +121,5 @@ func parseQuota(s string) (emulator.Quota, error) {
 	if err != nil || d <= 0 {
 		return emulator.Quota{}, fmt.Errorf("%q: want CALLS/TIME, such as 300/1m", s)
 	}
-	return emulator.Quota{Calls: n, Per: d}, nil
+	return emulator.Quota{Limit: n, Window: d}, nil
 }

@@ -16,7 +16,8 @@ func newGenerateCommand(s Streams) *cobra.Command {
 		Short: "Write believable events as newline-delimited JSON",
 		Long: `Write job seekers' journeys as a job board sees them: searches with impressions,
 views of some of the jobs, applications to a few. All events are valid, and a
-parent always stands before its children.`,
+parent always stands before its children. The same seed, start and version give
+the same bytes; without --start, times count from now.`,
 		Example: `  clientevents generate --events 1000 > events.ndjson
   clientevents generate --events 1000 --seed 7 --start 2026-01-02T15:04:05Z   # the same bytes each time`,
 	}
@@ -29,6 +30,9 @@ parent always stands before its children.`,
 		v, err := event.ParseVersion(*version)
 		if err != nil {
 			return usage("--api-version: %w", err)
+		}
+		if !cmd.Flags().Changed("events") {
+			return usage("--events is required: want how many events to write, 1 or more")
 		}
 		if *events < 1 {
 			return usage("--events: %d: want how many events to write, 1 or more", *events)

@@ -14,6 +14,7 @@ import (
 	"github.com/clientevents/clientevents/internal/app"
 	"github.com/clientevents/clientevents/internal/ndjson"
 	"github.com/clientevents/clientevents/internal/progress"
+	"github.com/clientevents/clientevents/internal/validate"
 )
 
 func newPublishCommand(s Streams) *cobra.Command {
@@ -45,7 +46,14 @@ is then 1; the other events are published nevertheless.`,
 			out:     s.Out,
 			shown:   progress.New(s.Err, "published"),
 		}
-		err = eachFile(s, files, func(name string, r io.Reader) error { return p.file(cmd.Context(), name, r) })
+		for source, openErr := range inputs(cmd.Context(), s, files) {
+			if err = openErr; err == nil {
+				err = p.source(cmd.Context(), source)
+			}
+			if err != nil {
+				break
+			}
+		}
 		if err == nil {
 			err = p.to.Flush(cmd.Context())
 		}
@@ -72,19 +80,15 @@ type publisher struct {
 	faults    int
 }
 
-func (p *publisher) file(ctx context.Context, name string, r io.Reader) error {
-	for line := range ndjson.Lines(r) {
-		if line.Err != nil && !errors.Is(line.Err, ndjson.ErrTooLong) {
-			return fmt.Errorf("read %s: %w", name, line.Err)
+func (p *publisher) source(ctx context.Context, in validate.Source) error {
+	for line, err := range ndjson.Lines(in) {
+		if err != nil {
+			return fmt.Errorf("read %s, line %d: %w", in.Name, line.Number, err)
 		}
-		fault := &event.Fault{Reason: event.ReasonTooLarge, Detail: fmt.Sprintf("the line is longer than %d bytes", ndjson.MaxLine)}
-		var e *event.Event
-		if line.Err == nil {
-			e, fault = event.Decode(line.Data, p.version)
-		}
+		e, fault := line.Decode(p.version)
 		if fault != nil {
 			p.faults++
-			fmt.Fprintf(p.out, "%s:%d: %s: %s\n", name, line.Number, fault.Reason, fault.Detail)
+			fmt.Fprintf(p.out, "%s:%d: %s: %s\n", in.Name, line.Number, fault.Reason, fault.Detail)
 			continue
 		}
 		if err := p.to.Add(ctx, kafka.Message{Key: []byte(e.RequestID), Value: bytes.Clone(line.Data)}); err != nil {

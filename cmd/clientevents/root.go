@@ -8,8 +8,10 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/clientevents/clientevents/internal/config"
+	"github.com/clientevents/clientevents/internal/version"
 )
 
 // Streams are what a command reads and writes.
@@ -26,13 +28,18 @@ const (
 	exitUsage  = 2
 )
 
-// usageError is wrong usage or configuration.
-type usageError struct{ err error }
+// usageError is wrong usage of a command.
+type usageError struct {
+	command string
+	err     error
+}
 
-func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Error() string { return e.command + ": " + e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
-func usage(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+func usage(format string, args ...any) error {
+	return &usageError{"clientevents", fmt.Errorf(format, args...)}
+}
 
 // silentError fails without saying anything more: the output says it all.
 type silentError struct{ code int }
@@ -40,7 +47,15 @@ type silentError struct{ code int }
 func (e *silentError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
 
 // Main runs one command and returns the process's exit code.
-func Main(ctx context.Context, args []string, s Streams) int {
+func Main(ctx context.Context, args []string, s Streams) (code int) {
+	defer func() {
+		// A person gets one line and not a stack trace. The panics of other
+		// goroutines can't be caught here.
+		if p := recover(); p != nil {
+			fmt.Fprintf(s.Err, "clientevents: this is a fault of the program: %v\n", p)
+			code = exitFailed
+		}
+	}()
 	root := newRoot(s)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -56,7 +71,7 @@ func Main(ctx context.Context, args []string, s Streams) int {
 		fmt.Fprintln(s.Err, faults.Error())
 		return exitUsage
 	case errors.As(err, &wrong):
-		fmt.Fprintln(s.Err, "clientevents: "+wrong.Error())
+		fmt.Fprintln(s.Err, wrong.Error())
 		return exitUsage
 	default:
 		fmt.Fprintln(s.Err, "clientevents: "+err.Error())
@@ -106,6 +121,7 @@ can't be delivered goes to a dead-letter topic with its reason.`,
 		{"events", newValidateCommand(s)},
 		{"events", newPublishCommand(s)},
 		{"events", newGenerateCommand(s)},
+		{"events", newSchemaCommand(s)},
 		{"try", newDemoCommand(s)},
 		{"try", newEmulatorCommand(s)},
 		{"", newVersionCommand(s)},
@@ -116,7 +132,49 @@ can't be delivered goes to a dead-letter topic with its reason.`,
 		}
 		root.AddCommand(c.command)
 	}
+	root.Version = version.Number()
+	root.SetVersionTemplate("clientevents {{.Version}}\n")
+	completeDefaults(root)
 	return root
+}
+
+// completeDefaults makes the commands that cobra adds refuse what they don't
+// know: by themselves they show their help, and succeed.
+func completeDefaults(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "help":
+			cmd.Args = func(cmd *cobra.Command, args []string) error {
+				found, rest, err := root.Find(args)
+				if err != nil || len(rest) > 0 {
+					return unknownCommand(found, append(rest, args...)[0])
+				}
+				return nil
+			}
+		case "completion":
+			onlySubcommands(cmd)
+			for _, shell := range cmd.Commands() {
+				shell.Args = noArgs
+			}
+		}
+	}
+}
+
+// onlySubcommands makes cmd ask for one of its subcommands.
+func onlySubcommands(cmd *cobra.Command) {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return unknownCommand(cmd, args[0])
+		}
+		var forms []string
+		for _, c := range cmd.Commands() {
+			forms = append(forms, "'"+c.CommandPath()+"'")
+		}
+		return usage("want one of %s", strings.Join(forms, ", "))
+	}
+	cmd.RunE = func(*cobra.Command, []string) error { return nil }
 }
 
 func noArgs(cmd *cobra.Command, args []string) error {
@@ -129,23 +187,49 @@ func noArgs(cmd *cobra.Command, args []string) error {
 func unknownCommand(cmd *cobra.Command, name string) error {
 	var known []string
 	for _, c := range cmd.Commands() {
-		if c.IsAvailableCommand() {
+		if c.IsAvailableCommand() || c.Name() == "help" {
 			known = append(known, c.Name())
 		}
+	}
+	if len(known) == 0 {
+		return usage("unknown command %q: '%s' has none of its own", name, cmd.CommandPath())
 	}
 	return usage("unknown command %q: did you mean %s? See '%s --help'", name, config.Nearest(name, known), cmd.CommandPath())
 }
 
-// flagError names the flag that was meant, where one was misspelt.
+// flagError says what is wrong with a flag, and which one was meant where it is
+// misspelt.
 func flagError(cmd *cobra.Command, err error) error {
 	message := err.Error()
-	if name, ok := strings.CutPrefix(message, "unknown flag: --"); ok {
+	if wrong, ok := errors.AsType[*pflag.NotExistError](err); ok && wrong.GetSpecifiedShortnames() == "" {
 		var known []string
-		cmd.Flags().VisitAll(flagNames(&known))
-		cmd.InheritedFlags().VisitAll(flagNames(&known))
-		message += ": did you mean --" + config.Nearest(name, known) + "?"
+		add := func(f *pflag.Flag) { known = append(known, f.Name) }
+		cmd.Flags().VisitAll(add)
+		cmd.InheritedFlags().VisitAll(add)
+		message += ": did you mean --" + config.Nearest(wrong.GetSpecifiedName(), known) + "?"
 	}
-	return usage("%s: %s", cmd.CommandPath(), message)
+	if wrong, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		f := wrong.GetFlag()
+		message = fmt.Sprintf("--%s: %q: want %s", f.Name, wrong.GetValue(), valuesOf(f))
+	}
+	return &usageError{cmd.CommandPath(), errors.New(message)}
+}
+
+// valuesOf says what a flag takes, in more words than its type's name.
+func valuesOf(f *pflag.Flag) string {
+	switch f.Value.Type() {
+	case "int":
+		return "a whole number"
+	case "uint64":
+		return "a whole number, 0 or more"
+	case "float64":
+		return "a number"
+	case "duration":
+		return "a duration, such as 500ms, 30s or 24h"
+	case "bool":
+		return "true or false"
+	}
+	return "a " + f.Value.Type()
 }
 
 // loadConfig reads the configuration that --config names.

@@ -4,15 +4,10 @@ import (
 	"log/slog"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/clientevents/clientevents/internal/app"
 	"github.com/clientevents/clientevents/internal/logging"
 )
-
-func flagNames(to *[]string) func(*pflag.Flag) {
-	return func(f *pflag.Flag) { *to = append(*to, f.Name) }
-}
 
 func newRunCommand(s Streams) *cobra.Command {
 	cmd := &cobra.Command{

@@ -1,16 +1,17 @@
 package main
 
 import (
-	"bufio"
-	"errors"
+	"context"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/clientevents/clientevents/event"
 	"github.com/clientevents/clientevents/internal/ndjson"
+	"github.com/clientevents/clientevents/internal/validate"
 )
 
 func newValidateCommand(s Streams) *cobra.Command {
@@ -21,112 +22,87 @@ func newValidateCommand(s Streams) *cobra.Command {
 one line on standard output: FILE:LINE: reason: detail. The reasons are those of
 the dead letters. An id that stands twice with different content, and a parent
 that stands in the input and can't lead to its child, are faults too; a parent
-that isn't in the input is not.`,
+that isn't in the input is one with --complete alone. "-" is standard input.`,
 		Example: `  clientevents validate events.ndjson
   clientevents generate --events 100 | clientevents validate`,
 		Args: cobra.ArbitraryArgs,
 	}
 	version := versionFlag(cmd)
-	cmd.RunE = func(_ *cobra.Command, files []string) error {
+	complete := cmd.Flags().Bool("complete", false, "the input holds whole journeys: a parent that is not in it is a fault")
+	cmd.RunE = func(cmd *cobra.Command, files []string) error {
 		v, err := event.ParseVersion(*version)
 		if err != nil {
 			return usage("--api-version: %w", err)
 		}
-		out := bufio.NewWriter(s.Out)
-		c := &checker{version: v, out: out, known: map[string]known{}}
-		err = eachFile(s, files, c.file)
-		if err := errors.Join(err, out.Flush()); err != nil {
-			return err
-		}
-		fmt.Fprintf(s.Err, "%d events, %d at fault\n", c.events, c.faults)
-		if c.faults > 0 {
-			return &silentError{exitFailed}
-		}
-		return nil
+		return validateFiles(cmd.Context(), s, files, validate.Options{Version: v, Complete: *complete})
 	}
 	return cmd
+}
+
+func validateFiles(ctx context.Context, s Streams, files []string, o validate.Options) error {
+	result, err := validate.Validate(ctx, inputs(ctx, s, files), o, s.Out)
+	fmt.Fprintf(s.Err, "%d events, %d at fault\n", result.Events, result.Faults)
+	if result.Forgot {
+		fmt.Fprintf(s.Err, "Of so many events, each was compared with the %d before it alone, at least.\n", validate.DefaultRemember/2)
+	}
+	if err != nil {
+		return err
+	}
+	if result.Faults > 0 {
+		return &silentError{exitFailed}
+	}
+	return nil
 }
 
 func versionFlag(cmd *cobra.Command) *string {
 	return cmd.Flags().String("api-version", "v3", "the API's `VERSION` whose rules apply: v3, v4beta1 or v4")
 }
 
-// eachFile opens the files in turn, or takes standard input where there are
-// none.
-func eachFile(s Streams, files []string, do func(name string, r io.Reader) error) error {
+// inputs opens the files in turn, or takes standard input where there are none;
+// "-" is standard input too. Before the first it looks whether all are there.
+func inputs(ctx context.Context, s Streams, files []string) iter.Seq2[validate.Source, error] {
 	if len(files) == 0 {
 		files = []string{"-"}
 	}
+	return func(yield func(validate.Source, error) bool) {
+		if err := allReadable(files); err != nil {
+			yield(validate.Source{}, err)
+			return
+		}
+		for _, name := range files {
+			source, closer, err := open(ctx, s, name)
+			goOn := yield(source, err)
+			if err == nil {
+				closer.Close()
+			}
+			if !goOn {
+				return
+			}
+		}
+	}
+}
+
+func allReadable(files []string) error {
 	for _, name := range files {
 		if name == "-" {
-			if err := do("<stdin>", s.In); err != nil {
-				return err
-			}
 			continue
 		}
-		f, err := os.Open(name)
+		info, err := os.Stat(name)
 		if err != nil {
 			return err
 		}
-		err = do(name, f)
-		f.Close()
-		if err != nil {
-			return err
+		if info.IsDir() {
+			return fmt.Errorf("%s is a directory: want files of newline-delimited JSON", name)
 		}
 	}
 	return nil
 }
 
-// checker validates events one after the other.
-type checker struct {
-	version event.Version
-	out     io.Writer
-	known   map[string]known
-	events  int
-	faults  int
-}
-
-// known is what later events of the input are compared with.
-type known struct {
-	content uint64
-	event   *event.Event
-}
-
-func (c *checker) file(name string, r io.Reader) error {
-	for line := range ndjson.Lines(r) {
-		if line.Err != nil && !errors.Is(line.Err, ndjson.ErrTooLong) {
-			return fmt.Errorf("read %s: %w", name, line.Err)
-		}
-		c.events++
-		if fault := c.line(line); fault != nil {
-			c.faults++
-			fmt.Fprintf(c.out, "%s:%d: %s: %s\n", name, line.Number, fault.Reason, fault.Detail)
-		}
+func open(ctx context.Context, s Streams, name string) (validate.Source, io.Closer, error) {
+	if name == "-" {
+		in := ndjson.Interruptible(ctx, s.In)
+		return validate.Source{Name: "<stdin>", Reader: in}, io.NopCloser(in), nil
 	}
-	return nil
-}
-
-func (c *checker) line(line ndjson.Line) *event.Fault {
-	if line.Err != nil {
-		return &event.Fault{Reason: event.ReasonTooLarge, Detail: fmt.Sprintf("the line is longer than %d bytes", ndjson.MaxLine)}
-	}
-	e, fault := event.Decode(line.Data, c.version)
-	if fault != nil {
-		return fault
-	}
-	if before, ok := c.known[e.ID]; ok {
-		if before.content != e.Content() {
-			return &event.Fault{Reason: event.ReasonIDConflict, Detail: "eventId stands further up with different content"}
-		}
-		return nil
-	}
-	if parent, ok := c.known[e.ParentID]; ok && e.ParentID != "" {
-		if fault := e.CheckParent(parent.event.Type, parent.event.Time); fault != nil {
-			return fault
-		}
-	}
-	content := e.Content()
-	// What a later event is compared with needs only this much.
-	c.known[e.ID] = known{content, &event.Event{Type: e.Type, Time: e.Time}}
-	return nil
+	f, err := os.Open(name)
+	return validate.Source{Name: name, Reader: f}, f, err
 }

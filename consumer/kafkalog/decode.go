@@ -1,12 +1,11 @@
 package kafkalog
 
 import (
-	"bytes"
-	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
+	"math"
 	"slices"
 	"time"
 
@@ -22,138 +21,328 @@ const (
 	controlBit       = 0x20
 )
 
-// maxDecompressed bounds what a compressed batch may become: a few kilobytes
-// can be made to hold gigabytes of zeros.
-const maxDecompressed = 128 << 20
+// What a record and a header take in memory beside their bytes, which are not
+// copied.
+const (
+	recordCost = 104
+	headerCost = 40
+)
 
-// decode reads the batches of records from data, passing over those before
-// offset and, of the aborted transactions, all.
-func (b *Batch) decode(data []byte, offset int64, abortedOnes []aborted) error {
-	slices.SortFunc(abortedOnes, func(a, b aborted) int { return cmp.Compare(a.first, b.first) })
-	open := map[int64]bool{} // producers whose transaction here was aborted
-	had := len(data)
-	for len(data) >= batchHeaderSize {
-		size := 12 + int64(binary.BigEndian.Uint32(data[batchLengthAt:]))
-		if size > int64(len(data)) {
+// decoder reads the records of one answer into a batch. The answer's memory is
+// not copied.
+type decoder struct {
+	batch   *Batch
+	from    int64
+	aborted []abortedTxn // in the order in which they began
+	open    []int64      // producers that are in an aborted transaction here
+	unpack  *unpacker
+	// room is what the answer may still take in memory. It may be passed by one
+	// batch, which is bounded by itself.
+	room int
+	// packed and unpacked count what was decompressed so far.
+	packed, unpacked int
+	// at is the offset of the batch that is being read.
+	at int64
+}
+
+const panicked = "reading it failed"
+
+// decode reads batches until it has read all, or has taken enough memory. After
+// a fault, the batch holds what came before.
+func (d *decoder) decode(data []byte) (err error) {
+	d.at = d.from
+	good := len(d.batch.Records)
+	defer func() {
+		// Everything below is checked against the bytes that are there. Should
+		// a check be missing, it is still the data's fault and not a reason to
+		// end the process.
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%s: %v", panicked, p)
+		}
+		if err != nil {
+			d.batch.Records = d.batch.Records[:good]
+		}
+	}()
+	had, some := len(data), false
+	for d.room > 0 {
+		h, ok, err := d.nextBatch(data)
+		if err != nil {
+			return err
+		}
+		if !ok {
 			break // the answer ends within a batch, as it may
 		}
-		batch := data[:size:size]
-		data = data[size:]
-		if err := b.decodeBatch(batch, offset, &abortedOnes, open); err != nil {
-			return fmt.Errorf("batch at offset %d: %w", int64(binary.BigEndian.Uint64(batch)), err)
+		if some && h.base < d.batch.NextOffset {
+			return fmt.Errorf("it follows one that ends at %d", d.batch.NextOffset-1)
+		}
+		data = data[h.size:]
+		if h.last >= d.from {
+			if err := d.read(h, len(data)); err != nil {
+				return err
+			}
+			d.batch.NextOffset, some = h.last+1, true
+			good = len(d.batch.Records)
 		}
 	}
-	if had > 0 && b.NextOffset == offset {
-		return fmt.Errorf("%w: %d bytes and no whole batch", ErrCorrupt, had)
+	if had > 0 && !some {
+		return fmt.Errorf("%d bytes came, and in them no whole batch of records at or after offset %d", had, d.from)
 	}
 	return nil
 }
 
-func (b *Batch) decodeBatch(batch []byte, offset int64, abortedOnes *[]aborted, open map[int64]bool) error {
-	if len(batch) < batchHeaderSize {
-		return fmt.Errorf("%w: a batch of %d bytes", ErrCorrupt, len(batch))
+// batchHeader is what stands before the records of a batch.
+type batchHeader struct {
+	base, last int64
+	size       int // of all of it
+	attributes uint16
+	firstTime  int64
+	maxTime    int64
+	producer   int64
+	count      int
+	body       []byte
+}
+
+func (h *batchHeader) has(bit uint16) bool { return h.attributes&bit != 0 }
+
+// time is that of a record in milliseconds.
+func (h *batchHeader) time(delta int64) time.Time {
+	ms := h.firstTime + delta
+	if h.has(logAppendTimeBit) {
+		ms = h.maxTime
 	}
-	if magic := batch[batchMagicAt]; magic != batchMagic {
-		return fmt.Errorf("%w: record format %d: want %d (log.message.format.version 0.11 or newer)", ErrCorrupt, magic, batchMagic)
+	const none = -1
+	if ms == none {
+		return time.Time{}
 	}
+	return time.UnixMilli(ms)
+}
+
+// nextBatch reads a header and checks the batch's checksum. It is not ok where
+// data ends within the batch.
+func (d *decoder) nextBatch(data []byte) (h batchHeader, ok bool, err error) {
 	be := binary.BigEndian
-	if want, got := be.Uint32(batch[batchCRCAt:]), crc32.Checksum(batch[batchAttributesAt:], castagnoli); want != got {
-		return fmt.Errorf("%w: its checksum is %08x and should be %08x", ErrCorrupt, got, want)
+	if len(data) <= batchMagicAt {
+		return h, false, nil
 	}
-	base := int64(be.Uint64(batch))
-	attributes := be.Uint16(batch[batchAttributesAt:])
-	last := base + int64(int32(be.Uint32(batch[batchLastDeltaAt:])))
-	producer := int64(be.Uint64(batch[batchProducerAt:]))
-	if last+1 <= offset {
-		return nil // the broker begins at a batch's start, not at the offset
+	h.base = int64(be.Uint64(data))
+	d.at = h.base
+	// The older formats have the number in the same place, for just this.
+	if magic := data[batchMagicAt]; magic != batchMagic {
+		return h, false, fmt.Errorf("its record format is %d: want %d, the only one that Kafka writes since 0.11 "+
+			"unless the topic's message.format.version is lower", magic, batchMagic)
 	}
-	b.NextOffset = last + 1
-	for len(*abortedOnes) > 0 && (*abortedOnes)[0].first <= last {
-		open[(*abortedOnes)[0].producer] = true
-		*abortedOnes = (*abortedOnes)[1:]
+	size := beforeLength + int64(int32(be.Uint32(data[batchLengthAt:])))
+	if size < batchHeaderSize {
+		return h, false, fmt.Errorf("it says that it has %d bytes, and its header has %d", size, batchHeaderSize)
 	}
-	if attributes&controlBit != 0 {
-		// A marker ends the producer's transaction, whichever way.
-		delete(open, producer)
+	if size > int64(len(data)) {
+		return h, false, nil
+	}
+	h.size = int(size)
+	data = data[:size:size]
+	if want, got := be.Uint32(data[batchCRCAt:]), crc32.Checksum(data[batchAttributesAt:], castagnoli); want != got {
+		return h, false, fmt.Errorf("its checksum is %08x and should be %08x", got, want)
+	}
+	h.attributes = be.Uint16(data[batchAttributesAt:])
+	lastDelta := int32(be.Uint32(data[batchLastDeltaAt:]))
+	h.firstTime = int64(be.Uint64(data[batchFirstTimeAt:]))
+	h.maxTime = int64(be.Uint64(data[batchMaxTimeAt:]))
+	h.producer = int64(be.Uint64(data[batchProducerAt:]))
+	h.count = int(int32(be.Uint32(data[batchCountAt:])))
+	h.body = data[batchHeaderSize:]
+	if h.base < 0 || lastDelta < 0 || h.base > math.MaxInt64-1-int64(lastDelta) {
+		return h, false, fmt.Errorf("its offsets are %d and %d after that", h.base, lastDelta)
+	}
+	h.last = h.base + int64(lastDelta)
+	// Fewer records than offsets are what compaction leaves, down to none.
+	if h.count < 0 || int64(h.count) > int64(lastDelta)+1 {
+		return h, false, fmt.Errorf("it says that it has %d records in %d offsets", h.count, int64(lastDelta)+1)
+	}
+	return h, true, nil
+}
+
+// read decides whether a batch is for the reader, and reads its records. So
+// does Kafka's own consumer (CompletedFetch in the Java client).
+func (d *decoder) read(h batchHeader, following int) error {
+	for len(d.aborted) > 0 && d.aborted[0].first <= h.last {
+		d.open = append(d.open, d.aborted[0].producer)
+		d.aborted = d.aborted[1:]
+	}
+	if h.has(controlBit) {
+		return d.readControl(h)
+	}
+	if h.has(transactionalBit) && slices.Contains(d.open, h.producer) {
 		return nil
 	}
-	if attributes&transactionalBit != 0 && open[producer] {
-		return nil
+	return d.readRecords(h, following)
+}
+
+// readControl reads a marker, which ends a transaction.
+func (d *decoder) readControl(h batchHeader) error {
+	if h.count == 0 {
+		return nil // compacted away
 	}
-	records, err := decompress(batch[batchHeaderSize:], compress.Compression(attributes&compressionMask))
+	r := reader{b: h.body}
+	r.varint() // size
+	r.skip(1)  // attributes
+	r.varint() // time
+	r.varint() // offset
+	key := reader{b: r.nullable()}
+	key.skip(2) // version
+	kind := key.int16()
+	if r.bad || key.bad {
+		return fmt.Errorf("its control record: %w", errShort)
+	}
+	const abort = 0
+	if kind == abort {
+		d.open = slices.DeleteFunc(d.open, func(producer int64) bool { return producer == h.producer })
+	}
+	return nil
+}
+
+var errShort = errors.New("it ends too early")
+
+func (d *decoder) readRecords(h batchHeader, following int) error {
+	r, err := d.plain(h, following)
 	if err != nil {
 		return err
 	}
-	times := batchTimes{
-		first:  int64(be.Uint64(batch[batchFirstTimeAt:])),
-		append: int64(be.Uint64(batch[batchMaxTimeAt:])),
-		byLog:  attributes&logAppendTimeBit != 0,
+	if err := d.makeRoom(h, len(r.b), following); err != nil {
+		return err
 	}
-	return b.decodeRecords(records, int(int32(be.Uint32(batch[batchCountAt:]))), base, offset, times)
-}
-
-type batchTimes struct {
-	first, append int64
-	byLog         bool
-}
-
-func (t batchTimes) of(delta int64) time.Time {
-	if t.byLog {
-		return time.UnixMilli(t.append)
-	}
-	return time.UnixMilli(t.first + delta)
-}
-
-func decompress(data []byte, c compress.Compression) ([]byte, error) {
-	if c == compress.None {
-		return data, nil
-	}
-	codec := c.Codec()
-	if codec == nil {
-		return nil, fmt.Errorf("%w: unknown compression %d", ErrCorrupt, c)
-	}
-	from := codec.NewReader(bytes.NewReader(data))
-	defer from.Close()
-	var out bytes.Buffer
-	n, err := out.ReadFrom(io.LimitReader(from, maxDecompressed+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, codec.Name(), err)
-	case n > maxDecompressed:
-		return nil, fmt.Errorf("%w: %s: more than %d bytes when decompressed", ErrCorrupt, codec.Name(), maxDecompressed)
-	}
-	return out.Bytes(), nil
-}
-
-func (b *Batch) decodeRecords(data []byte, count int, base, offset int64, times batchTimes) error {
-	const leastRecord = 7
-	if count < 0 || count > len(data)/leastRecord {
-		return fmt.Errorf("%w: %d records in %d bytes", ErrCorrupt, count, len(data))
-	}
-	b.Records = slices.Grow(b.Records, count)
-	r := &reader{b: data}
-	for range count {
-		record := &reader{b: r.nullable()}
+	previous := int64(-1)
+	headers := d.unpack.limit / headerCost
+	for i := range h.count {
+		record := reader{b: r.nullable()}
 		record.skip(1) // attributes: none are defined
-		delta := record.varint()
-		at := base + record.varint()
-		rec := Record{Offset: at, Time: times.of(delta), Key: record.nullable(), Value: record.nullable()}
-		headers := record.varint()
-		if headers < 0 || headers > int64(len(record.b)) {
-			record.err = errShort
+		timeDelta, offsetDelta := record.varint(), record.varint()
+		key, value, n := record.nullable(), record.nullable(), record.varint()
+		if r.bad || record.bad {
+			return recordError(h, i, errShort)
 		}
-		if headers > 0 && record.err == nil {
-			rec.Headers = make([]kafka.Header, 0, headers)
-			for range headers {
-				rec.Headers = append(rec.Headers, kafka.Header{Key: string(record.nullable()), Value: record.nullable()})
+		if offsetDelta <= previous || offsetDelta > h.last-h.base {
+			return recordError(h, i, fmt.Errorf("its offset is %d", h.base+offsetDelta))
+		}
+		previous = offsetDelta
+		rec := Record{Offset: h.base + offsetDelta, Time: h.time(timeDelta), Key: key, Value: value}
+		if n != 0 {
+			if n < 0 || n > int64(min(len(record.b), headers)) {
+				return recordError(h, i, fmt.Errorf("it says that it has %d headers", n))
 			}
+			headers -= int(n)
+			rec.Headers = d.readHeaders(&record, int(n), h.count-i+h.count*(following/h.size))
 		}
-		if r.err != nil || record.err != nil {
-			return fmt.Errorf("%w: record at offset %d: %w", ErrCorrupt, at, errShort)
+		switch {
+		case record.bad:
+			return recordError(h, i, errShort)
+		case len(record.b) > 0:
+			return recordError(h, i, fmt.Errorf("%d bytes follow its last header", len(record.b)))
 		}
-		if at >= offset {
-			b.Records = append(b.Records, rec)
+		if rec.Offset >= d.from {
+			d.batch.Records = append(d.batch.Records, rec)
 		}
+	}
+	if len(r.b) > 0 {
+		return fmt.Errorf("%d bytes follow its last record", len(r.b))
 	}
 	return nil
+}
+
+func recordError(h batchHeader, i int, err error) error {
+	return fmt.Errorf("record %d of %d: %w", i+1, h.count, err)
+}
+
+// plain reads a batch's records as they were before they were compressed.
+func (d *decoder) plain(h batchHeader, following int) (reader, error) {
+	codec := compress.Compression(h.attributes & compressionMask)
+	if codec == compress.None {
+		return reader{b: h.body}, nil
+	}
+	chunk := d.plainChunk(len(h.body), following)
+	plain, err := d.unpack.unpack(chunk[len(chunk):], h.body, codec)
+	if err != nil {
+		return reader{}, err
+	}
+	if beginsAtEndOf(chunk, plain) {
+		chunk = chunk[:len(chunk)+len(plain)]
+	} else {
+		chunk = plain
+	}
+	d.batch.plain = chunk
+	d.packed, d.unpacked = d.packed+len(h.body), d.unpacked+len(plain)
+	d.room -= len(plain)
+	return reader{b: slices.Clip(plain)}, nil
+}
+
+// plainChunk returns memory whose spare part is likely to hold a batch, and
+// where it has to be new, also the batches that follow.
+func (d *decoder) plainChunk(packed, following int) []byte {
+	ratio := func(n int) int { return 4 * n }
+	if d.packed > 0 {
+		ratio = func(n int) int { return n*d.unpacked/d.packed + n/4 }
+	} else {
+		following = 0
+	}
+	chunk, want := d.batch.plain, ratio(packed)
+	if cap(chunk)-len(chunk) >= want {
+		return chunk
+	}
+	return make([]byte, 0, min(d.unpack.limit, want+min(ratio(following), max(0, d.room))))
+}
+
+// beginsAtEndOf says whether b lies in the spare part of chunk.
+func beginsAtEndOf(chunk, b []byte) bool {
+	return cap(b) > 0 && cap(chunk) > len(chunk) && &b[:1][0] == &chunk[:len(chunk)+1][len(chunk)]
+}
+
+// makeRoom takes memory for a batch's records, and for those that follow if
+// they are like these.
+func (d *decoder) makeRoom(h batchHeader, plain, following int) error {
+	const leastRecord = 7
+	if h.count > plain/leastRecord {
+		return fmt.Errorf("it says that it has %d records, in %d bytes", h.count, plain)
+	}
+	if h.count > d.unpack.limit/recordCost {
+		return fmt.Errorf("it has %d records: %d are the most that is read from one batch", h.count, d.unpack.limit/recordCost)
+	}
+	d.room -= h.count * recordCost
+	if free := cap(d.batch.Records) - len(d.batch.Records); free < h.count {
+		more := h.count * (following / h.size)
+		d.batch.Records = slices.Grow(d.batch.Records, h.count+max(0, min(more, d.room/recordCost)))
+	}
+	return nil
+}
+
+// readHeaders reads the n headers of a record; left is how many records may
+// have as many.
+func (d *decoder) readHeaders(r *reader, n, left int) []kafka.Header {
+	const most = 4096
+	all := d.batch.headers
+	if cap(all)-len(all) < n {
+		all = make([]kafka.Header, 0, max(n, min(n*left, most)))
+	}
+	begin := len(all)
+	for range n {
+		size := r.varint()
+		name := r.bytes(size)
+		all = append(all, kafka.Header{Key: d.name(name), Value: r.nullable()})
+	}
+	d.batch.headers = all
+	d.room -= n * headerCost
+	return all[begin:len(all):len(all)]
+}
+
+// name makes a string of a header's name, without allocating it anew each time.
+func (d *decoder) name(b []byte) string {
+	const most = 32
+	for _, known := range d.batch.names {
+		if known == string(b) {
+			return known
+		}
+	}
+	s := string(b)
+	if len(d.batch.names) < most {
+		d.batch.names = append(d.batch.names, s)
+	}
+	return s
 }

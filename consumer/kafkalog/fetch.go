@@ -1,26 +1,181 @@
 package kafkalog
 
 import (
+	"cmp"
+	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
+	"math"
+	"slices"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
-	"github.com/segmentio/kafka-go/protocol/fetch"
 )
 
-// fetchMessage is a fetch request that writes itself and reads its own answer.
-type fetchMessage struct {
-	req     FetchRequest
-	version int16
+// FetchRequest says what to fetch.
+type FetchRequest struct {
+	Topic     string
+	Partition int32
+	Offset    int64
+	// MaxBytes bounds the answer, but for a single batch that is larger.
+	// Where it is 0, it is 1 MiB. Compressed batches are unpacked up to eight
+	// times as much in all, and at least one; what is over comes with the next
+	// fetch.
+	MaxBytes int
+	// MinBytes is how much the broker waits for, MaxWait at the longest; where
+	// it is 0, any record is enough.
+	MinBytes int
+	// MaxWait is how long the broker may wait. Where the context has an earlier
+	// deadline, it is shortened so that the answer can come before that.
+	MaxWait time.Duration
+	// ReadCommitted passes over aborted transactions and does not read into
+	// open ones.
+	ReadCommitted bool
+	// Reuse is a batch of before, whose memory is used again: it, its records
+	// and what they point to must not be used any more, whether the fetch
+	// succeeds or not. Nil takes new memory.
+	Reuse *Batch
 }
 
-var (
-	_ protocol.RawExchanger  = (*fetchMessage)(nil)
-	_ protocol.BrokerMessage = (*fetchMessage)(nil)
-)
+// Batch is what one fetch brought.
+type Batch struct {
+	Records []Record
+	// NextOffset is where to go on. It is past the last record where what
+	// follows is not for the reader: control records, aborted transactions, and
+	// what was compacted away.
+	NextOffset int64
+	// HighWatermark is the partition's end: the offset of the next record to
+	// be written. LastStableOffset is the end of what is not part of an open
+	// transaction.
+	HighWatermark    int64
+	LastStableOffset int64
+	// LogStartOffset is the first offset that the broker still has.
+	LogStartOffset int64
+
+	body    []byte         // the answer, which uncompressed records lie in
+	plain   []byte         // what was decompressed; records of before may lie in other memory
+	headers []kafka.Header // the same for headers
+	names   []string       // of headers: they are few, and each costs an allocation
+}
+
+// Fetch reads records from a partition. An error that the broker answered with
+// is a kafka.Error; data that can't be read is a CorruptError. What comes before
+// such data is delivered first, so the error's offset is the first that can't be
+// had.
+//
+// When the context ends, Fetch returns at once; the request itself goes on until
+// its answer or its deadline.
+func (c *Client) Fetch(ctx context.Context, req FetchRequest) (*Batch, error) {
+	req.setDefaults()
+	ctx, cancel := withDeadline(ctx, req.MaxWait+requestTimeout)
+	defer cancel()
+	req.shortenWait(ctx)
+	batch := req.Reuse.renew()
+	m := &fetchMessage{req: req, clientID: c.clientID, correlation: c.correlation.Add(1), buf: batch.body}
+	// From here on the answer's memory is the connection's: where the context
+	// ends first, it may still be written to.
+	batch.body = nil
+	answer, err := c.roundTrip(ctx, m)
+	if err == nil {
+		err = batch.read(answer, req, c.unpack)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("fetch from %s/%d at %d: %w", req.Topic, req.Partition, req.Offset, err)
+	}
+	return batch, nil
+}
+
+func (r *FetchRequest) setDefaults() {
+	const usualBytes = 1 << 20
+	if r.MaxBytes <= 0 {
+		r.MaxBytes = usualBytes
+	}
+	r.MaxBytes = min(r.MaxBytes, math.MaxInt32)
+	r.MinBytes = min(max(1, r.MinBytes), math.MaxInt32)
+	r.MaxWait = min(max(0, r.MaxWait), math.MaxInt32*time.Millisecond)
+}
+
+func (r *FetchRequest) shortenWait(ctx context.Context) {
+	if deadline, ok := ctx.Deadline(); ok {
+		r.MaxWait = max(0, min(r.MaxWait, time.Until(deadline)*3/4))
+	}
+}
+
+// renew makes an empty batch with the memory of b, if any.
+func (b *Batch) renew() *Batch {
+	if b == nil {
+		return &Batch{}
+	}
+	clear(b.Records) // they may keep memory that is not reused
+	clear(b.headers)
+	*b = Batch{Records: b.Records[:0], body: b.body, plain: b.plain[:0], headers: b.headers[:0], names: b.names}
+	return b
+}
+
+// read decodes an answer. What it could read before a fault is a success.
+func (b *Batch) read(m protocol.Message, req FetchRequest, unpack *unpacker) error {
+	answer, ok := m.(*fetchAnswer)
+	if !ok {
+		return fmt.Errorf("%w: it is a %T", errAnswer, m)
+	}
+	b.body, b.NextOffset = answer.body, req.Offset
+	records, aborted, err := b.readAnswer(answer, req)
+	if err != nil {
+		return err
+	}
+	d := decoder{batch: b, from: req.Offset, aborted: aborted, unpack: unpack, room: 8 * req.MaxBytes}
+	err = d.decode(records)
+	if err == nil || b.NextOffset > req.Offset {
+		return nil
+	}
+	return &CorruptError{Topic: req.Topic, Partition: req.Partition, Offset: d.at, Err: err}
+}
+
+// abortedTxn is a transaction that was aborted, and where it began.
+type abortedTxn struct{ producer, first int64 }
+
+// readAnswer reads what comes before the records, and returns those as they are.
+func (b *Batch) readAnswer(a *fetchAnswer, req FetchRequest) (records []byte, aborted []abortedTxn, err error) {
+	r := &reader{b: a.body}
+	r.skip(4) // throttle time: the broker itself holds its answers back
+	if a.version >= 7 {
+		if code := r.int16(); code != 0 {
+			return nil, nil, kafka.Error(code)
+		}
+		r.skip(4) // session
+	}
+	topics, topic := r.int32(), r.string()
+	partitions, partition := r.int32(), r.int32()
+	if r.bad || topics != 1 || partitions != 1 || topic != req.Topic || partition != req.Partition {
+		return nil, nil, fmt.Errorf("%w: it is for %d topics, %d partitions, %s/%d", errAnswer, topics, partitions, topic, partition)
+	}
+	if code := r.int16(); code != 0 {
+		return nil, nil, kafka.Error(code)
+	}
+	b.HighWatermark, b.LastStableOffset = r.int64(), r.int64()
+	if a.version >= 5 {
+		b.LogStartOffset = r.int64()
+	}
+	for range max(0, r.int32()) {
+		if txn := (abortedTxn{r.int64(), r.int64()}); !r.bad && req.ReadCommitted {
+			aborted = append(aborted, txn)
+		}
+		if r.bad {
+			break
+		}
+	}
+	if a.version >= 11 {
+		r.skip(4) // preferred replica: only for clients that name their rack
+	}
+	records = r.bytes(int64(max(0, r.int32())))
+	if r.bad {
+		return nil, nil, fmt.Errorf("%w: it ends too early", errAnswer)
+	}
+	slices.SortFunc(aborted, func(a, b abortedTxn) int { return cmp.Compare(a.first, b.first) })
+	return records, aborted, nil
+}
 
 // The versions of the Fetch request that this package speaks: transactions came
 // with 4, and 12 has another encoding.
@@ -33,19 +188,29 @@ const (
 // larger than MaxBytes, but not without end.
 const maxAnswer = 256 << 20
 
+// fetchMessage is a fetch request that writes itself and reads its own answer.
+type fetchMessage struct {
+	req         FetchRequest
+	clientID    string
+	correlation int32
+	version     int16
+	buf         []byte
+}
+
+var (
+	_ protocol.RawExchanger  = (*fetchMessage)(nil)
+	_ protocol.BrokerMessage = (*fetchMessage)(nil)
+)
+
 // ApiKey is named so by protocol.Message.
 func (m *fetchMessage) ApiKey() protocol.ApiKey { return protocol.Fetch } //nolint:revive // the interface's name
 
 // Broker finds the partition's leader.
 func (m *fetchMessage) Broker(cluster protocol.Cluster) (protocol.Broker, error) {
-	// The library's own request knows how.
-	own := fetch.Request{Topics: []fetch.RequestTopic{{
-		Topic: m.req.Topic, Partitions: []fetch.RequestPartition{{Partition: m.req.Partition}},
-	}}}
-	return own.Broker(cluster)
+	return leaderOf(cluster, m.req.Topic, m.req.Partition)
 }
 
-// Required takes the exchange over from the library.
+// Required takes the exchange over from kafka-go.
 func (m *fetchMessage) Required(versions map[protocol.ApiKey]int16) bool {
 	m.version = min(fetchMax, versions[protocol.Fetch])
 	return true
@@ -54,73 +219,51 @@ func (m *fetchMessage) Required(versions map[protocol.ApiKey]int16) bool {
 // RawExchange sends the request and reads the answer whole.
 func (m *fetchMessage) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
 	if m.version < fetchMin {
-		return nil, fmt.Errorf("the broker speaks Fetch only up to version %d: want %d, that is Kafka 0.11, or newer", m.version, fetchMin)
+		return nil, fmt.Errorf("%w: the broker speaks Fetch only up to version %d: want %d, that is Kafka 0.11, or newer",
+			kafka.UnsupportedVersion, m.version, fetchMin)
 	}
-	const correlation = 1 // one request at a time on a connection
-	if _, err := rw.Write(m.encode(correlation)); err != nil {
-		return nil, err
-	}
-	var head [8]byte
-	if _, err := io.ReadFull(rw, head[:]); err != nil {
-		return nil, err
-	}
-	size := int64(binary.BigEndian.Uint32(head[:])) - 4
-	if size < 0 || size > maxAnswer {
-		return nil, fmt.Errorf("%w: an answer of %d bytes", ErrCorrupt, size)
-	}
-	if got := binary.BigEndian.Uint32(head[4:]); got != correlation {
-		return nil, fmt.Errorf("an answer to request %d instead of %d", got, correlation)
-	}
-	body := make([]byte, size)
-	if _, err := io.ReadFull(rw, body); err != nil {
+	const besideRecords = 64 << 10
+	body, err := exchange(rw, m.encode(), m.buf, m.req.MaxBytes+besideRecords)
+	if err != nil {
 		return nil, err
 	}
 	return &fetchAnswer{version: m.version, body: body}, nil
 }
 
-const clientID = "clientevents"
-
-func (m *fetchMessage) encode(correlation uint32) []byte {
-	be := binary.BigEndian
-	b := make([]byte, 4, 128+len(m.req.Topic))
-	str := func(s string) { b = append(be.AppendUint16(b, uint16(len(s))), s...) }
-	int32s := func(values ...int32) {
-		for _, v := range values {
-			b = be.AppendUint32(b, uint32(v))
-		}
-	}
-	b = be.AppendUint16(b, uint16(protocol.Fetch))
-	b = be.AppendUint16(b, uint16(m.version))
-	b = be.AppendUint32(b, correlation)
-	str(clientID)
-	const replica, minBytes = -1, 1
-	int32s(replica, int32(m.req.MaxWait.Milliseconds()), minBytes, int32(m.req.MaxBytes))
+func (m *fetchMessage) encode() []byte {
+	req := &m.req
+	b := make([]byte, 0, 128+len(m.clientID)+len(req.Topic))
+	b = appendHead(b, protocol.Fetch, m.version, m.correlation, m.clientID)
+	const replica = -1
+	// The partition's own bound, below, is the one that counts; the answer's is
+	// only what is taken at all.
+	b = appendInt32s(b, replica, int32(req.MaxWait.Milliseconds()), int32(req.MinBytes), maxAnswer)
 	isolation := byte(0)
-	if m.req.ReadCommitted {
+	if req.ReadCommitted {
 		isolation = 1
 	}
 	b = append(b, isolation)
 	if m.version >= 7 {
-		int32s(0, -1) // no fetch session
+		b = appendInt32s(b, 0, -1) // no fetch session
 	}
-	int32s(1) // one topic
-	str(m.req.Topic)
-	int32s(1, m.req.Partition)
+	b = appendInt32s(b, 1) // one topic
+	b = appendString(b, req.Topic)
+	b = appendInt32s(b, 1, req.Partition)
 	if m.version >= 9 {
-		int32s(-1) // leader epoch not known
+		b = appendInt32s(b, -1) // leader epoch not known
 	}
-	b = be.AppendUint64(b, uint64(m.req.Offset))
+	b = binary.BigEndian.AppendUint64(b, uint64(req.Offset))
 	if m.version >= 5 {
-		b = be.AppendUint64(b, 0xFFFFFFFFFFFFFFFF) // log start: for followers
+		b = binary.BigEndian.AppendUint64(b, math.MaxUint64) // log start: for followers
 	}
-	int32s(int32(m.req.MaxBytes))
+	b = appendInt32s(b, int32(req.MaxBytes))
 	if m.version >= 7 {
-		int32s(0) // no forgotten topics
+		b = appendInt32s(b, 0) // no forgotten topics
 	}
 	if m.version >= 11 {
-		str("") // no rack
+		b = appendString(b, "") // no rack
 	}
-	be.PutUint32(b, uint32(len(b)-4))
+	setLength(b)
 	return b
 }
 
@@ -132,128 +275,3 @@ type fetchAnswer struct {
 
 // ApiKey is named so by protocol.Message.
 func (a *fetchAnswer) ApiKey() protocol.ApiKey { return protocol.Fetch } //nolint:revive // the interface's name
-
-type aborted struct{ producer, first int64 }
-
-// decode reads the one partition that was asked for.
-func (a *fetchAnswer) decode(req FetchRequest) (batch *Batch, err error) {
-	r := &reader{b: a.body}
-	defer func() {
-		// Everything below is checked against the bytes that are there. Should
-		// a check be missing, it is still the data's fault and not a reason to
-		// end the process.
-		if p := recover(); p != nil {
-			batch, err = nil, fmt.Errorf("%w: %v", ErrCorrupt, p)
-		}
-	}()
-	r.skip(4) // throttle time
-	if a.version >= 7 {
-		if code := r.int16(); code != 0 {
-			return nil, kafka.Error(code)
-		}
-		r.skip(4) // session
-	}
-	if topics := r.int32(); topics != 1 || r.err != nil {
-		return nil, fmt.Errorf("%w: an answer for %d topics", ErrCorrupt, topics)
-	}
-	r.skip(int(r.int16())) // the topic's name
-	if partitions := r.int32(); partitions != 1 || r.err != nil {
-		return nil, fmt.Errorf("%w: an answer for %d partitions", ErrCorrupt, partitions)
-	}
-	r.skip(4) // the partition's number
-	code := r.int16()
-	batch = &Batch{NextOffset: req.Offset, HighWatermark: r.int64(), LastStableOffset: r.int64()}
-	if a.version >= 5 {
-		batch.LogStartOffset = r.int64()
-	}
-	var abortedOnes []aborted
-	for range max(0, r.int32()) {
-		if r.err != nil {
-			break
-		}
-		abortedOnes = append(abortedOnes, aborted{r.int64(), r.int64()})
-	}
-	if a.version >= 11 {
-		r.skip(4) // preferred replica
-	}
-	if code != 0 {
-		return nil, kafka.Error(code)
-	}
-	records := r.bytes(int(max(0, r.int32())))
-	if r.err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrCorrupt, r.err)
-	}
-	if !req.ReadCommitted {
-		abortedOnes = nil
-	}
-	return batch, batch.decode(records, req.Offset, abortedOnes)
-}
-
-var errShort = errors.New("it ends too early")
-
-// reader reads big-endian numbers; after the first fault it gives zeros.
-type reader struct {
-	b   []byte
-	err error
-}
-
-func (r *reader) bytes(n int) []byte {
-	if r.err == nil && (n < 0 || n > len(r.b)) {
-		r.err = errShort
-	}
-	if r.err != nil {
-		return nil
-	}
-	taken := r.b[:n:n]
-	r.b = r.b[n:]
-	return taken
-}
-
-func (r *reader) skip(n int) { r.bytes(n) }
-
-func (r *reader) int16() int16 {
-	if b := r.bytes(2); b != nil {
-		return int16(binary.BigEndian.Uint16(b))
-	}
-	return 0
-}
-
-func (r *reader) int32() int32 {
-	if b := r.bytes(4); b != nil {
-		return int32(binary.BigEndian.Uint32(b))
-	}
-	return 0
-}
-
-func (r *reader) int64() int64 {
-	if b := r.bytes(8); b != nil {
-		return int64(binary.BigEndian.Uint64(b))
-	}
-	return 0
-}
-
-func (r *reader) varint() int64 {
-	if r.err != nil {
-		return 0
-	}
-	v, n := binary.Varint(r.b)
-	if n <= 0 {
-		r.err = errShort
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-// nullable reads a varint length and as many bytes; nil for null.
-func (r *reader) nullable() []byte {
-	n := r.varint()
-	if n < 0 {
-		return nil
-	}
-	if n > int64(len(r.b)) {
-		r.err = errShort
-		return nil
-	}
-	return r.bytes(int(n))
-}

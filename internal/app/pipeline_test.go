@@ -33,7 +33,7 @@ type rig struct {
 
 func newRig(t *testing.T, c *kafkatest.Cluster, partitions int, o emulator.Options) *rig {
 	t.Helper()
-	o.Keep = -1
+	o.KeepAll = true
 	api := emulator.New(o)
 	server := httptest.NewServer(api)
 	t.Cleanup(server.Close)
@@ -145,10 +145,10 @@ func checkReported(t *testing.T, accepted []emulator.Accepted, records []journey
 	t.Helper()
 	at := map[string]int{}
 	for i, a := range accepted {
-		if _, twice := at[a.EventID]; twice {
-			t.Errorf("event %s was reported twice", a.EventID)
+		if _, twice := at[a.Event.EventID]; twice {
+			t.Errorf("event %s was reported twice", a.Event.EventID)
 		}
-		at[a.EventID] = i
+		at[a.Event.EventID] = i
 	}
 	want := 0
 	for _, rec := range records {
@@ -161,12 +161,12 @@ func checkReported(t *testing.T, accepted []emulator.Accepted, records []journey
 			t.Errorf("event %s was not reported", rec.Event.ID)
 			continue
 		}
-		got, fault := event.Decode(accepted[i].Event, event.V3)
+		got, fault := event.Decode(accepted[i].Raw, event.V3)
 		if fault != nil {
 			t.Fatalf("event %s was accepted as something else: %v", rec.Event.ID, fault)
 		}
 		if !sameEvent(got, rec.Event) {
-			t.Errorf("event %s was reported as %s: want %s", rec.Event.ID, accepted[i].Event, rec.Value)
+			t.Errorf("event %s was reported as %s: want %s", rec.Event.ID, accepted[i].Raw, rec.Value)
 		}
 		if parent := rec.Event.ParentID; parent != "" && at[parent] > i {
 			t.Errorf("event %s was reported before its parent", rec.Event.ID)
@@ -306,7 +306,7 @@ func TestPublishedTwice(t *testing.T) {
 			}
 			outcomes, _ := replica.Consumer().Counts()
 			maps.DeleteFunc(outcomes, func(_ string, n uint64) bool { return n == 0 })
-		maps.DeleteFunc(outcomes, func(_ string, n uint64) bool { return n == 0 })
+			maps.DeleteFunc(outcomes, func(_ string, n uint64) bool { return n == 0 })
 			if !maps.Equal(outcomes, want) {
 				t.Errorf("round %d: outcomes are %v: want %v", round, outcomes, want)
 			}

@@ -9,8 +9,7 @@ import (
 	"github.com/clientevents/clientevents/event"
 )
 
-// Config is the whole configuration. [Keys] documents each key with its
-// default.
+// Config is the whole configuration. [Keys] has the default of each key.
 type Config struct {
 	Kafka   Kafka
 	API     API
@@ -20,78 +19,129 @@ type Config struct {
 	Admin   Admin
 	Log     Log
 
-	// Warnings are what is not a fault, but may be a mistake.
+	// Warnings are what is not a fault, but may be a mistake; one line each.
 	Warnings []string
 }
 
 // Kafka is where events come from.
 type Kafka struct {
-	Brokers         []string
-	Topic           string
-	Group           string
+	// Brokers are host:port of some brokers; the others are learned from them.
+	Brokers []string
+	// Topic is the source topic.
+	Topic string
+	// Group is the consumer group. A new name begins anew, see Start, and its
+	// replicas share the partitions.
+	Group string
+	// DeadLetterTopic takes the records that can't be delivered; default
+	// Topic + ".dead-letter".
 	DeadLetterTopic string
-	StateTopic      string
-	// Start is "earliest" or "latest".
+	// StateTopic remembers what was reported; default Topic + ".reported". Two
+	// groups that report to different places need different ones.
+	StateTopic string
+	// Start is "earliest" (default) or "latest", for partitions of which the
+	// group has no offset. With latest, what is in the topic before the group
+	// first runs is never reported.
 	Start string
 	TLS   TLS
 	SASL  SASL
 	// StateReplication is the replication factor of the topics that are
-	// created; 0 is the broker's default.
-	StateReplication   int
-	SessionTimeout     time.Duration
-	MaxInFlightBytes   int64
+	// created; 0 (default) is the broker's own.
+	StateReplication int
+	// SessionTimeout is after how long without a sign of life the brokers give
+	// a replica's partitions to the others; default 10 s. Shorter recovers
+	// sooner from a crash, longer bears longer pauses of the machine. The
+	// brokers take 6 s to 30 min unless they are told otherwise.
+	SessionTimeout time.Duration
+	// MaxInFlightBytes bounds the records between fetch and outcome, for all
+	// partitions together; default 64 MiB. It is most of the memory that a
+	// backlog costs.
+	MaxInFlightBytes int64
+	// MaxInFlightRecords bounds the same by number; default 20,000. It is also
+	// the most that a crash may report twice.
 	MaxInFlightRecords int64
 }
 
 // TLS is how connections to the brokers are secured.
 type TLS struct {
-	Enabled                   bool
-	CAFile, CertFile, KeyFile string
+	// Enabled is false by default: connections are in the clear.
+	Enabled bool
+	// CAFile has PEM certificates to trust instead of the system's.
+	CAFile string
+	// CertFile and KeyFile are the client's PEM certificate and its key, for
+	// brokers that ask for one; both or neither.
+	CertFile, KeyFile string
 }
 
 // SASL is how the program logs in to the brokers.
 type SASL struct {
-	// Mechanism is "", "plain", "scram-sha-256", "scram-sha-512" or
-	// "oauthbearer".
-	Mechanism    string
-	Username     string
+	// Mechanism is "" (default: no login), "plain", "scram-sha-256",
+	// "scram-sha-512" or "oauthbearer", which uses Google credentials.
+	Mechanism string
+	// Username is required for plain and scram.
+	Username string
+	// Password comes from the environment, or else from PasswordFile, without
+	// the line's end.
 	Password     Secret
 	PasswordFile string
 }
 
 // API is where events go.
 type API struct {
+	// Endpoint is an http or https URL without a slash at its end.
 	Endpoint string
-	Version  event.Version
-	Parent   string
-	// Credentials is "default", "none" or a file's path.
-	Credentials  string
+	// Version decides the rules for records and the form of requests.
+	Version event.Version
+	// Parent is projects/P or projects/P/tenants/T, as the version takes it.
+	Parent string
+	// Credentials is "default" (Application Default Credentials), "none" or a
+	// file's path.
+	Credentials string
+	// QuotaProject is whose quota is used and who is billed; "" is the
+	// credentials' own.
 	QuotaProject string
-	Timeout      time.Duration
+	// Timeout bounds one attempt, default 30 s. An attempt that is cut off may
+	// have been accepted all the same, and is made again: too short a timeout
+	// makes duplicates.
+	Timeout time.Duration
 }
 
 // Report is how they go there.
 type Report struct {
+	// Concurrency is how many HTTP requests are in flight at most; default 16.
 	Concurrency int
-	Rate        float64
-	BatchSize   int
-	Linger      time.Duration
+	// Rate is events a second for all replicas together; 0 (default) is no
+	// limit but the API's own.
+	Rate float64
+	// BatchSize is how many events one request may hold, 1 to 1000; default
+	// 100. With 1, each event is a POST of its own.
+	BatchSize int
+	// Linger is how long a batch that is not full waits for more events;
+	// default 5 ms, 0 not at all.
+	Linger time.Duration
 }
 
 // Dedupe is how repetitions are known.
 type Dedupe struct {
+	// Window is how long an event id is remembered; default 24 h. The memory
+	// and the state topic grow with it, and a repetition that comes later is
+	// reported again.
 	Window time.Duration
 }
 
 // Parents is what is asked of links between events.
 type Parents struct {
-	// Policy is "require" or "allow".
+	// Policy is "require" (default): a child whose parent is not reported
+	// becomes a dead letter; or "allow": it is reported all the same.
 	Policy string
-	Wait   time.Duration
+	// Wait is how long a child waits for its parent; default 30 s. It holds up
+	// its partition's commits, but not the other events.
+	Wait time.Duration
 }
 
 // Admin is the server for metrics, health and the status page.
 type Admin struct {
+	// Listen is host:port; default ":9090", which is every address of the
+	// machine. Port 0 is any that is free.
 	Listen string
 }
 
@@ -102,25 +152,3 @@ type Log struct {
 	// elsewhere.
 	Format string
 }
-
-// Secret is a text that is never shown.
-type Secret string
-
-const hidden = "(secret)"
-
-// String hides the secret.
-func (s Secret) String() string {
-	if s == "" {
-		return ""
-	}
-	return hidden
-}
-
-// GoString hides the secret.
-func (s Secret) GoString() string { return s.String() }
-
-// MarshalText hides the secret.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-// LogValue hides the secret.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }

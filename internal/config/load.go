@@ -1,46 +1,63 @@
 package config
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
+	"io"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
-
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 )
 
 // Fault is one thing that is wrong with a configuration.
 type Fault struct {
 	// Key is the full path of the key; "" for what concerns the whole file.
 	Key string
-	// Value is the value as it was given; "" where there is none.
+	// Value is the value as it was given; "" where there is none, or where it
+	// may be a secret.
 	Value string
 	// Want says what would be right.
 	Want string
-	// Where is the file and line, or the environment variable.
+	// Where is the file, line and column, or the environment variable.
 	Where string
+
+	line, column int
 }
 
+// longestValue is how many bytes of a value a fault shows.
+const longestValue = 80
+
+// Error is the fault in one line.
 func (f Fault) Error() string {
 	var b strings.Builder
 	if f.Key != "" {
-		b.WriteString(f.Key + ": ")
+		b.WriteString(oneLine(f.Key) + ": ")
 	}
-	if f.Value != "" {
+	switch {
+	case len(f.Value) > longestValue:
+		fmt.Fprintf(&b, "%q…: ", strings.ToValidUTF8(f.Value[:longestValue], ""))
+	case f.Value != "":
 		fmt.Fprintf(&b, "%q: ", f.Value)
 	}
-	b.WriteString(f.Want)
+	b.WriteString(oneLine(f.Want))
 	if f.Where != "" {
-		b.WriteString(" (" + f.Where + ")")
+		b.WriteString(" (" + oneLine(f.Where) + ")")
 	}
 	return b.String()
 }
 
-// Faults is everything that is wrong with a configuration, one line a fault.
+// oneLine keeps names that hold control characters from breaking the line.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+}
+
+// Faults is everything that is wrong with a configuration, one line a fault:
+// first what stands in the file, from top to bottom.
 type Faults []Fault
 
 func (f Faults) Error() string {
@@ -52,27 +69,63 @@ func (f Faults) Error() string {
 }
 
 // Load reads the configuration from a file, and from the environment what it
-// overrides. path may be "" for none. The error is of type [Faults].
+// overrides. path may be "" for none. A key without a value, and a variable
+// that is empty, is as if it were not there. Nothing is expanded in values:
+// ${NAME} is what it says. Paths in it are relative to the working directory.
+//
+// The error is of type [Faults] and has all that is wrong, but for a file that
+// is not YAML, of which only the first fault is known.
 func Load(path string, environ []string) (*Config, error) {
-	l := &loader{path: path, keys: Keys(), given: map[string]given{}}
-	if path != "" {
-		l.readFile()
+	if path == "" {
+		return load(path, nil, environ)
 	}
-	l.readEnviron(environ)
-	c := l.apply()
-	c.Warnings = l.warnings
-	l.checkTogether(c)
-	if len(l.faults) > 0 {
-		slices.SortStableFunc(l.faults, func(a, b Fault) int { return l.order(a) - l.order(b) })
-		return nil, l.faults
+	data, err := readFile(path)
+	if err != nil {
+		l := newLoader(path)
+		l.broken = true
+		l.fault(Fault{Want: "can't read the configuration: " + err.Error(), Where: path})
+		return l.finish(environ)
 	}
-	return c, nil
+	return load(path, data, environ)
 }
 
-// given is a value as it was written, and where.
+func load(path string, data []byte, environ []string) (*Config, error) {
+	l := newLoader(path)
+	l.parse(data)
+	return l.finish(environ)
+}
+
+// largestFile is more than any configuration, and than any secret, needs.
+const largestFile = 256 << 10
+
+// readFile reads a file that is not huge. The error is without the path.
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, withoutPath(err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, largestFile+1))
+	if err != nil {
+		return nil, withoutPath(err)
+	}
+	if len(data) > largestFile {
+		return nil, fmt.Errorf("it has more than %d bytes", largestFile)
+	}
+	return data, nil
+}
+
+// value is a value as it was written, and where.
+type value struct {
+	text         string
+	where        string
+	line, column int
+}
+
+// given is what a key was given: one value, or those of a list.
 type given struct {
-	values []string
-	where  string
+	values []value
+	at     value // of the whole, without a text
 }
 
 type loader struct {
@@ -85,15 +138,68 @@ type loader struct {
 	warnings []string
 }
 
-// order sorts faults as the keys are documented, those of the file first.
-func (l *loader) order(f Fault) int {
-	return slices.IndexFunc(l.keys, func(k Key) bool { return k.Path == f.Key })
+func newLoader(path string) *loader {
+	return &loader{path: path, keys: Keys(), given: map[string]given{}}
+}
+
+// finish gives the configuration, or what is wrong with it.
+func (l *loader) finish(environ []string) (*Config, error) {
+	l.readEnviron(environ)
+	c := l.apply()
+	l.checkTogether(c)
+	c.Warnings = l.warnings
+	if len(l.faults) == 0 {
+		return c, nil
+	}
+	slices.SortStableFunc(l.faults, l.compare)
+	return nil, l.faults
+}
+
+// compare puts faults of the file first, in its order, and then the others in
+// the order in which the keys are documented.
+func (l *loader) compare(a, b Fault) int {
+	switch {
+	case a.line > 0 && b.line > 0:
+		if a.line != b.line {
+			return a.line - b.line
+		}
+		return a.column - b.column
+	case a.line > 0:
+		return -1
+	case b.line > 0:
+		return 1
+	}
+	return l.index(a.Key) - l.index(b.Key)
+}
+
+func (l *loader) index(path string) int {
+	return slices.IndexFunc(l.keys, func(k Key) bool { return k.Path == path })
 }
 
 func (l *loader) fault(f Fault) { l.faults = append(l.faults, f) }
 
+// faultAt is a fault of a value; path's value is shown unless it is a secret.
+func (l *loader) faultAt(path string, v value, want string) {
+	if k := l.key(path); k != nil && k.secret {
+		v.text = ""
+	}
+	l.fault(Fault{Key: path, Value: withoutLogin(v.text), Want: want, Where: v.where, line: v.line, column: v.column})
+}
+
+// withoutLogin hides the password that people put into URLs.
+func withoutLogin(text string) string {
+	if !strings.Contains(text, "@") || !strings.Contains(text, "://") {
+		return text
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return ""
+	}
+	return u.Redacted()
+}
+
 func (l *loader) key(path string) *Key {
-	if i := slices.IndexFunc(l.keys, func(k Key) bool { return k.Path == path }); i >= 0 {
+	if i := l.index(path); i >= 0 {
 		return &l.keys[i]
 	}
 	return nil
@@ -104,141 +210,6 @@ func (l *loader) isSection(path string) bool {
 	return slices.ContainsFunc(l.keys, func(k Key) bool { return strings.HasPrefix(k.Path, path+".") })
 }
 
-func (l *loader) readFile() {
-	data, err := os.ReadFile(l.path)
-	if err != nil {
-		l.broken = true
-		var pathError *fs.PathError
-		if errors.As(err, &pathError) {
-			err = pathError.Err
-		}
-		l.fault(Fault{Want: fmt.Sprintf("can't read the configuration: %v", err), Where: l.path})
-		return
-	}
-	file, err := parser.ParseBytes(data, 0)
-	if err != nil {
-		l.broken = true
-		l.fault(l.syntaxFault(err))
-		return
-	}
-	if len(file.Docs) > 1 {
-		l.fault(Fault{Want: "want one YAML document", Where: l.path})
-		return
-	}
-	for _, doc := range file.Docs {
-		if doc.Body != nil {
-			l.section("", doc.Body)
-		}
-	}
-}
-
-// syntaxFault makes one line of what the parser says.
-func (l *loader) syntaxFault(err error) Fault {
-	var at yaml.Error
-	if errors.As(err, &at) && at.GetToken() != nil {
-		p := at.GetToken().Position
-		return Fault{Want: "not YAML: " + at.GetMessage(), Where: fmt.Sprintf("%s:%d:%d", l.path, p.Line, p.Column)}
-	}
-	first, _, _ := strings.Cut(err.Error(), "\n")
-	return Fault{Want: "not YAML: " + first, Where: l.path}
-}
-
-func (l *loader) at(n ast.Node) string {
-	p := n.GetToken().Position
-	return fmt.Sprintf("%s:%d:%d", l.path, p.Line, p.Column)
-}
-
-// section reads a mapping whose keys are below path.
-func (l *loader) section(path string, n ast.Node) {
-	var members []*ast.MappingValueNode
-	switch n := n.(type) {
-	case *ast.MappingNode:
-		members = n.Values
-	case *ast.MappingValueNode:
-		members = []*ast.MappingValueNode{n}
-	case *ast.NullNode, *ast.CommentGroupNode:
-		return
-	default:
-		l.fault(Fault{Key: path, Value: n.String(), Want: "want keys and values below it", Where: l.at(n)})
-		return
-	}
-	seen := map[string]bool{}
-	for _, m := range members {
-		name := m.Key.GetToken().Value
-		full := strings.TrimPrefix(path+"."+name, ".")
-		if seen[full] {
-			l.fault(Fault{Key: full, Want: "stands here twice", Where: l.at(m.Key)})
-			continue
-		}
-		seen[full] = true
-		l.member(full, m)
-	}
-}
-
-func (l *loader) member(full string, m *ast.MappingValueNode) {
-	k := l.key(full)
-	switch {
-	case k != nil && k.secret:
-		l.fault(Fault{Key: full, Want: "is a secret: set it as " + k.Env() + ", or use a file", Where: l.at(m.Key)})
-	case k != nil:
-		l.value(k, m.Value)
-	case l.isSection(full):
-		l.section(full, m.Value)
-	default:
-		l.fault(Fault{Key: full, Want: "unknown key" + l.suggest(full), Where: l.at(m.Key)})
-	}
-}
-
-// value takes a scalar, or a list of them where the key is a list.
-func (l *loader) value(k *Key, n ast.Node) {
-	if _, null := n.(*ast.NullNode); null {
-		return // as if it were not there
-	}
-	if list, ok := n.(*ast.SequenceNode); ok {
-		if !k.list {
-			l.fault(Fault{Key: k.Path, Value: flat(n), Want: "want one value, not a list", Where: l.at(n)})
-			return
-		}
-		values := []string{}
-		for _, element := range list.Values {
-			s, ok := scalar(element)
-			if !ok {
-				l.fault(Fault{Key: k.Path, Value: flat(element), Want: "want a list of texts", Where: l.at(element)})
-				return
-			}
-			values = append(values, s)
-		}
-		l.given[k.Path] = given{values, l.at(n)}
-		return
-	}
-	s, ok := scalar(n)
-	if !ok {
-		l.fault(Fault{Key: k.Path, Value: flat(n), Want: "want a value, not keys below it", Where: l.at(n)})
-		return
-	}
-	values := []string{s}
-	if k.list {
-		values = strings.Split(s, ",")
-	}
-	l.given[k.Path] = given{values, l.at(n)}
-}
-
-// flat shows a node in one line.
-func flat(n ast.Node) string { return strings.Join(strings.Fields(n.String()), " ") }
-
-// scalar is the text of a node that is one value.
-func scalar(n ast.Node) (string, bool) {
-	switch n := n.(type) {
-	case *ast.StringNode:
-		return n.Value, true
-	case *ast.LiteralNode:
-		return n.Value.Value, true
-	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
-		return n.GetToken().Value, true
-	}
-	return "", false
-}
-
 const envPrefix = "CLIENTEVENTS_"
 
 func (l *loader) readEnviron(environ []string) {
@@ -247,8 +218,8 @@ func (l *loader) readEnviron(environ []string) {
 		byEnv[l.keys[i].Env()] = &l.keys[i]
 	}
 	for _, variable := range environ {
-		name, value, _ := strings.Cut(variable, "=")
-		if !strings.HasPrefix(name, envPrefix) {
+		name, text, _ := strings.Cut(variable, "=")
+		if !strings.HasPrefix(name, envPrefix) || text == "" {
 			continue
 		}
 		k := byEnv[name]
@@ -258,36 +229,42 @@ func (l *loader) readEnviron(environ []string) {
 			l.warnings = append(l.warnings, name+" is not a key's variable"+l.suggestEnv(name))
 			continue
 		}
-		values := []string{value}
-		if k.list {
-			values = strings.Split(value, ",")
-		}
-		l.given[k.Path] = given{values, "environment variable " + name}
+		at := value{where: "environment variable " + name}
+		l.given[k.Path] = k.split(text, at)
 	}
+}
+
+// split makes a list of a text, where the key is a list.
+func (k *Key) split(text string, at value) given {
+	g := given{at: at}
+	texts := []string{text}
+	if k.list {
+		texts = strings.Split(text, ",")
+	}
+	for _, text := range texts {
+		v := at
+		v.text = text
+		g.values = append(g.values, v)
+	}
+	return g
 }
 
 // apply gives each key its value or its default.
 func (l *loader) apply() *Config {
 	c := &Config{}
-	for _, k := range l.keys {
+	for i := range l.keys {
+		k := &l.keys[i]
 		g, ok := l.given[k.Path]
 		switch {
-		case !ok && k.Required:
+		case ok:
+			l.set(c, k, g)
+		case k.Required:
 			if !l.broken && !l.faulty(k.Path) {
-				l.fault(Fault{Key: k.Path, Want: "is required: want " + k.Help})
+				l.fault(Fault{Key: k.Path, Want: "is required: want " + k.Help, Where: l.placeFor(k)})
 			}
-		case !ok && (k.Default == "" || strings.Contains(k.Default, "<")):
-		case !ok:
-			if err := k.set(c, []string{k.Default}); err != nil {
+		case k.Default != "" && !k.derived():
+			if err := k.set(c, k.Default); err != nil {
 				panic(fmt.Sprintf("the default of %s: %v", k.Path, err))
-			}
-		default:
-			if err := k.set(c, g.values); err != nil {
-				shown := strings.Join(g.values, ",")
-				if k.secret {
-					shown = hidden
-				}
-				l.fault(Fault{Key: k.Path, Value: shown, Want: err.Error(), Where: g.where})
 			}
 		}
 	}
@@ -300,69 +277,31 @@ func (l *loader) apply() *Config {
 	return c
 }
 
+// placeFor says where a missing key can be set.
+func (l *loader) placeFor(k *Key) string {
+	if l.path == "" {
+		return "environment variable " + k.Env()
+	}
+	return l.path + ", or environment variable " + k.Env()
+}
+
+func (l *loader) set(c *Config, k *Key, g given) {
+	if len(g.values) == 0 {
+		l.faultAt(k.Path, g.at, "want at least one")
+	}
+	for _, v := range g.values {
+		if !k.secret { // whose blanks may be meant
+			v.text = strings.TrimSpace(v.text)
+		}
+		if err := k.set(c, v.text); err != nil {
+			l.faultAt(k.Path, v, err.Error())
+		}
+	}
+}
+
+// faulty says whether a fault of the key, or of a section around it, is known.
 func (l *loader) faulty(path string) bool {
 	return slices.ContainsFunc(l.faults, func(f Fault) bool {
 		return f.Key == path || strings.HasPrefix(path, f.Key+".") && f.Key != ""
 	})
-}
-
-// checkTogether checks what no key can say by itself.
-func (l *loader) checkTogether(c *Config) {
-	check := func(path, want string) {
-		if l.faulty(path) {
-			return
-		}
-		g := l.given[path]
-		l.fault(Fault{Key: path, Value: strings.Join(g.values, ","), Want: want, Where: g.where})
-	}
-	if _, ok := l.given["api.parent"]; ok && c.API.Version != 0 {
-		if err := c.API.Version.CheckParent(c.API.Parent); err != nil {
-			_, want, _ := strings.Cut(err.Error(), ": ")
-			check("api.parent", want+", the form for api.version "+c.API.Version.String())
-		}
-	}
-	if t := c.Kafka.TLS; (t.CertFile == "") != (t.KeyFile == "") {
-		if t.CertFile == "" {
-			check("kafka.tls.cert_file", "is required together with kafka.tls.key_file")
-		} else {
-			check("kafka.tls.key_file", "is required together with kafka.tls.cert_file")
-		}
-	}
-	if t := c.Kafka.TLS; !t.Enabled && (t.CAFile != "" || t.CertFile != "") {
-		check("kafka.tls.enabled", "want true where other keys of kafka.tls are set")
-	}
-	l.checkSASL(c, check)
-	topics := []string{c.Kafka.Topic, c.Kafka.DeadLetterTopic, c.Kafka.StateTopic}
-	if c.Kafka.Topic != "" && (topics[1] == topics[0] || topics[1] == topics[2]) {
-		check("kafka.dead_letter_topic", "want a topic other than the source and the state topic")
-	}
-	if c.Kafka.Topic != "" && topics[2] == topics[0] {
-		check("kafka.state_topic", "want a topic other than the source topic")
-	}
-	if strings.HasPrefix(c.API.Endpoint, "http://") && c.API.Credentials != "none" && !loopbackURL(c.API.Endpoint) {
-		check("api.endpoint", "credentials are not sent over plain http, except to a loopback address: want https, or api.credentials: none")
-	}
-}
-
-func (l *loader) checkSASL(c *Config, check func(path, want string)) {
-	s := c.Kafka.SASL
-	switch s.Mechanism {
-	case "":
-		if s.Username != "" || s.PasswordFile != "" || s.Password != "" {
-			check("kafka.sasl.mechanism", "is required where other keys of kafka.sasl are set")
-		}
-	case "oauthbearer":
-	default:
-		if s.Username == "" {
-			check("kafka.sasl.username", "is required for "+s.Mechanism)
-		}
-		if s.Password == "" && s.PasswordFile == "" {
-			check("kafka.sasl.password_file", "is required for "+s.Mechanism+" (or CLIENTEVENTS_KAFKA_SASL_PASSWORD)")
-		}
-	}
-	if s.Password == "" && s.PasswordFile != "" {
-		if data, err := os.ReadFile(s.PasswordFile); err == nil {
-			c.Kafka.SASL.Password = Secret(strings.TrimRight(string(data), "\r\n"))
-		}
-	}
 }

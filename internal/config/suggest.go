@@ -1,22 +1,44 @@
 package config
 
 import (
-	"net"
-	"net/url"
 	"strings"
 )
 
-// suggest names the known key that is nearest to an unknown one.
+// suggest names the known key or section that is nearest to an unknown one.
 func (l *loader) suggest(path string) string {
-	known := make([]string, 0, len(l.keys))
+	seen := map[string]bool{}
+	best, least := "", -1
+	consider := func(known string) {
+		if seen[known] {
+			return
+		}
+		seen[known] = true
+		if d := keyDistance(path, known); least < 0 || d < least {
+			best, least = known, d
+		}
+	}
 	for _, k := range l.keys {
-		known = append(known, k.Path)
+		consider(k.Path)
+		for i := range len(k.Path) {
+			if k.Path[i] == '.' {
+				consider(k.Path[:i])
+			}
+		}
 	}
-	if near := Nearest(path, known); near != "" {
-		return ": did you mean " + near + "?"
+	if best == path {
+		return ": it is written below " + best[:strings.LastIndexByte(best, '.')] + ":"
 	}
-	return ""
+	return ": did you mean " + best + "?"
 }
+
+// keyDistance is small for a key that is misspelt, and for one that stands
+// under the wrong section.
+func keyDistance(path, known string) int {
+	path, known = strings.ToLower(path), strings.ToLower(known)
+	return min(distance(path, known), distance(lastPart(path), lastPart(known))+1)
+}
+
+func lastPart(path string) string { return path[strings.LastIndexByte(path, '.')+1:] }
 
 func (l *loader) suggestEnv(name string) string {
 	known := make([]string, 0, len(l.keys))
@@ -41,9 +63,13 @@ func Nearest(s string, known []string) string {
 	return best
 }
 
+// longestCompared bounds the work for names that are no misspelling of anything.
+const longestCompared = 100
+
 // distance is how many insertions, deletions and replacements of a byte lead
 // from a to b (Levenshtein).
 func distance(a, b string) int {
+	a = a[:min(len(a), longestCompared)]
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
@@ -61,13 +87,4 @@ func distance(a, b string) int {
 		}
 	}
 	return row[len(b)]
-}
-
-func loopbackURL(raw string) bool {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(u.Hostname())
-	return u.Hostname() == "localhost" || (ip != nil && ip.IsLoopback())
 }

@@ -293,7 +293,7 @@ func (d *demo) count(r journey.Record) {
 func (d *demo) misbehave(since time.Duration) {
 	f := emulator.Faults{Latency: latency}
 	if at := since % (30 * time.Second); at > 3*time.Second && at < 6*time.Second {
-		f.Quota = emulator.Quota{Calls: int(max(1, d.rate()/4)), Per: time.Second}
+		f.Quota = emulator.Quota{Limit: int(max(1, d.rate()/4)), Window: time.Second}
 	}
 	d.api.SetFaults(f)
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/clientevents/clientevents/event"
@@ -94,9 +95,11 @@ func (g *Generator) begin() {
 	if g.chance(0.06) {
 		start, shown = event.Notification, 3+g.rng.IntN(5)
 	}
-	jobs := make([]string, shown)
-	for i := range jobs {
-		jobs[i] = g.jobs[g.popul.Uint64()]
+	jobs := make([]string, 0, shown)
+	for len(jobs) < shown {
+		if job := g.jobs[g.popul.Uint64()]; !slices.Contains(jobs, job) {
+			jobs = append(jobs, job)
+		}
 	}
 	first := s.does(start, "", jobs...)
 	for _, job := range jobs {

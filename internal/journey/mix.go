@@ -50,16 +50,20 @@ func (g *Generator) Mixed(mix Mix, n int) iter.Seq[Record] {
 		}
 	}
 	return func(yield func(Record) bool) {
+		given := 0
 		for e := range g.Events() {
-			for _, r := range m.around(e) {
+			records := m.around
+			if n > 0 && m.count+len(m.late)+mostAround > n {
+				// Nobody may be left without the parent that was held back.
+				records = m.closing
+			}
+			for _, r := range records(e) {
 				if !yield(r) {
 					return
 				}
-			}
-			// Nobody may be left without the parent that was held back.
-			if n > 0 && m.count+len(m.late) >= n-mostAround {
-				m.finish(n, yield)
-				return
+				if given++; given == n {
+					return
+				}
 			}
 		}
 	}
@@ -68,20 +72,21 @@ func (g *Generator) Mixed(mix Mix, n int) iter.Seq[Record] {
 // mostAround is how many records one event may lead to, besides late ones.
 const mostAround = 3
 
-// finish gives what is still owed, and fills up to n.
-func (m *mixer) finish(n int, yield func(Record) bool) {
+// closing gives what is still owed, and the event as it is.
+func (m *mixer) closing(e *event.Event) []Record {
+	var out []Record
 	for _, l := range m.late {
-		m.count++
-		m.remember(l.record)
-		if !yield(l.record) {
-			return
-		}
+		out = append(out, l.record)
 	}
-	for ; m.count < n; m.count++ {
-		if !yield(m.duplicate()) {
-			return
-		}
-	}
+	m.late = nil
+	out = append(out, m.record(e))
+	m.count += len(out)
+	return out
+}
+
+// record is what an event is in order.
+func (m *mixer) record(e *event.Event) Record {
+	return Record{Key: []byte(e.RequestID), Value: e.AppendRecord(nil), Event: e, Expect: "reported"}
 }
 
 // mixer turns events into records that are not all in order.
@@ -104,7 +109,7 @@ type delayed struct {
 // around returns an event's record and what goes before and after it.
 func (m *mixer) around(e *event.Event) []Record {
 	var out []Record
-	r := Record{Key: []byte(e.RequestID), Value: e.AppendRecord(nil), Event: e, Expect: "reported"}
+	r := m.record(e)
 	if e.ParentID == "" && m.chance(m.mix.Late) {
 		m.late = append(m.late, delayed{r, m.count + 50 + m.rng.IntN(300)})
 	} else {
@@ -221,6 +226,10 @@ func kindsOfFault(v event.Version) []kind {
 	if v != event.V3 {
 		foreignJob = "jobs/1"
 	}
+	unknownType := "CLICK"
+	if v != event.V3 {
+		unknownType = event.NotInterested.String() // which v3 alone has
+	}
 	return []kind{
 		{reason: event.ReasonMalformed, raw: func(b []byte) []byte { return b[:len(b)/2] }},
 		{reason: event.ReasonMalformed, raw: func(b []byte) []byte { return append(b, " and more"...) }},
@@ -242,7 +251,7 @@ func kindsOfFault(v event.Version) []kind {
 		{reason: event.ReasonMissingType, edit: inJobEvent("type", nil)},
 		{reason: event.ReasonMissingJobs, edit: inJobEvent("jobs", []string{})},
 		{reason: event.ReasonInvalidCreateTime, edit: with("createTime", "yesterday")},
-		{reason: event.ReasonInvalidType, edit: inJobEvent("type", "CLICK")},
+		{reason: event.ReasonInvalidType, edit: inJobEvent("type", unknownType)},
 		{reason: event.ReasonInvalidJobName, edit: inJobEvent("jobs", []string{foreignJob})},
 		{reason: event.ReasonExtraInfoTooManyKeys, edit: with("extraInfo", manyKeys)},
 		{reason: event.ReasonExtraInfoTooLarge, edit: with("extraInfo", muchText)},

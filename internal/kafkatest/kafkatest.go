@@ -212,7 +212,7 @@ func (c *Cluster) DeleteAfter(t testing.TB, topics ...string) {
 		return
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), callLimit)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), callLimit)
 		defer cancel()
 		deleted, err := c.adm.DeleteTopics(ctx, topics...)
 		if err == nil {

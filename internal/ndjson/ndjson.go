@@ -4,70 +4,94 @@ package ndjson
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
+
+	"github.com/clientevents/clientevents/event"
 )
 
-// MaxLine is how long a line may be, in bytes.
+// MaxLine is how long a line may be, in bytes without its end.
 const MaxLine = 16 << 20
-
-// ErrTooLong is given for a line that is longer than MaxLine; the lines after
-// it are read as usual.
-var ErrTooLong = errors.New("the line is too long")
 
 // Line is one line of a file.
 type Line struct {
 	// Number counts from 1.
 	Number int
-	// Data is the line without its end; it is valid until the next line.
+	// Data is the line without its end; it is valid until the next line. It is
+	// nil where the line is too long.
 	Data []byte
-	// Err is ErrTooLong, or an error of the reader, after which there is no
-	// more.
-	Err error
+	// TooLong says that the line has more than MaxLine bytes.
+	TooLong bool
 }
 
-// Lines reads the lines of r that are not empty. Lines may end with CRLF.
-func Lines(r io.Reader) iter.Seq[Line] {
-	return func(yield func(Line) bool) {
+// Decode reads the line's event. A line that is too long is a fault like any
+// other.
+func (l Line) Decode(v event.Version) (*event.Event, *event.Fault) {
+	if l.TooLong {
+		return nil, &event.Fault{Reason: event.ReasonTooLarge, Detail: fmt.Sprintf("the line is longer than %d bytes", MaxLine)}
+	}
+	return event.Decode(l.Data, v)
+}
+
+// Lines reads the lines of r that are not blank, in memory that does not depend
+// on how many or how long they are. Lines end with LF or CRLF, the last one
+// with or without. An error of r comes last, with the line that it cut.
+func Lines(r io.Reader) iter.Seq2[Line, error] {
+	return func(yield func(Line, error) bool) {
 		in := bufio.NewReaderSize(r, 64<<10)
 		var buf []byte
 		for n := 1; ; n++ {
 			line := Line{Number: n}
-			buf, line.Err = readLine(in, buf[:0])
-			line.Data = bytes.TrimSuffix(buf, []byte("\r"))
-			over := errors.Is(line.Err, io.EOF)
+			var err error
+			buf, line.TooLong, err = readLine(in, buf[:0])
+			over := errors.Is(err, io.EOF)
 			if over {
-				line.Err = nil
+				err = nil
 			}
-			if len(bytes.TrimSpace(line.Data)) > 0 || line.Err != nil {
-				if !yield(line) {
-					return
-				}
-			}
-			if over || line.Err != nil && !errors.Is(line.Err, ErrTooLong) {
+			line.Data = buf
+			blank := len(bytes.Trim(buf, " \t\r")) == 0 && !line.TooLong
+			if (!blank || err != nil) && !yield(line, err) || over || err != nil {
 				return
 			}
 		}
 	}
 }
 
-func readLine(in *bufio.Reader, buf []byte) ([]byte, error) {
-	tooLong := false
+// readLine appends one line to buf, without its end. Of a line that is too long
+// it keeps nothing, and reads on to the end.
+func readLine(in *bufio.Reader, buf []byte) (line []byte, tooLong bool, err error) {
 	for {
 		part, err := in.ReadSlice('\n')
 		if !tooLong {
 			buf = append(buf, part...)
 		}
-		if len(buf) > MaxLine {
-			tooLong, buf = true, buf[:0]
+		more := errors.Is(err, bufio.ErrBufferFull)
+		if !more {
+			buf = bytes.TrimSuffix(bytes.TrimSuffix(buf, []byte("\n")), []byte("\r"))
 		}
-		switch {
-		case errors.Is(err, bufio.ErrBufferFull):
-			continue
-		case tooLong && (err == nil || errors.Is(err, io.EOF)):
-			return nil, ErrTooLong
+		// While there is more, the line's last byte may be the CR of its end.
+		if len(buf) > MaxLine+1 || len(buf) > MaxLine && !more {
+			tooLong, buf = true, nil
 		}
-		return bytes.TrimSuffix(buf, []byte("\n")), err
+		if !more {
+			return buf, tooLong, err
+		}
 	}
+}
+
+// Interruptible is r for as long as ctx is not done; then reading gives ctx's
+// error at once, even while r blocks, as a terminal does. The goroutine that
+// reads r ends with r, or with the process.
+func Interruptible(ctx context.Context, r io.Reader) io.Reader {
+	out, in := io.Pipe()
+	stop := context.AfterFunc(ctx, func() { in.CloseWithError(context.Cause(ctx)) })
+	go func() {
+		_, err := io.Copy(in, r)
+		stop()
+		in.CloseWithError(err)
+	}()
+	return out
 }

@@ -15,10 +15,12 @@ import (
 // interval is how often the display is drawn: often enough to look alive.
 const interval = 200 * time.Millisecond
 
-// Display redraws some lines in place.
+// Display redraws some lines in place. It writes no colours, and sets nothing
+// that would have to be set back.
 type Display struct {
 	w     io.Writer
-	lines int // drawn the last time
+	width func() int // of a line, at most
+	lines int        // drawn the last time
 }
 
 // NewDisplay draws on w; nil where w is not a terminal.
@@ -26,7 +28,7 @@ func NewDisplay(w io.Writer) *Display {
 	if !logging.IsTerminal(w) {
 		return nil
 	}
-	return &Display{w: w}
+	return &Display{w: w, width: func() int { return logging.Width(w) }}
 }
 
 // Draw replaces what was drawn before by the given lines.
@@ -36,11 +38,25 @@ func (d *Display) Draw(lines ...string) {
 	}
 	var b strings.Builder
 	d.erase(&b)
+	width := d.width()
 	for _, line := range lines {
-		b.WriteString(line + "\n")
+		// A line that the terminal wraps would be two to go up.
+		b.WriteString(cut(line, width) + "\n")
 	}
 	d.lines = len(lines)
 	_, _ = io.WriteString(d.w, b.String())
+}
+
+// cut leaves the first runes of a line.
+func cut(line string, width int) string {
+	n := 0
+	for i := range line {
+		if n == width {
+			return line[:i]
+		}
+		n++
+	}
+	return line
 }
 
 // Clear takes away what was drawn.

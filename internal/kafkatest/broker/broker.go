@@ -134,7 +134,7 @@ func (b *Broker) prepare(ctx context.Context, o Options) error {
 	if err := os.MkdirAll(b.dir, 0o755); err != nil {
 		return err
 	}
-	if err := b.chooseAddresses(o.Port); err != nil {
+	if err := b.chooseAddresses(ctx, o.Port); err != nil {
 		return err
 	}
 	_, err := os.Stat(filepath.Join(b.dir, "data", "meta.properties"))
@@ -160,14 +160,14 @@ func (b *Broker) file(name string) string { return filepath.Join(b.dir, name) }
 
 // chooseAddresses picks a free port for every listener. All are held open until
 // the last one is chosen, so that they differ.
-func (b *Broker) chooseAddresses(port int) error {
+func (b *Broker) chooseAddresses(ctx context.Context, port int) error {
 	b.addresses = make(map[string]string)
 	for listener := range protocols {
 		address := "127.0.0.1:0"
 		if listener == Plaintext {
 			address = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 		}
-		l, err := net.Listen("tcp", address)
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 		if err != nil {
 			return fmt.Errorf("find a port for the %s listener: %w", listener, err)
 		}
@@ -269,6 +269,7 @@ func (b *Broker) launch(o Options) error {
 		return err
 	}
 	defer output.Close()
+	//nolint:noctx // it runs until Stop, whatever becomes of the context it was started with
 	b.process = exec.Command("java", b.javaArgs(o, "kafka.Kafka", b.file("server.properties"))...)
 	b.process.Stdout, b.process.Stderr = output, output
 	// A group of its own: Ctrl-C must not reach the broker before what uses it

@@ -16,7 +16,7 @@ import (
 
 // ErrUnavailable says that this machine cannot run Apache Kafka: Java or Maven
 // is missing, or Kafka's libraries could not be downloaded.
-var ErrUnavailable = errors.New("Apache Kafka is not to be had here")
+var ErrUnavailable = errors.New("no Apache Kafka to be had on this machine")
 
 //go:embed pom.xml
 var pom []byte

@@ -4,6 +4,7 @@
 //	kafka run [flags] -- COMMAND [ARGUMENTS]   start a broker, run COMMAND, stop the broker
 //	kafka serve [flags]                        start a broker and keep it until Ctrl-C
 //	kafka fetch                                only download what a broker needs
+//	kafka version                              which Apache Kafka that is
 //
 // COMMAND finds the broker by environment variables, which serve prints:
 // KAFKA_BROKERS and, for the other listeners, KAFKA_SASL_BROKERS,
@@ -44,6 +45,10 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) int {
+	if len(args) == 1 && args[0] == "version" {
+		fmt.Println(broker.Version())
+		return 0
+	}
 	options, command, err := parse(args)
 	if errors.Is(err, flag.ErrHelp) {
 		return exitUsage
@@ -91,7 +96,7 @@ func parse(args []string) (broker.Options, []string, error) {
 	case verb == "fetch" && flags.NArg() == 0:
 		return options, nil, nil
 	}
-	return options, nil, fmt.Errorf("want run, serve or fetch, not %q", strings.Join(append([]string{verb}, flags.Args()...), " "))
+	return options, nil, fmt.Errorf("want run, serve, fetch or version, not %q", strings.Join(append([]string{verb}, flags.Args()...), " "))
 }
 
 func perform(ctx context.Context, options broker.Options, command []string) (code int, err error) {
@@ -116,7 +121,7 @@ func perform(ctx context.Context, options broker.Options, command []string) (cod
 		return exitFailed, err
 	}
 	began = time.Now()
-	b, err := broker.Start(ctx, options)
+	b, err := start(ctx, options)
 	if err != nil {
 		return exitFailed, err
 	}
@@ -135,6 +140,17 @@ func perform(ctx context.Context, options broker.Options, command []string) (cod
 		return 0, nil
 	}
 	return execute(ctx, command, environment)
+}
+
+// start tries again, since a port that was free when it was chosen may be taken
+// when the broker opens it.
+func start(ctx context.Context, options broker.Options) (*broker.Broker, error) {
+	b, err := broker.Start(ctx, options)
+	for tries := 1; err != nil && tries < 3 && ctx.Err() == nil; tries++ {
+		say("%v; trying again", err)
+		b, err = broker.Start(ctx, options)
+	}
+	return b, err
 }
 
 // execute runs command and returns its exit code. When ctx ends, it asks it to

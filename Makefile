@@ -1,0 +1,113 @@
+# Everyday commands. `make` alone lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+MODULE   := github.com/clientevents/clientevents
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null)
+LDFLAGS  := -X $(MODULE)/internal/version.number=$(VERSION) -X $(MODULE)/internal/version.commit=$(COMMIT)
+# The tools' versions are those of tools/go.mod.
+TOOL     := go tool -modfile=tools/go.mod
+
+FUZZTIME ?= 30s
+BENCH    ?= .
+COUNT    ?= 6
+PORT     ?= 0
+ARGS     ?=
+
+.PHONY: help
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build the programs into bin/
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+.PHONY: demo
+demo: ## run the whole pipeline in one process (ARGS='--events 10000')
+	go run ./cmd/clientevents demo $(ARGS)
+
+.PHONY: test
+test: ## run the tests; they need neither Kafka nor a network
+	go test ./...
+
+.PHONY: race
+race: ## run the tests with the race detector, in random order
+	go test -race -shuffle=on ./...
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME (30s)
+	@for package in $$(git grep -l --untracked '^func Fuzz' -- '*_test.go' | xargs -r -n 1 dirname | sort -u); do \
+		targets=$$(go test -list '^Fuzz' "./$$package"); \
+		for target in $$(grep '^Fuzz' <<<"$$targets"); do \
+			echo "$$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$package"; \
+		done; \
+	done
+
+.PHONY: bench
+bench: ## run the benchmarks COUNT (6) times each, into bench.txt; BENCH=pattern selects
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./... | tee bench.txt
+
+.PHONY: bench-compare
+bench-compare: ## compare OLD=old.txt with bench.txt
+	$(TOOL) benchstat $(OLD) bench.txt
+
+.PHONY: bin/kafka
+bin/kafka:
+	go build -o $@ ./internal/kafkatest/cmd/kafka
+
+.PHONY: kafka
+kafka: bin/kafka ## run a real Kafka broker on a loopback port (PORT=9092) until Ctrl-C; needs Java 17
+	exec bin/kafka serve -port $(PORT) $(ARGS)
+
+# Only these packages' tests tell a real broker from an embedded one.
+KAFKA_PACKAGES = $$(go list -f '{{.ImportPath}} {{.TestImports}} {{.XTestImports}}' ./... | awk '/$(subst /,\/,$(MODULE))\/internal\/kafkatest[] ]/ { print $$1 }')
+
+.PHONY: kafka-test
+kafka-test: bin/kafka ## run the Kafka tests against KAFKA_BROKERS, or a broker started for them
+	@packages="$(KAFKA_PACKAGES)"; \
+	test -n "$$packages" || { echo "no package tests against Kafka" >&2; exit 1; }; \
+	tests=(go test -count=1 -p 1 -timeout 20m $(ARGS) $$packages); \
+	if [ -n "$${KAFKA_BROKERS:-}" ]; then "$${tests[@]}"; else bin/kafka run -- "$${tests[@]}"; fi
+
+.PHONY: lint
+lint: ## run golangci-lint, as configured in .golangci.yml
+	$(TOOL) golangci-lint run ./...
+
+.PHONY: fmt
+fmt: ## format the code
+	$(TOOL) golangci-lint fmt ./...
+
+.PHONY: fix
+fix: ## repair what the linters can repair by themselves
+	$(TOOL) golangci-lint run --fix ./...
+
+.PHONY: vuln
+vuln: ## look for known vulnerabilities in what is used
+	$(TOOL) govulncheck ./...
+
+.PHONY: tidy
+tidy: ## tidy go.mod and tools/go.mod
+	go mod tidy
+	cd tools && go mod tidy
+
+.PHONY: check
+check: ## what a change must pass: build, vet, format, tidy, lint, race
+	go build ./...
+	go vet ./...
+	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
+		test -z "$$unformatted" || { echo "not formatted, see 'make fmt':"; echo "$$unformatted"; exit 1; }
+	go mod tidy -diff
+	cd tools && go mod tidy -diff
+	$(MAKE) lint race
+
+.PHONY: ci
+ci: ## everything that CI runs
+	.ci/run
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin dist bench.txt

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/clientevents/clientevents/event"
+)
+
+// TestMain lets the test binary be the program, for tests of the process.
+func TestMain(m *testing.M) {
+	if os.Getenv("BE_THE_PROGRAM") != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func TestWrongUsage(t *testing.T) {
+	tests := []struct{ args, want string }{
+		{"rnu", `clientevents: unknown command "rnu": did you mean run? See 'clientevents --help'`},
+		{"hlep", `clientevents: unknown command "hlep": did you mean help? See 'clientevents --help'`},
+		{"help nope", `clientevents: unknown command "nope": did you mean demo? See 'clientevents --help'`},
+		{"help run it", `clientevents: unknown command "it": 'clientevents run' has none of its own`},
+		{"completion", `clientevents: want one of 'clientevents completion bash', 'clientevents completion fish', 'clientevents completion powershell', 'clientevents completion zsh'`},
+		{"completion fsh", `clientevents: unknown command "fsh": did you mean fish? See 'clientevents completion --help'`},
+		{"completion bash x", `clientevents: clientevents completion bash takes no arguments, but got "x": see 'clientevents completion bash --help'`},
+		{"dead-letters", `clientevents: want one of 'clientevents dead-letters list', 'clientevents dead-letters replay'`},
+		{"dead-letters lst", `clientevents: unknown command "lst": did you mean list? See 'clientevents dead-letters --help'`},
+		{"dead-letters list --reason malfromed", `clientevents: --reason: "malfromed" is not a reason: did you mean malformed?`},
+		{"version now", `clientevents: clientevents version takes no arguments, but got "now": see 'clientevents version --help'`},
+		{"run --confg x", `clientevents run: unknown flag: --confg: did you mean --config?`},
+		{"run --config", `clientevents run: flag needs an argument: --config`},
+		{"-x", `clientevents: unknown shorthand flag: 'x' in -x`},
+		{"generate", `clientevents: --events is required: want how many events to write, 1 or more`},
+		{"generate --events x", `clientevents generate: --events: "x": want a whole number`},
+		{"generate --events 0", `clientevents: --events: 0: want how many events to write, 1 or more`},
+		{"generate --events 1 --seed -1", `clientevents generate: --seed: "-1": want a whole number, 0 or more`},
+		{"generate --events 1 --start today", `clientevents: --start: "today": want an RFC 3339 time, such as 2026-01-02T15:04:05Z`},
+		{"generate --events 1 --api-version v2", `clientevents: --api-version: "v2" is not a version of the API: want v3, v4beta1 or v4`},
+		{"generate --events 1 --api-version v4 --parent projects/p", `clientevents: --parent: "projects/p" is not a parent for v4: want projects/PROJECT/tenants/TENANT`},
+		{"demo --events -1", `clientevents: --events: -1: want how many events to carry, 1 or more`},
+		{"demo --rate fast", `clientevents demo: --rate: "fast": want a number`},
+		{"demo --verbose=maybe", `clientevents demo: --verbose: "maybe": want true or false`},
+		{"emulator --latency 5", `clientevents emulator: --latency: "5": want a duration, such as 500ms, 30s or 24h`},
+		{"run --config nowhere.yaml", `can't read the configuration: there is no such file (nowhere.yaml)`},
+	}
+	for _, test := range tests {
+		t.Run(test.args, func(t *testing.T) {
+			got := callMain(t.Context(), strings.NewReader(""), strings.Fields(test.args)...)
+			if want := (outcome{exitUsage, "", test.want + "\n"}); got != want {
+				t.Errorf("got  %+v\nwant %+v", got, want)
+			}
+		})
+	}
+}
+
+// Every command of the program that reads a configuration refuses one that is
+// at fault in the same way.
+func TestFaultsOfTheConfiguration(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("c.yaml", []byte("kafka:\n  brokers: [a:1]\n  topic: t\n  group: g\napi:\n  version: v3\n  parent: projects/p\nreport:\n  rate: abc\n  bathc_size: 5\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const want = "report.rate: \"abc\": want a number of events per second, 0 or more (c.yaml:9:9)\n" +
+		"report.bathc_size: unknown key: did you mean report.batch_size? (c.yaml:10:3)\n"
+	for _, command := range []string{"run", "check", "publish", "dead-letters list", "dead-letters replay"} {
+		got := callMain(t.Context(), strings.NewReader(""), append(strings.Fields(command), "--config", "c.yaml")...)
+		if want := (outcome{exitUsage, "", want}); got != want {
+			t.Errorf("%s: got %+v, want %+v", command, got, want)
+		}
+	}
+}
+
+func TestHelp(t *testing.T) {
+	bare := callMain(t.Context(), nil)
+	if asked := callMain(t.Context(), nil, "--help"); bare != asked || asked != callMain(t.Context(), nil, "help") {
+		t.Error("help differs with the way of asking")
+	}
+	if bare.code != exitDone || bare.err != "" {
+		t.Errorf("got %+v", bare)
+	}
+	var check func(cmd *cobra.Command)
+	check = func(cmd *cobra.Command) {
+		if cmd.Short == "" {
+			t.Errorf("%s says nothing of itself", cmd.CommandPath())
+		}
+		path := strings.Fields(cmd.CommandPath())[1:]
+		got := callMain(t.Context(), nil, append(path, "--help")...)
+		if got.code != exitDone || got.err != "" || !strings.Contains(got.out, "Usage:") {
+			t.Errorf("%s --help: %+v", cmd.CommandPath(), got)
+		}
+		for _, c := range cmd.Commands() {
+			check(c)
+		}
+	}
+	for _, c := range newRoot(Streams{}).Commands() {
+		check(c)
+		if !strings.Contains(bare.out, "\n  "+c.Name()+" ") {
+			t.Errorf("%s is not in the help", c.Name())
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	got := callMain(t.Context(), nil, "version")
+	lines := strings.Split(got.out, "\n")
+	if got.code != exitDone || len(lines) != 4 || !strings.HasPrefix(lines[0], "clientevents ") || !strings.HasPrefix(lines[1], "commit ") || lines[2] != runtime.Version() {
+		t.Errorf("got %+v", got)
+	}
+	if short := callMain(t.Context(), nil, "--version"); short.out != lines[0]+"\n" {
+		t.Errorf("--version: %+v", short)
+	}
+}
+
+func TestCompletion(t *testing.T) {
+	for _, shell := range []string{"bash", "fish", "powershell", "zsh"} {
+		if got := callMain(t.Context(), nil, "completion", shell); got.code != exitDone || !strings.Contains(got.out, "clientevents") {
+			t.Errorf("%s: %d %s", shell, got.code, got.err)
+		}
+	}
+	if got := callMain(t.Context(), nil, "__complete", "dead"); !strings.HasPrefix(got.out, "dead-letters\t") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestGenerate(t *testing.T) {
+	for _, v := range event.Versions() {
+		args := []string{"generate", "--events", "500", "--api-version", v.String(), "--seed", "3", "--start", "2026-01-02T15:04:05Z"}
+		got := callMain(t.Context(), nil, args...)
+		if got.code != exitDone || got.err != "" || strings.Count(got.out, "\n") != 500 {
+			t.Fatalf("%s: code %d, %d lines, %s", v, got.code, strings.Count(got.out, "\n"), got.err)
+		}
+		if again := callMain(t.Context(), nil, args...); again != got {
+			t.Errorf("%s: the same seed and start gave other bytes", v)
+		}
+		checked := callMain(t.Context(), strings.NewReader(got.out), "validate", "--complete", "--api-version", v.String())
+		if checked.code != exitDone {
+			t.Errorf("%s: %s", v, checked.out)
+		}
+	}
+	before := time.Now()
+	got := callMain(t.Context(), nil, "generate", "--events", "1", "--parent", "projects/my-board")
+	e, fault := event.Decode([]byte(got.out), event.V3)
+	if fault != nil {
+		t.Fatal(fault)
+	}
+	if !strings.HasPrefix(e.Jobs[0], "projects/my-board/jobs/") || e.Time.Before(before.Add(-time.Millisecond)) || e.Time.After(time.Now()) {
+		t.Errorf("got %s", got.out)
+	}
+}
+
+// broken fails, or worse, when it is written to.
+type broken struct{ panics bool }
+
+func (b broken) Write([]byte) (int, error) {
+	if b.panics {
+		panic("out of order")
+	}
+	return 0, errors.New("no space left")
+}
+
+func TestOutputThatCannotBeWritten(t *testing.T) {
+	for _, test := range []struct {
+		out  io.Writer
+		want string
+	}{
+		{broken{}, "clientevents: no space left\n"},
+		{broken{panics: true}, "clientevents: this is a fault of the program: out of order\n"},
+	} {
+		var stderr bytes.Buffer
+		code := Main(t.Context(), []string{"generate", "--events", "10"}, Streams{Out: test.out, Err: &stderr})
+		if code != exitFailed || stderr.String() != test.want {
+			t.Errorf("got %d %q, want %q", code, stderr.String(), test.want)
+		}
+	}
+}
+
+func TestSignalsEndTheProcessInOrder(t *testing.T) {
+	for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "emulator", "--listen", "127.0.0.1:0")
+		cmd.Env = append(os.Environ(), "BE_THE_PROGRAM=1")
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		stdout, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		line, err := bufio.NewReader(stdout).ReadString('\n')
+		if err != nil || !strings.Contains(line, "http://127.0.0.1:") {
+			t.Errorf("it says %q: %v", line, err)
+		}
+		if err := cmd.Process.Signal(signal); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Wait(); err != nil || stderr.Len() > 0 {
+			t.Errorf("%s: %v, %s", signal, err, stderr.String())
+		}
+	}
+}

@@ -1,0 +1,28 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/clientevents/clientevents/event"
+)
+
+func newSchemaCommand(s Streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "schema",
+		Short: "Write the JSON Schema of events",
+		Long: `Write the JSON Schema (draft 2020-12) of a record's value, for producers to check
+their events with. It says all of the rules that a schema can say; 'validate'
+checks them all.`,
+		Example: `  clientevents schema --api-version v4 > client-event.json`,
+	}
+	version := versionFlag(cmd)
+	cmd.RunE = func(*cobra.Command, []string) error {
+		v, err := event.ParseVersion(*version)
+		if err != nil {
+			return usage("--api-version: %w", err)
+		}
+		_, err = s.Out.Write(event.Schema(v))
+		return err
+	}
+	return cmd
+}

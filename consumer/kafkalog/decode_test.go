@@ -1,0 +1,548 @@
+package kafkalog
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/snappy"
+	"github.com/klauspost/compress/zstd"
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/compress"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// rawBatch is a batch of records as a log holds it, with whatever is to be wrong
+// with it.
+type rawBatch struct {
+	base       int64
+	lastDelta  int32 // where 0, that of the last record
+	deltas     []int64
+	attributes uint16
+	producer   int64
+	control    int // 1: a commit marker; 2: an abort marker
+	values     []string
+	body       []byte // instead of all of these
+	count      int32  // where 0, as many as there are values
+	compress   compress.Compression
+	spoil      func([]byte) []byte // after everything
+}
+
+func (r rawBatch) bytes() []byte {
+	records := make([]byte, 0, 100)
+	for i, v := range r.values {
+		rec := Record{Key: []byte("k"), Value: []byte(v)}
+		delta := int64(i)
+		if r.deltas != nil {
+			delta = r.deltas[i]
+		}
+		r.lastDelta = max(r.lastDelta, int32(delta))
+		records = appendRecord(records, &rec, int64(i), delta)
+	}
+	count := int32(len(r.values))
+	if r.control > 0 {
+		key := []byte{0, 0, 0, byte(2 - r.control)}
+		records, count = appendRecord(records, &Record{Key: key, Value: make([]byte, 6)}, 0, 0), 1
+		r.attributes |= controlBit | transactionalBit
+	}
+	if r.body != nil {
+		records = r.body
+	}
+	if r.count != 0 {
+		count = r.count
+	}
+	if r.compress != compress.None {
+		records = pack(records, r.compress)
+		r.attributes |= uint16(r.compress)
+	}
+	b := make([]byte, batchHeaderSize)
+	be := binary.BigEndian
+	be.PutUint64(b, uint64(r.base))
+	be.PutUint32(b[batchLengthAt:], uint32(len(b)+len(records)-beforeLength))
+	b[batchMagicAt] = batchMagic
+	be.PutUint16(b[batchAttributesAt:], r.attributes)
+	be.PutUint32(b[batchLastDeltaAt:], uint32(r.lastDelta))
+	be.PutUint64(b[batchFirstTimeAt:], 1000)
+	be.PutUint64(b[batchMaxTimeAt:], 5000)
+	be.PutUint64(b[batchProducerAt:], uint64(r.producer))
+	be.PutUint32(b[batchCountAt:], uint32(count))
+	b = seal(append(b, records...))
+	if r.spoil != nil {
+		b = r.spoil(b)
+	}
+	return b
+}
+
+// seal sets a batch's checksum.
+func seal(b []byte) []byte {
+	binary.BigEndian.PutUint32(b[batchCRCAt:], crc32.Checksum(b[batchAttributesAt:], castagnoli))
+	return b
+}
+
+func pack(b []byte, codec compress.Compression) []byte {
+	var out bytes.Buffer
+	w := codec.Codec().NewWriter(&out)
+	if _, err := w.Write(b); err != nil {
+		panic(err)
+	}
+	if err := w.Close(); err != nil {
+		panic(err)
+	}
+	return out.Bytes()
+}
+
+func log(batches ...rawBatch) []byte {
+	var all []byte
+	for _, b := range batches {
+		all = append(all, b.bytes()...)
+	}
+	return all
+}
+
+// answerWith is an answer to a fetch of t/0.
+func answerWith(records []byte, aborted ...abortedTxn) *fetchAnswer {
+	p := kmsg.NewFetchResponseTopicPartition()
+	p.RecordBatches, p.HighWatermark, p.LastStableOffset, p.LogStartOffset = records, 1000, 900, 1
+	for _, a := range aborted {
+		p.AbortedTransactions = append(p.AbortedTransactions,
+			kmsg.FetchResponseTopicPartitionAbortedTransaction{ProducerID: a.producer, FirstOffset: a.first})
+	}
+	topic := kmsg.NewFetchResponseTopic()
+	topic.Topic, topic.Partitions = "t", append(topic.Partitions, p)
+	response := kmsg.NewPtrFetchResponse()
+	response.Version, response.Topics = fetchMax, append(response.Topics, topic)
+	return &fetchAnswer{version: fetchMax, body: response.AppendTo(nil)}
+}
+
+// readFrom decodes an answer as Fetch does.
+func readFrom(offset int64, committed bool, limit int, a *fetchAnswer) (*Batch, error) {
+	req := FetchRequest{Topic: "t", Offset: offset, ReadCommitted: committed}
+	req.setDefaults()
+	batch := &Batch{}
+	err := batch.read(a, req, newUnpacker(limit))
+	return batch, err
+}
+
+func TestDecode(t *testing.T) {
+	const producer = 7
+	for name, test := range map[string]struct {
+		from    int64
+		log     []byte
+		aborted []abortedTxn
+		want    []string
+		offsets []int64
+		next    int64
+	}{
+		"nothing": {from: 5, next: 5},
+		"from within a batch": {
+			from: 11, log: log(rawBatch{base: 10, values: []string{"a", "b", "c"}}),
+			want: []string{"b", "c"}, offsets: []int64{11, 12}, next: 13,
+		},
+		"compacted within": {
+			from: 10, log: log(rawBatch{base: 10, values: []string{"a", "d"}, deltas: []int64{0, 3}}, rawBatch{base: 20, values: []string{"x"}}),
+			want: []string{"a", "d", "x"}, offsets: []int64{10, 13, 20}, next: 21,
+		},
+		"compacted at the end": {
+			from: 10, log: log(rawBatch{base: 10, values: []string{"a"}, lastDelta: 9}),
+			want: []string{"a"}, offsets: []int64{10}, next: 20,
+		},
+		"compacted at the end, from there": {
+			from: 12, log: log(rawBatch{base: 10, values: []string{"a"}, lastDelta: 9}), next: 20,
+		},
+		"compacted down to an empty batch": {
+			from: 10, log: log(rawBatch{base: 10, lastDelta: 9}, rawBatch{base: 20, values: []string{"x"}}),
+			want: []string{"x"}, offsets: []int64{20}, next: 21,
+		},
+		"a batch from before": {
+			from: 20, log: log(rawBatch{base: 10, values: []string{"a"}}, rawBatch{base: 20, values: []string{"x"}}),
+			want: []string{"x"}, offsets: []int64{20}, next: 21,
+		},
+		"cut within a header": {
+			from: 10, log: append(log(rawBatch{base: 10, values: []string{"a"}}), rawBatch{base: 11, values: []string{"b"}}.bytes()[:30]...),
+			want: []string{"a"}, offsets: []int64{10}, next: 11,
+		},
+		"cut within the length": {
+			from: 10, log: append(log(rawBatch{base: 10, values: []string{"a"}}), rawBatch{base: 11, values: []string{"b"}}.bytes()[:9]...),
+			want: []string{"a"}, offsets: []int64{10}, next: 11,
+		},
+		"cut within the records": {
+			from: 10, log: append(log(rawBatch{base: 10, values: []string{"a"}}), rawBatch{base: 11, values: []string{"b"}}.bytes()[:65]...),
+			want: []string{"a"}, offsets: []int64{10}, next: 11,
+		},
+		"only a marker": {
+			from: 10, log: log(rawBatch{base: 10, producer: producer, control: 1}), next: 11,
+		},
+		"a compacted marker": {
+			from: 10, log: log(rawBatch{base: 10, producer: producer, attributes: controlBit | transactionalBit}), next: 11,
+		},
+		"aborted, and what the producer wrote after": {
+			from: 10, aborted: []abortedTxn{{producer, 10}},
+			log: log(rawBatch{base: 10, producer: producer, attributes: transactionalBit, values: []string{"no"}},
+				rawBatch{base: 11, producer: 8, attributes: transactionalBit, values: []string{"other"}},
+				rawBatch{base: 12, producer: producer, control: 2},
+				rawBatch{base: 13, producer: producer, attributes: transactionalBit, values: []string{"yes"}},
+				rawBatch{base: 14, producer: producer, control: 1}),
+			want: []string{"other", "yes"}, offsets: []int64{11, 13}, next: 15,
+		},
+		"a commit does not end the abort of what comes after it": {
+			from: 10, aborted: []abortedTxn{{producer, 12}},
+			log: log(rawBatch{base: 10, producer: producer, attributes: transactionalBit, values: []string{"yes"}},
+				rawBatch{base: 11, producer: producer, control: 1},
+				rawBatch{base: 12, producer: producer, attributes: transactionalBit, values: []string{"no"}},
+				rawBatch{base: 13, producer: producer, control: 2}),
+			want: []string{"yes"}, offsets: []int64{10}, next: 14,
+		},
+		"not transactional, by a producer that aborts": {
+			from: 10, aborted: []abortedTxn{{producer, 10}},
+			log:  log(rawBatch{base: 10, producer: producer, values: []string{"yes"}}),
+			want: []string{"yes"}, offsets: []int64{10}, next: 11,
+		},
+		"two that abort, in no order": {
+			from: 10, aborted: []abortedTxn{{9, 11}, {producer, 10}},
+			log: log(rawBatch{base: 10, producer: producer, attributes: transactionalBit, values: []string{"no"}},
+				rawBatch{base: 11, producer: 9, attributes: transactionalBit, values: []string{"no"}},
+				rawBatch{base: 12, producer: producer, control: 2},
+				rawBatch{base: 13, producer: 9, attributes: transactionalBit, values: []string{"no"}},
+				rawBatch{base: 14, producer: 9, control: 2}),
+			next: 15,
+		},
+		"what was aborted is not even unpacked": {
+			from: 10, aborted: []abortedTxn{{producer, 10}},
+			log:  log(rawBatch{base: 10, producer: producer, attributes: transactionalBit | 4, values: []string{"not zstd"}}),
+			next: 11,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			batch, err := readFrom(test.from, true, maxUnpacked, answerWith(test.log, test.aborted...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkBatch(t, test.from, batch)
+			if got := values(batch.Records); !slices.Equal(got, test.want) {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+			var offsets []int64
+			for _, r := range batch.Records {
+				offsets = append(offsets, r.Offset)
+			}
+			if !slices.Equal(offsets, test.offsets) {
+				t.Errorf("got offsets %d, want %d", offsets, test.offsets)
+			}
+			if batch.NextOffset != test.next {
+				t.Errorf("got NextOffset %d, want %d", batch.NextOffset, test.next)
+			}
+			if batch.HighWatermark != 1000 || batch.LastStableOffset != 900 || batch.LogStartOffset != 1 {
+				t.Errorf("got %d, %d, %d, want 1000, 900, 1", batch.HighWatermark, batch.LastStableOffset, batch.LogStartOffset)
+			}
+		})
+	}
+}
+
+func TestUncommittedReadsWhatWasAborted(t *testing.T) {
+	a := answerWith(log(rawBatch{base: 10, producer: 7, attributes: transactionalBit, values: []string{"a"}},
+		rawBatch{base: 11, producer: 7, control: 2}), abortedTxn{7, 10})
+	batch, err := readFrom(10, false, maxUnpacked, a)
+	if err != nil || !slices.Equal(values(batch.Records), []string{"a"}) || batch.NextOffset != 12 {
+		t.Errorf("got %+v, %v, want a, and 12 as NextOffset", batch, err)
+	}
+}
+
+func TestTimes(t *testing.T) {
+	created := rawBatch{values: []string{"a", "b"}}
+	appended := rawBatch{values: []string{"a", "b"}, attributes: logAppendTimeBit}
+	none := rawBatch{values: []string{"a"}, spoil: func(b []byte) []byte {
+		binary.BigEndian.PutUint64(b[batchFirstTimeAt:], ^uint64(0))
+		return seal(b)
+	}}
+	for name, test := range map[string]struct {
+		batch rawBatch
+		want  []time.Time
+	}{
+		"of the producer": {created, []time.Time{time.UnixMilli(1000), time.UnixMilli(1001)}},
+		"of the broker":   {appended, []time.Time{time.UnixMilli(5000), time.UnixMilli(5000)}},
+		"none":            {none, []time.Time{{}}},
+	} {
+		batch, err := readFrom(0, true, maxUnpacked, answerWith(test.batch.bytes()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []time.Time
+		for _, r := range batch.Records {
+			got = append(got, r.Time)
+		}
+		if !slices.EqualFunc(got, test.want, time.Time.Equal) {
+			t.Errorf("%s: got %v, want %v", name, got, test.want)
+		}
+	}
+}
+
+func TestCorrupt(t *testing.T) {
+	set32 := func(at int, v uint32) func([]byte) []byte {
+		return func(b []byte) []byte {
+			binary.BigEndian.PutUint32(b[at:], v)
+			return seal(b)
+		}
+	}
+	one := []string{"one"}
+	ordinary := body(Record{Value: []byte("one")})
+	for name, test := range map[string]struct {
+		batch rawBatch
+		want  string
+	}{
+		"a flipped bit": {rawBatch{values: one, spoil: func(b []byte) []byte { b[len(b)-2] ^= 0x10; return b }}, "checksum"},
+		"an old format": {rawBatch{values: one, spoil: func(b []byte) []byte { b[batchMagicAt] = 1; return b }}, "record format is 1"},
+		"an old and short message": {rawBatch{spoil: func([]byte) []byte {
+			return []byte{0, 0, 0, 0, 0, 0, 0, 20, 0, 0, 0, 14, 1, 2, 3, 4, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0}
+		}}, "record format is 0"},
+		"an unknown format":            {rawBatch{values: one, spoil: func(b []byte) []byte { b[batchMagicAt] = 3; return b }}, "record format is 3"},
+		"a length below the header's":  {rawBatch{values: one, spoil: set32(batchLengthAt, 48)}, "says that it has 60 bytes"},
+		"a negative length":            {rawBatch{values: one, spoil: set32(batchLengthAt, 0xFFFFFFFF)}, "says that it has 11 bytes"},
+		"a length beyond the end":      {rawBatch{values: one, spoil: set32(batchLengthAt, 1<<30)}, "no whole batch"},
+		"a negative last offset":       {rawBatch{values: one, spoil: set32(batchLastDeltaAt, 1<<31)}, "its offsets are"},
+		"a negative count":             {rawBatch{values: one, count: -1}, "-1 records"},
+		"more records than offsets":    {rawBatch{values: one, count: 2}, "2 records in 1 offsets"},
+		"more records than bytes":      {rawBatch{values: one, count: 1e6, lastDelta: 1e6}, "1000000 records, in"},
+		"more records than there are":  {rawBatch{body: slices.Concat(ordinary, ordinary[:7]), count: 2, lastDelta: 1}, "record 2 of 2"},
+		"fewer records than there are": {rawBatch{body: slices.Concat(ordinary, ordinary), count: 1, lastDelta: 1}, "bytes follow its last record"},
+		"an offset twice":              {rawBatch{values: []string{"a", "b"}, deltas: []int64{1, 1}}, "record 2 of 2: its offset is"},
+		"a negative offset":            {rawBatch{values: one, deltas: []int64{-1}}, "record 1 of 1: its offset is"},
+		"an offset behind the batch": {
+			rawBatch{values: []string{"a"}, deltas: []int64{5}, spoil: set32(batchLastDeltaAt, 4)},
+			"record 1 of 1: its offset is",
+		},
+		"a record of no bytes": {rawBatch{body: []byte{0, 0, 0, 0, 0, 0, 0}, count: 1}, "record 1 of 1"},
+		"a null record":        {rawBatch{body: []byte{1, 0, 0, 0, 0, 0, 0}, count: 1}, "record 1 of 1"},
+		"a key beyond the record": {
+			rawBatch{body: []byte{12, 0, 0, 0, 100, 1, 0, 0, 0}, count: 1},
+			"record 1 of 1: it ends too early",
+		},
+		"a varint without end":   {rawBatch{body: bytes.Repeat([]byte{0xFF}, 20), count: 1}, "record 1 of 1"},
+		"too many headers":       {rawBatch{body: []byte{12, 0, 0, 0, 1, 1, 100}, count: 1}, "50 headers"},
+		"a number of headers <0": {rawBatch{body: []byte{12, 0, 0, 0, 1, 1, 1}, count: 1}, "-1 headers"},
+		"a header without name":  {rawBatch{body: []byte{16, 0, 0, 0, 1, 1, 2, 1, 1}, count: 1}, "record 1 of 1: it ends too early"},
+		"bytes after the headers": {
+			rawBatch{body: []byte{14, 0, 0, 0, 1, 1, 0, 9}, count: 1},
+			"record 1 of 1: 1 bytes follow its last header",
+		},
+		"a control record of no bytes": {rawBatch{attributes: controlBit, body: []byte{0}, count: 1}, "control record"},
+		"an unknown compression":       {rawBatch{values: one, attributes: 5}, "number 5"},
+		"not gzip":                     {rawBatch{values: one, attributes: 1}, "gzip"},
+		"not snappy":                   {rawBatch{values: one, attributes: 2}, "snappy"},
+		"not lz4":                      {rawBatch{values: one, attributes: 3}, "lz4"},
+		"not zstd":                     {rawBatch{values: one, attributes: 4}, "zstd"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.batch.base = 20
+			spoiled := test.batch.bytes()
+			_, err := readFrom(20, true, maxUnpacked, answerWith(spoiled))
+			checkCorrupt(t, err, test.want)
+			if Retriable(err) {
+				t.Errorf("%v is retriable", err)
+			}
+
+			// What comes before is still had, and the fault only after it.
+			before := rawBatch{base: 10, values: []string{"a", "b"}}.bytes()
+			batch, err := readFrom(10, true, maxUnpacked, answerWith(slices.Concat(before, spoiled)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkBatch(t, 10, batch)
+			if got := values(batch.Records); !slices.Equal(got, []string{"a", "b"}) || batch.NextOffset != 12 {
+				t.Errorf("got %q and NextOffset %d, want a, b and 12", got, batch.NextOffset)
+			}
+		})
+	}
+}
+
+func checkCorrupt(t *testing.T, err error, want string) {
+	t.Helper()
+	corrupt, ok := errors.AsType[*CorruptError](err)
+	if !ok || !errors.Is(err, ErrCorrupt) {
+		t.Fatalf("got error %v, want a CorruptError", err)
+	}
+	if corrupt.Topic != "t" || corrupt.Partition != 0 || corrupt.Offset != 20 {
+		t.Errorf("it is about %s/%d at %d, want t/0 at 20", corrupt.Topic, corrupt.Partition, corrupt.Offset)
+	}
+	if !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "t/0: batch at offset 20") {
+		t.Errorf("got error %q, want %q in it, and the place", err, want)
+	}
+}
+
+func TestBatchesOutOfOrder(t *testing.T) {
+	for _, base := range []int64{9, 10, 11} {
+		data := log(rawBatch{base: 10, values: []string{"a", "b"}}, rawBatch{base: base, values: []string{"again"}, lastDelta: 5})
+		batch, err := readFrom(10, true, maxUnpacked, answerWith(data))
+		if err != nil || !slices.Equal(values(batch.Records), []string{"a", "b"}) || batch.NextOffset != 12 {
+			t.Errorf("base %d: got %q, %d, %v, want a, b and 12", base, values(batch.Records), batch.NextOffset, err)
+		}
+	}
+}
+
+func TestOnlyBatchesFromBefore(t *testing.T) {
+	_, err := readFrom(20, true, maxUnpacked, answerWith(log(rawBatch{base: 10, values: []string{"a"}})))
+	if !errors.Is(err, ErrCorrupt) {
+		t.Errorf("got %v, want ErrCorrupt: the next fetch would be the same", err)
+	}
+}
+
+// A batch that is small when compressed must not take the memory that it says,
+// or that it really would.
+func TestBombs(t *testing.T) {
+	const limit = 1 << 18
+	zeros := body(Record{Value: make([]byte, 4*limit)})
+	lying := binary.AppendUvarint(nil, 1<<32-1)
+	encoder, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	manyRecords := bytes.Repeat([]byte{12, 0, 0, 0, 1, 1, 0}, 2*limit/recordCost)
+	manyHeaders := slices.Concat([]byte{0, 0, 0, 1, 1}, binary.AppendVarint(nil, 2*limit/headerCost), make([]byte, 4*limit/headerCost))
+	manyHeaders = append(binary.AppendVarint(nil, int64(len(manyHeaders))), manyHeaders...)
+	for name, test := range map[string]struct {
+		batch rawBatch
+		want  string
+	}{
+		"gzip":          {rawBatch{body: zeros, count: 1, compress: compress.Gzip}, "gzip: more than 262144 bytes"},
+		"snappy":        {rawBatch{body: zeros, count: 1, compress: compress.Snappy}, "snappy: more than 262144 bytes"},
+		"snappy, bare":  {rawBatch{body: snappy.Encode(nil, zeros), count: 1, attributes: 2}, "snappy: more than 262144 bytes"},
+		"snappy, lying": {rawBatch{body: lying, count: 1, attributes: 2}, "says that it becomes 4294967295"},
+		"lz4":           {rawBatch{body: zeros, count: 1, compress: compress.Lz4}, "lz4: more than 262144 bytes"},
+		"zstd":          {rawBatch{body: zeros, count: 1, compress: compress.Zstd}, "zstd: more than 262144 bytes"},
+		"zstd, sized":   {rawBatch{body: encoder.EncodeAll(zeros, nil), count: 1, attributes: 4}, "zstd: more than 262144 bytes"},
+		"records":       {rawBatch{body: manyRecords, count: 2 * limit / recordCost, lastDelta: 1e9, compress: compress.Lz4}, "records: 2520 are the most"},
+		"headers":       {rawBatch{body: manyHeaders, count: 1, compress: compress.Zstd}, "13107 headers"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.batch.base = 20
+			answer := answerWith(test.batch.bytes())
+			if len(answer.body) > limit {
+				t.Fatalf("the answer has %d bytes", len(answer.body))
+			}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err = readFrom(20, true, limit, answer)
+			runtime.ReadMemStats(&after)
+			checkCorrupt(t, err, test.want)
+			if took := after.TotalAlloc - before.TotalAlloc; took > 32*limit {
+				t.Errorf("it took %d bytes", took)
+			}
+		})
+	}
+}
+
+func body(records ...Record) []byte {
+	var b []byte
+	for i := range records {
+		b = appendRecord(b, &records[i], 0, int64(i))
+	}
+	return b
+}
+
+// What an answer becomes is bounded also where each of its batches is within
+// its own bound.
+func TestManyBatchesThatGrow(t *testing.T) {
+	const batches = 30
+	value := strings.Repeat("0", 1<<20)
+	packed := rawBatch{values: []string{value}, compress: compress.Zstd}.bytes()
+	var data []byte
+	for i := range uint64(batches) {
+		binary.BigEndian.PutUint64(packed, i) // the checksum does not cover it
+		data = append(data, packed...)
+	}
+	for offset := int64(0); offset < batches; {
+		batch, err := readFrom(offset, true, maxUnpacked, answerWith(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkBatch(t, offset, batch)
+		if n := len(batch.Records); n == 0 || n > 8 {
+			t.Fatalf("at %d: %d records of 1 MiB, want no more than 8", offset, n)
+		}
+		for i := range batch.Records {
+			if string(batch.Records[i].Value) != value {
+				t.Fatal("a value is not what was written")
+			}
+		}
+		offset = batch.NextOffset
+	}
+}
+
+func TestAnswersThatDoNotFit(t *testing.T) {
+	good := answerWith(log(rawBatch{values: []string{"a"}}))
+	for name, test := range map[string]struct {
+		spoil func([]byte) []byte
+	}{
+		"empty": {func([]byte) []byte { return nil }},
+		"another partition": {func(b []byte) []byte {
+			return bytes.Replace(b, []byte("t\x00\x00\x00\x01\x00\x00\x00\x00"), []byte("t\x00\x00\x00\x01\x00\x00\x00\x01"), 1)
+		}},
+		"another topic": {func(b []byte) []byte { return bytes.Replace(b, []byte("\x00\x01t"), []byte("\x00\x01u"), 1) }},
+		"no topics":     {func(b []byte) []byte { b[13] = 0; return b }},
+		"cut":           {func(b []byte) []byte { return b[:len(b)-1] }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := readFrom(0, true, maxUnpacked, &fetchAnswer{fetchMax, test.spoil(bytes.Clone(good.body))})
+			if !errors.Is(err, errAnswer) || errors.Is(err, ErrCorrupt) || !Retriable(err) {
+				t.Errorf("got %v, want an answer that can't be read, which is retriable", err)
+			}
+		})
+	}
+}
+
+func TestHeaderNamesAreNotKeptWithoutEnd(t *testing.T) {
+	var records []Record
+	for i := range 1000 {
+		name := string(rune('a'+i%26)) + strings.Repeat("x", i)
+		records = append(records, Record{Headers: []kafka.Header{{Key: name, Value: []byte{1}}}})
+	}
+	batch, err := readFrom(0, true, maxUnpacked, answerWith(appendBatch(nil, records, time.UnixMilli(1))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := diffRecords(withOffsets(withTime(records, time.UnixMilli(1)), 0), nilIfEmpty(batch.Records)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if len(batch.names) > 100 {
+		t.Errorf("%d names are kept", len(batch.names))
+	}
+}
+
+func withTime(records []Record, at time.Time) []Record {
+	for i := range records {
+		records[i].Time = at
+	}
+	return records
+}
+
+func nilIfEmpty(records []Record) []Record {
+	if len(records) == 0 {
+		return nil
+	}
+	return records
+}
+
+// Xerial's framing has blocks; kafka-go writes them of 32 KiB.
+func TestSnappyBlocks(t *testing.T) {
+	var want []string
+	for i := range 100 {
+		want = append(want, strings.Repeat(string(rune('a'+i%26)), 5000+i))
+	}
+	framed := rawBatch{values: want, compress: compress.Snappy}
+	if n := bytes.Count(framed.bytes(), xerialMagic); n != 1 {
+		t.Fatalf("the batch has %d xerial headers", n)
+	}
+	bare := rawBatch{values: want}
+	bare.body, bare.attributes = snappy.Encode(nil, bare.bytes()[batchHeaderSize:]), uint16(compress.Snappy)
+	for name, b := range map[string]rawBatch{"framed": framed, "bare": bare} {
+		batch, err := readFrom(0, true, maxUnpacked, answerWith(b.bytes()))
+		if err != nil || !slices.Equal(values(batch.Records), want) {
+			t.Errorf("%s: got %d records, %v, want %d", name, len(batch.Records), err, len(want))
+		}
+	}
+}

@@ -1,0 +1,145 @@
+package kafkalog
+
+import (
+	"bytes"
+	"encoding/binary"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/compress"
+)
+
+// fuzzLogs are logs to begin with.
+func fuzzLogs() [][]byte {
+	headers := appendBatch(nil, variedRecords(time.UnixMilli(1_700_000_000_000))[:3], time.UnixMilli(1))
+	headers = append(headers, appendBatch(nil, []Record{{Headers: []kafka.Header{{Key: "h", Value: []byte("v")}, {Key: "h"}}}}, time.UnixMilli(1))...)
+	logs := [][]byte{
+		nil, headers,
+		log(rawBatch{base: 3, values: []string{"a", "d"}, deltas: []int64{0, 3}, lastDelta: 5}, rawBatch{base: 20}),
+		log(rawBatch{base: 3, producer: 7, attributes: transactionalBit, values: []string{"a"}}, rawBatch{base: 4, producer: 7, control: 2},
+			rawBatch{base: 5, producer: 8, control: 1}),
+		log(rawBatch{base: 1, body: binary.AppendUvarint(nil, 1<<32-1), count: 1, attributes: 2}),
+	}
+	for codec := compress.Gzip; codec <= compress.Zstd; codec++ {
+		logs = append(logs, log(rawBatch{base: 3, values: []string{"a", strings.Repeat("b", 100)}, compress: codec}))
+	}
+	return logs
+}
+
+// resealed is data with the checksums right, so that what is behind them is
+// reached.
+func resealed(data []byte) []byte {
+	data = bytes.Clone(data)
+	for rest := data; len(rest) >= batchHeaderSize; {
+		size := int64(binary.BigEndian.Uint32(rest[batchLengthAt:])) + beforeLength
+		if size < batchHeaderSize || size > int64(len(rest)) {
+			break
+		}
+		rest[batchMagicAt] = batchMagic
+		seal(rest[:size:size])
+		rest = rest[size:]
+	}
+	return data
+}
+
+// Whatever the bytes, decoding ends, does not panic, takes bounded memory and
+// gives offsets that grow.
+func FuzzDecode(f *testing.F) {
+	for _, data := range fuzzLogs() {
+		for _, from := range []int64{0, 4, 1 << 40} {
+			f.Add(data, from, int64(7), int64(3), true)
+			f.Add(data, from, int64(8), int64(0), false)
+		}
+	}
+	const limit, maxBytes = 1 << 16, 1 << 12
+	unpack := newUnpacker(limit)
+	f.Fuzz(func(t *testing.T, data []byte, from, producer, first int64, reseal bool) {
+		if reseal {
+			data = resealed(data)
+		}
+		from = max(0, from)
+		batch := &Batch{NextOffset: from}
+		d := decoder{batch: batch, from: from, aborted: []abortedTxn{{producer, first}}, unpack: unpack, room: maxBytes}
+		err := d.decode(data)
+		if err != nil && strings.Contains(err.Error(), panicked) {
+			t.Fatal(err)
+		}
+		checkBatch(t, from, batch)
+		if err == nil && len(data) > 0 && batch.NextOffset == from {
+			t.Fatal("no progress and no error")
+		}
+		if n := len(batch.Records) * recordCost; n > limit+maxBytes {
+			t.Fatalf("%d records", len(batch.Records))
+		}
+		if n := cap(batch.plain); n > 8*limit {
+			t.Fatalf("%d bytes of memory for what was decompressed", n)
+		}
+	})
+}
+
+// The part of an answer before the records.
+func FuzzAnswer(f *testing.F) {
+	for _, data := range fuzzLogs() {
+		f.Add(answerWith(data, abortedTxn{7, 3}, abortedTxn{8, 1}).body, int16(fetchMax), true)
+		f.Add(answerWith(data).body, int16(fetchMin), false)
+	}
+	unpack := newUnpacker(1 << 16)
+	f.Fuzz(func(t *testing.T, body []byte, version int16, committed bool) {
+		req := FetchRequest{Topic: "t", ReadCommitted: committed}
+		req.setDefaults()
+		batch := &Batch{}
+		if err := batch.read(&fetchAnswer{version: version, body: body}, req, unpack); err == nil {
+			checkBatch(t, 0, batch)
+		} else if strings.Contains(err.Error(), panicked) {
+			t.Fatal(err)
+		}
+		base, err := (&produceAnswer{version: version, body: body}).read("t", 0)
+		if err != nil && base != 0 {
+			t.Fatalf("offset %d with error %v", base, err)
+		}
+	})
+}
+
+// What is written is read, whatever it is.
+func FuzzRoundTrip(f *testing.F) {
+	f.Add([]byte("key"), []byte("value"), "name", []byte("header"), int64(1_700_000_000_000), int64(5), uint8(0))
+	f.Add([]byte{}, []byte{}, "", []byte{}, int64(0), int64(-5), uint8(0xFF))
+	f.Fuzz(func(t *testing.T, key, value []byte, name string, header []byte, ms, step int64, null uint8) {
+		const span = 1 << 50 // of milliseconds, beyond which a time.Time overflows
+		ms, step = ms%span, step%span
+		nullable := func(b []byte, bit uint8) []byte {
+			switch {
+			case null&bit != 0:
+				return nil
+			case b == nil:
+				return []byte{}
+			}
+			return b
+		}
+		headers := []kafka.Header{{Key: name, Value: nullable(header, 1)}, {Key: name + name, Value: nullable(value, 2)}}
+		want := []Record{
+			{Offset: 0, Time: time.UnixMilli(ms), Key: nullable(key, 4), Value: nullable(value, 8), Headers: headers},
+			{Offset: 1, Time: time.UnixMilli(ms + step), Key: nullable(value, 16), Value: nullable(key, 32)},
+			{Offset: 2, Time: time.UnixMilli(ms - step), Headers: headers[:1]},
+		}
+		now := time.UnixMilli(1)
+		b := appendBatch(nil, want, now)
+		if got := batchSize(want, now); got != len(b) {
+			t.Fatalf("batchSize is %d, and %d bytes were written", got, len(b))
+		}
+		batch, err := readFrom(0, true, maxUnpacked, answerWith(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range want {
+			if want[i].Time.UnixMilli() == -1 {
+				want[i].Time = time.Time{}
+			}
+		}
+		if diff := diffRecords(want, batch.Records); diff != "" {
+			t.Fatalf("(-want +got)\n%s", diff)
+		}
+	})
+}

@@ -1,0 +1,406 @@
+package emulator
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Event is an accepted client event, whatever the version it came in.
+// Its JSON is the ClientEvent message of the API.
+type Event struct {
+	RequestID     string
+	EventID       string
+	ParentEventID string // v3 and v3p1beta1 alone
+	CreateTime    time.Time
+	Type          string // the name of the JobEventType, such as "VIEW"
+	Jobs          []string
+	Profile       string            // v4beta1 alone
+	ExtraInfo     map[string]string // v3 and v3p1beta1 alone
+	Notes         string            // eventNotes; v4beta1 and v4 alone
+}
+
+// MarshalJSON writes the event as the API answers it.
+func (e Event) MarshalJSON() ([]byte, error) {
+	return appendEvent(nil, &e, false), nil
+}
+
+// jobEventTypes are the names of the enum JobEventType by their numbers.
+var jobEventTypes = []string{
+	"JOB_EVENT_TYPE_UNSPECIFIED",
+	"IMPRESSION",
+	"VIEW",
+	"VIEW_REDIRECT",
+	"APPLICATION_START",
+	"APPLICATION_FINISH",
+	"APPLICATION_QUICK_SUBMISSION",
+	"APPLICATION_REDIRECT",
+	"APPLICATION_START_FROM_SEARCH",
+	"APPLICATION_REDIRECT_FROM_SEARCH",
+	"APPLICATION_COMPANY_SUBMIT",
+	"BOOKMARK",
+	"NOTIFICATION",
+	"HIRED",
+	"SENT_CV",
+	"INTERVIEW_GRANTED",
+	"NOT_INTERESTED", // v3 and v3p1beta1 alone
+}
+
+// The bounds of extraInfo ("at most 20 keys", "2 KB" for all keys and values
+// together, jobs/v3 discovery document). That a KB is 1,024 bytes of UTF-8 is
+// this package's choice.
+const (
+	maxExtraKeys  = 20
+	maxExtraBytes = 2048
+)
+
+// version is what one version of the API knows about client events.
+type version struct {
+	name string
+	// legacy: parentEventId, extraInfo, NOT_INTERESTED and a required
+	// requestId, which v4beta1 did away with.
+	legacy bool
+	// wrapped: the body is {"clientEvent": E}, otherwise E.
+	wrapped bool
+	// bareJobs and tenantJobs say which job names are known:
+	// projects/P/jobs/J and projects/P/tenants/T/jobs/J.
+	bareJobs, tenantJobs bool
+
+	request message[eventRequest]
+	event   message[eventRequest]
+}
+
+// eventRequest is a CreateClientEventRequest as it is decoded.
+type eventRequest struct {
+	event Event
+	// raw is the ClientEvent's own JSON in the body.
+	raw []byte
+	// hasEvent and hasJob tell a message that is empty from none.
+	hasEvent, hasJob bool
+}
+
+func newVersion(v version) *version {
+	pkg := "google.cloud.talent." + v.name
+	types := jobEventTypes
+	if !v.legacy {
+		types = types[:len(types)-1]
+	}
+
+	job := message[eventRequest]{typ: pkg + ".JobEvent", fields: []field[eventRequest]{
+		{"type", "type", func(d *decoder, r *eventRequest) error {
+			return d.enum(&r.event.Type, pkg+".JobEvent.JobEventType", types)
+		}},
+		{"jobs", "jobs", func(d *decoder, r *eventRequest) error { return d.strings(&r.event.Jobs) }},
+	}}
+	if v.name == "v4beta1" {
+		job.fields = append(job.fields, field[eventRequest]{"profile", "profile",
+			func(d *decoder, r *eventRequest) error { return d.string(&r.event.Profile) }})
+	}
+
+	v.event = message[eventRequest]{typ: pkg + ".ClientEvent", fields: []field[eventRequest]{
+		{"requestId", "request_id", func(d *decoder, r *eventRequest) error { return d.string(&r.event.RequestID) }},
+		{"eventId", "event_id", func(d *decoder, r *eventRequest) error { return d.string(&r.event.EventID) }},
+		{"createTime", "create_time", func(d *decoder, r *eventRequest) error {
+			return d.timestamp(&r.event.CreateTime, "createTime")
+		}},
+		{"jobEvent", "job_event", func(d *decoder, r *eventRequest) error {
+			r.hasJob = r.hasJob || d.json.PeekKind() == '{'
+			return job.read(d, r)
+		}},
+	}}
+	if v.legacy {
+		v.event.fields = append(v.event.fields,
+			field[eventRequest]{"parentEventId", "parent_event_id",
+				func(d *decoder, r *eventRequest) error { return d.string(&r.event.ParentEventID) }},
+			field[eventRequest]{"extraInfo", "extra_info",
+				func(d *decoder, r *eventRequest) error { return d.stringMap(&r.event.ExtraInfo) }})
+	} else {
+		v.event.fields = append(v.event.fields, field[eventRequest]{"eventNotes", "event_notes",
+			func(d *decoder, r *eventRequest) error { return d.string(&r.event.Notes) }})
+	}
+
+	v.request = message[eventRequest]{typ: pkg + ".CreateClientEventRequest", fields: []field[eventRequest]{
+		{"clientEvent", "client_event", func(d *decoder, r *eventRequest) error {
+			r.hasEvent = d.json.PeekKind() == '{'
+			start := d.json.InputOffset()
+			err := v.event.read(d, r)
+			r.raw = trimValue(d.body[start:d.json.InputOffset()])
+			return err
+		}},
+	}}
+	if v.name == "v4beta1" {
+		// The method's body is "*", and Go's generated client repeats the
+		// parent in it. That of the path is what counts.
+		v.request.fields = append(v.request.fields, field[eventRequest]{"parent", "parent",
+			func(d *decoder, _ *eventRequest) error {
+				var parent string
+				return d.string(&parent)
+			}})
+	}
+	return &v
+}
+
+// trimValue is the JSON value without what separates it from the name before.
+func trimValue(b []byte) []byte {
+	i := 0
+	for i < len(b) && strings.IndexByte(" \t\r\n:", b[i]) >= 0 {
+		i++
+	}
+	return b[i:]
+}
+
+// decode reads and checks the body of a clientEvents.create.
+func (v *version) decode(d *decoder, body []byte) (eventRequest, *apiError) {
+	var r eventRequest
+	var err *apiError
+	if v.wrapped {
+		d.reset(body)
+		err = v.request.root(d, &r)
+	} else {
+		d.reset(body, "client_event")
+		r.hasEvent = true
+		err = v.event.root(d, &r)
+		r.raw = body
+	}
+	if err != nil {
+		return r, err
+	}
+	return r, v.check(&r)
+}
+
+// check is the rules that go beyond the form. The messages are not Google's:
+// those are not documented.
+func (v *version) check(r *eventRequest) *apiError {
+	var bad []fieldViolation
+	no := func(field, format string, args ...any) {
+		bad = append(bad, fieldViolation{field, fmt.Sprintf(format, args...)})
+	}
+	e := &r.event
+	if !r.hasEvent {
+		no("client_event", "is required")
+		return missing(bad)
+	}
+	if v.legacy && e.RequestID == "" {
+		no("client_event.request_id", "is required")
+	}
+	if e.EventID == "" {
+		no("client_event.event_id", "is required")
+	}
+	if e.CreateTime.IsZero() {
+		no("client_event.create_time", "is required")
+	}
+	v.checkJob(r, no)
+	checkExtra(e.ExtraInfo, no)
+	if bad == nil {
+		return nil
+	}
+	return missing(bad)
+}
+
+func (v *version) checkJob(r *eventRequest, no func(string, string, ...any)) {
+	if !r.hasJob {
+		no("client_event.job_event", "is required")
+		return
+	}
+	if r.event.Type == "" || r.event.Type == jobEventTypes[0] {
+		no("client_event.job_event.type", "is required")
+	}
+	if len(r.event.Jobs) == 0 {
+		no("client_event.job_event.jobs", "is required")
+	}
+	for i, name := range r.event.Jobs {
+		if !v.isJobName(name) {
+			no(fmt.Sprintf("client_event.job_event.jobs[%d]", i), "%q is not a job name, %s", clip(name), v.jobNames())
+		}
+	}
+}
+
+func checkExtra(extra map[string]string, no func(string, string, ...any)) {
+	if len(extra) > maxExtraKeys {
+		no("client_event.extra_info", "has %d keys, at most %d are allowed", len(extra), maxExtraKeys)
+	}
+	size := 0
+	for key, value := range extra {
+		size += len(key) + len(value)
+	}
+	if size > maxExtraBytes {
+		no("client_event.extra_info", "has %d bytes in all keys and values, at most %d are allowed", size, maxExtraBytes)
+	}
+}
+
+func missing(bad []fieldViolation) *apiError {
+	lines := make([]string, len(bad))
+	for i, v := range bad {
+		lines[i] = v.Field + " " + v.Description
+	}
+	return badFields("Following fields are missing or invalid: "+strings.Join(lines, "; "), bad)
+}
+
+// isJobName reports whether name has the form of a job name in v.
+func (v *version) isJobName(name string) bool {
+	rest, ok := cutResource(name, "projects/")
+	if !ok {
+		return false
+	}
+	tenant := strings.HasPrefix(rest, "tenants/")
+	if tenant {
+		if rest, ok = cutResource(rest, "tenants/"); !ok {
+			return false
+		}
+	}
+	job, ok := strings.CutPrefix(rest, "jobs/")
+	if !ok || job == "" || strings.Contains(job, "/") {
+		return false
+	}
+	return tenant && v.tenantJobs || !tenant && v.bareJobs
+}
+
+// cutResource takes "collection/ID/" from the front of a resource name.
+func cutResource(name, collection string) (rest string, ok bool) {
+	if rest, ok = strings.CutPrefix(name, collection); !ok {
+		return "", false
+	}
+	id, rest, ok := strings.Cut(rest, "/")
+	return rest, ok && id != ""
+}
+
+func (v *version) jobNames() string {
+	const bare, tenant = "projects/{project}/jobs/{job}", "projects/{project}/tenants/{tenant}/jobs/{job}"
+	switch {
+	case v.bareJobs && v.tenantJobs:
+		return tenant + " or " + bare
+	case v.tenantJobs:
+		return tenant
+	}
+	return bare
+}
+
+// createClientEvent is clientEvents.create.
+func (v *version) createClientEvent(e *Emulator, c *call) ([]byte, *apiError) {
+	r, err := v.decode(c.dec, c.body)
+	if err != nil {
+		return nil, err
+	}
+	a := Accepted{
+		Time:    c.arrived,
+		Version: v.name,
+		Parent:  c.parent(),
+		Part:    c.part,
+		Event:   r.event,
+		Raw:     r.raw,
+	}
+	a.Duplicate = e.store.accept(&a)
+	if e.onAccept != nil {
+		e.onAccept(a)
+	}
+	return c.answer(func(dst []byte) []byte { return appendEvent(dst, &a.Event, c.params.enumNumbers) })
+}
+
+// appendEvent writes e as compact proto3 JSON, in the order of the proto file.
+func appendEvent(dst []byte, e *Event, enumNumbers bool) []byte {
+	dst = append(dst, '{')
+	dst = appendString(dst, "requestId", e.RequestID)
+	dst = appendString(dst, "eventId", e.EventID)
+	dst = appendString(dst, "parentEventId", e.ParentEventID)
+	if !e.CreateTime.IsZero() {
+		dst = append(appendName(dst, "createTime"), '"')
+		dst = append(e.CreateTime.UTC().AppendFormat(dst, timestampLayout(e.CreateTime)), '"')
+	}
+	dst = append(appendName(dst, "jobEvent"), '{')
+	dst = appendType(dst, e.Type, enumNumbers)
+	dst = appendStrings(dst, "jobs", e.Jobs)
+	dst = appendString(dst, "profile", e.Profile)
+	dst = append(dst, '}')
+	if len(e.ExtraInfo) > 0 {
+		dst = append(appendName(dst, "extraInfo"), '{')
+		for _, key := range slices.Sorted(maps.Keys(e.ExtraInfo)) {
+			dst = appendQuoted(appendName(dst, key), e.ExtraInfo[key])
+		}
+		dst = append(dst, '}')
+	}
+	dst = appendString(dst, "eventNotes", e.Notes)
+	return append(dst, '}')
+}
+
+// timestampLayout has as few groups of three digits as hold the fraction.
+func timestampLayout(t time.Time) string {
+	switch nanos := t.Nanosecond(); {
+	case nanos == 0:
+		return "2006-01-02T15:04:05Z"
+	case nanos%1e6 == 0:
+		return "2006-01-02T15:04:05.000Z"
+	case nanos%1e3 == 0:
+		return "2006-01-02T15:04:05.000000Z"
+	}
+	return "2006-01-02T15:04:05.000000000Z"
+}
+
+func appendType(dst []byte, name string, number bool) []byte {
+	if name == "" {
+		return dst
+	}
+	if i := slices.Index(jobEventTypes, name); number && i >= 0 {
+		return fmt.Appendf(appendName(dst, "type"), "%d", i)
+	}
+	return appendQuoted(appendName(dst, "type"), name)
+}
+
+// appendName writes the name of the next member of an object.
+func appendName(dst []byte, name string) []byte {
+	if dst[len(dst)-1] != '{' {
+		dst = append(dst, ',')
+	}
+	return append(appendQuoted(dst, name), ':')
+}
+
+// appendString writes a member that is left out when empty, as in proto3.
+func appendString(dst []byte, name, value string) []byte {
+	if value == "" {
+		return dst
+	}
+	return appendQuoted(appendName(dst, name), value)
+}
+
+func appendStrings(dst []byte, name string, values []string) []byte {
+	if len(values) == 0 {
+		return dst
+	}
+	dst = append(appendName(dst, name), '[')
+	for i, s := range values {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendQuoted(dst, s)
+	}
+	return append(dst, ']')
+}
+
+// appendQuoted writes a JSON string; what is not UTF-8 (an Event made by hand
+// can hold it) is replaced.
+func appendQuoted(dst []byte, s string) []byte {
+	quoted, err := jsontext.AppendQuote(dst, s)
+	if err != nil {
+		quoted, _ = jsontext.AppendQuote(dst, strings.ToValidUTF8(s, "\uFFFD"))
+	}
+	return quoted
+}
+
+// clientEventRoutes are the paths of clientEvents.create in all versions.
+func clientEventRoutes() []route {
+	v3 := newVersion(version{name: "v3", legacy: true, wrapped: true, bareJobs: true})
+	v3p1beta1 := newVersion(version{name: "v3p1beta1", legacy: true, wrapped: true, bareJobs: true})
+	v4beta1 := newVersion(version{name: "v4beta1", wrapped: true, bareJobs: true, tenantJobs: true})
+	v4 := newVersion(version{name: "v4", tenantJobs: true})
+	return []route{
+		newRoute(http.MethodPost, "v3/projects/*/clientEvents", v3.createClientEvent),
+		newRoute(http.MethodPost, "v3p1beta1/projects/*/clientEvents", v3p1beta1.createClientEvent),
+		newRoute(http.MethodPost, "v4beta1/projects/*/clientEvents", v4beta1.createClientEvent),
+		newRoute(http.MethodPost, "v4beta1/projects/*/tenants/*/clientEvents", v4beta1.createClientEvent),
+		newRoute(http.MethodPost, "v4/projects/*/tenants/*/clientEvents", v4.createClientEvent),
+	}
+}

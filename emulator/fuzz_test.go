@@ -1,0 +1,148 @@
+package emulator
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+const fuzzedEvent = `{"requestId":"r","eventId":"e","createTime":"2026-01-02T03:04:05Z","jobEvent":{"type":"VIEW","jobs":["projects/p/jobs/1"]}}`
+
+// Whatever is sent, the answer is 200 or 400, and JSON; an event that is
+// accepted is accepted again in the form it was answered in, with the same
+// answer.
+func FuzzEvent(f *testing.F) {
+	for _, event := range []string{
+		fuzzedEvent,
+		`{"request_id":"r","eventId":"\u00e9","createTime":"2026-01-02T03:04:05.5+01:00","jobEvent":{"type":16,"jobs":["projects/p/jobs/1"]},"extraInfo":{"a":"\"b"}}`,
+		`{"eventId":"e","createTime":"2026-01-02T03:04:05Z","jobEvent":{"type":2,"jobs":["projects/p/tenants/t/jobs/1"],"profile":"x"},"eventNotes":"n"}`,
+		`{"eventId":"e","eventId":[{"x":null}],"createTime":1e3,"jobEvent":null}`,
+		``, `[`, `{"a":"\ud800"}`,
+	} {
+		f.Add([]byte(event))
+		f.Add([]byte(`{"clientEvent":` + event + `}`))
+	}
+	emu := New(Options{Keep: 1})
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, path := range []string{"v3/projects/p", "v4beta1/projects/p", "v4/projects/p/tenants/t"} {
+			create := func(body []byte) *httptest.ResponseRecorder {
+				w := httptest.NewRecorder()
+				emu.ServeHTTP(w, httptest.NewRequest("POST", "/"+path+"/clientEvents", bytes.NewReader(body)))
+				return w
+			}
+			first := create(body)
+			if first.Code != 200 && first.Code != 400 || !json.Valid(first.Body.Bytes()) {
+				t.Fatalf("%s: status %d: %q", path, first.Code, first.Body)
+			}
+			if first.Code == 400 {
+				continue
+			}
+			if events := emu.Events(); len(events) != 1 || !json.Valid(events[0].Raw) || !bytes.Contains(body, events[0].Raw) {
+				t.Fatalf("%s: kept %+v", path, events)
+			}
+			again := first.Body.Bytes()
+			if !strings.HasPrefix(path, "v4/") {
+				again = []byte(`{"clientEvent":` + string(again) + `}`)
+			}
+			if second := create(again); second.Code != 200 || second.Body.String() != first.Body.String() {
+				t.Fatalf("%s: %q was answered\n%s\nand that again %d\n%s", path, body, first.Body, second.Code, second.Body)
+			}
+		}
+	})
+}
+
+// Whatever is sent, the whole is answered 200 or 400, and an answer of 200 is
+// whole by the standard library's reading and has a part for each part sent.
+func FuzzBatch(f *testing.F) {
+	const part = "--b\r\nContent-Type: application/http\r\nContent-ID: <1>\r\n\r\nPOST /v3/projects/p/clientEvents HTTP/1.1\r\nContent-Type: application/json\r\n\r\n{\"clientEvent\":" + fuzzedEvent + "}\r\n"
+	for _, body := range []string{
+		part + "--b--",
+		part + part + "--b--\r\nepilogue",
+		"preamble\r\n" + part + "--b \t\r\n\r\n--b--",
+		"--b\n--b\n--b--",
+		"--b\r\n\r\n\r\n--b\r\n: x\r\n--b--",
+		"--b\r\nContent-Type: application/http\r\n\r\nGET /x?%zz\r\n--b--",
+		"--bb\r\n--b--",
+		"--b--", "--b", "",
+	} {
+		f.Add(body)
+		f.Add(strings.ReplaceAll(body, "\r\n", "\n"))
+	}
+	emu := New(Options{Keep: 1})
+	f.Fuzz(func(t *testing.T, body string) {
+		r := httptest.NewRequest("POST", "/batch", strings.NewReader(body))
+		r.Header.Set("Content-Type", "multipart/mixed; boundary=b")
+		w := httptest.NewRecorder()
+		emu.ServeHTTP(w, r)
+		if w.Code != http.StatusOK && w.Code != http.StatusBadRequest {
+			t.Fatalf("status %d: %s", w.Code, w.Body)
+		}
+		if w.Code == http.StatusBadRequest {
+			return
+		}
+		_, boundary, _ := strings.Cut(w.Header().Get("Content-Type"), "boundary=")
+		answered, torn := countParts(w.Body.String(), boundary)
+		if torn {
+			t.Fatalf("the answer is torn:\n%s", w.Body)
+		}
+		parts, err := splitParts([]byte(body), "b")
+		if err != nil || len(parts) != answered {
+			t.Fatalf("%d parts were answered with %d: %v\n%q", len(parts), answered, err, body)
+		}
+	})
+}
+
+func countParts(body, boundary string) (n int, torn bool) {
+	for r := multipart.NewReader(strings.NewReader(body), boundary); ; n++ {
+		switch _, err := r.NextRawPart(); {
+		case err == io.EOF:
+			return n, false
+		case err != nil:
+			return n, true
+		}
+	}
+}
+
+// What the standard library writes is read as it was written.
+func FuzzSplitParts(f *testing.F) {
+	f.Add("a", "", "b\r\n--c")
+	f.Add("\n", "\r", "\r\n\r\n")
+	f.Fuzz(func(t *testing.T, a, b, c string) {
+		const boundary = "boundary"
+		if strings.Contains(a+b+c, boundary) {
+			t.Skip()
+		}
+		var buf bytes.Buffer
+		w := multipart.NewWriter(&buf)
+		if err := w.SetBoundary(boundary); err != nil {
+			t.Fatal(err)
+		}
+		written := []string{a, b, c}
+		for _, content := range written {
+			p, err := w.CreatePart(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.WriteString(p, content); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		parts, err := splitParts(buf.Bytes(), boundary)
+		if err != nil || len(parts) != len(written) {
+			t.Fatalf("%d parts: %v", len(parts), err)
+		}
+		for i, p := range parts {
+			if _, content, err := cutHeader(p); err != nil || string(content) != written[i] {
+				t.Errorf("part %d is %q, was written as %q: %v", i, content, written[i], err)
+			}
+		}
+	})
+}

@@ -1,0 +1,162 @@
+package config
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io/fs"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+)
+
+// withoutPath leaves of a file's error what happened; the path is shown as the
+// value at fault.
+func withoutPath(err error) error {
+	if at, ok := errors.AsType[*fs.PathError](err); ok {
+		err = at.Err
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.New("there is no such file")
+	}
+	return err
+}
+
+// readable says whether a file is there and can be read.
+func readable(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return withoutPath(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return withoutPath(err)
+	}
+	if info.IsDir() {
+		return errors.New("it is a directory")
+	}
+	return nil
+}
+
+// checkTogether checks what no key can say by itself.
+func (l *loader) checkTogether(c *Config) {
+	if c.API.Parent != "" && c.API.Version != 0 {
+		if err := c.API.Version.CheckParent(c.API.Parent); err != nil {
+			_, want, _ := strings.Cut(err.Error(), ": ")
+			l.check("api.parent", want+", the form for api.version "+c.API.Version.String())
+		}
+	}
+	if strings.HasPrefix(c.API.Endpoint, "http://") && c.API.Credentials != "none" && !loopbackURL(c.API.Endpoint) {
+		l.check("api.endpoint", "credentials are not sent over plain http, except to a loopback address: want https, or api.credentials: none")
+	}
+	l.checkTopics(c.Kafka)
+	l.checkTLS(c.Kafka.TLS)
+	l.checkSASL(&c.Kafka.SASL)
+}
+
+// check adds a fault to a key that has none yet, with the value it was given.
+func (l *loader) check(path, want string) {
+	if l.faulty(path) {
+		return
+	}
+	g := l.given[path]
+	v := g.at
+	if len(g.values) == 1 {
+		v = g.values[0]
+	}
+	if v.where == "" {
+		v.where = l.placeFor(l.key(path))
+	}
+	l.faultAt(path, v, want)
+}
+
+func (l *loader) checkTopics(k Kafka) {
+	if k.Topic == "" {
+		return
+	}
+	if k.DeadLetterTopic == k.Topic || k.DeadLetterTopic == k.StateTopic {
+		l.check("kafka.dead_letter_topic", "want a topic other than the source and the state topic")
+	}
+	if k.StateTopic == k.Topic {
+		l.check("kafka.state_topic", "want a topic other than the source topic")
+	}
+	// The limit is checked for names that were given; these are made of one.
+	const longest = 249
+	if len(k.DeadLetterTopic) > longest {
+		l.check("kafka.dead_letter_topic", "want a name of its own: the default would be longer than a topic's name may be")
+	}
+	if len(k.StateTopic) > longest {
+		l.check("kafka.state_topic", "want a name of its own: the default would be longer than a topic's name may be")
+	}
+}
+
+func (l *loader) checkTLS(t TLS) {
+	set := map[string]string{"kafka.tls.ca_file": t.CAFile, "kafka.tls.cert_file": t.CertFile, "kafka.tls.key_file": t.KeyFile}
+	for path, file := range set {
+		if file != "" && !t.Enabled && !l.faulty("kafka.tls.enabled") {
+			l.check(path, "has no effect: want kafka.tls.enabled: true")
+		}
+	}
+	switch {
+	case t.KeyFile != "" && t.CertFile == "":
+		l.check("kafka.tls.cert_file", "is required together with kafka.tls.key_file")
+	case t.CertFile != "" && t.KeyFile == "":
+		l.check("kafka.tls.key_file", "is required together with kafka.tls.cert_file")
+	case t.CertFile != "" && !l.faulty("kafka.tls.cert_file") && !l.faulty("kafka.tls.key_file"):
+		if _, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile); err != nil {
+			l.check("kafka.tls.cert_file", "want a PEM certificate that belongs to kafka.tls.key_file: "+err.Error())
+		}
+	}
+	if t.CAFile == "" || l.faulty("kafka.tls.ca_file") {
+		return
+	}
+	pem, err := os.ReadFile(t.CAFile)
+	if err != nil {
+		l.check("kafka.tls.ca_file", "want a file of PEM certificates: "+withoutPath(err).Error())
+	} else if !x509.NewCertPool().AppendCertsFromPEM(pem) {
+		l.check("kafka.tls.ca_file", "want a file of PEM certificates: there is none in it")
+	}
+}
+
+func (l *loader) checkSASL(s *SASL) {
+	if s.Password == "" && s.PasswordFile != "" && !l.faulty("kafka.sasl.password_file") {
+		data, err := readFile(s.PasswordFile)
+		s.Password = Secret(strings.TrimRight(string(data), "\r\n"))
+		switch {
+		case err != nil:
+			l.check("kafka.sasl.password_file", "want a file that can be read: "+err.Error())
+		case s.Password == "":
+			l.check("kafka.sasl.password_file", "want a file that holds the password: it is empty")
+		}
+	}
+	switch s.Mechanism {
+	case "":
+		if s.Username != "" || s.PasswordFile != "" || s.Password != "" {
+			l.check("kafka.sasl.mechanism", "is required where other keys of kafka.sasl are set")
+		}
+	case "oauthbearer":
+		for path, set := range map[string]bool{"kafka.sasl.username": s.Username != "", "kafka.sasl.password_file": s.PasswordFile != ""} {
+			if set {
+				l.check(path, "has no effect: oauthbearer logs in with Google credentials")
+			}
+		}
+	default:
+		if s.Username == "" {
+			l.check("kafka.sasl.username", "is required for "+s.Mechanism)
+		}
+		if s.Password == "" && s.PasswordFile == "" {
+			l.check("kafka.sasl.password_file", "is required for "+s.Mechanism+", or else environment variable CLIENTEVENTS_KAFKA_SASL_PASSWORD")
+		}
+	}
+}
+
+func loopbackURL(raw string) bool {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || (ip != nil && ip.IsLoopback())
+}

@@ -1,0 +1,110 @@
+package config_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/clientevents/clientevents/event"
+	"github.com/clientevents/clientevents/internal/config"
+)
+
+var update = flag.Bool("update", false, "write the table of keys into README.md")
+
+const readme = "../../README.md"
+
+var table = regexp.MustCompile(`(?s)(<!-- keys:.*?-->\n)(.*?)(<!-- end of keys -->)`)
+
+// TestKeysInREADME keeps the table of the README equal to the keys there are.
+func TestKeysInREADME(t *testing.T) {
+	text := read(t, readme)
+	m := table.FindStringSubmatch(text)
+	if m == nil {
+		t.Fatal("README.md has no table of keys")
+	}
+	if want := keysTable(); m[2] != want {
+		if !*update {
+			t.Fatalf("the table of keys in README.md is not that of the program; go test ./internal/config -run README -update writes it:\n%s", want)
+		}
+		text = strings.Replace(text, m[2], want, 1)
+		if err := os.WriteFile(readme, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func keysTable() string {
+	var b strings.Builder
+	b.WriteString("| key | default | meaning |\n|---|---|---|\n")
+	for _, k := range config.Keys() {
+		def := "`" + k.Default + "`"
+		switch {
+		case k.Required:
+			def = "required"
+		case k.Default == "":
+			def = ""
+		}
+		if k.Path != "kafka.sasl.password" { // not for a file; the text says so
+			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", k.Path, def, k.Help)
+		}
+	}
+	return b.String()
+}
+
+var fenced = regexp.MustCompile("(?s)```(\\w+)\n(.*?)```")
+
+// TestSamples loads every configuration and decodes every event that the
+// documents show.
+func TestSamples(t *testing.T) {
+	shown := map[string]string{"deploy/clientevents.yaml": read(t, "../../deploy/clientevents.yaml")}
+	for _, doc := range []string{readme, "../../docs/design.md", "../../docs/delivery.md", "../../docs/operations.md"} {
+		for i, m := range fenced.FindAllStringSubmatch(read(t, doc), -1) {
+			switch m[1] {
+			case "yaml":
+				shown[fmt.Sprintf("%s, block %d", filepath.Base(doc), i)] = m[2]
+			case "json":
+				if _, fault := event.Decode([]byte(m[2]), event.V4); fault != nil {
+					t.Errorf("%s shows an event that is at fault: %v", doc, fault)
+				}
+			}
+		}
+	}
+	if len(shown) < 2 {
+		t.Error("README.md shows no configuration")
+	}
+	for where, text := range shown {
+		path := filepath.Join(t.TempDir(), "clientevents.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := config.Load(path, nil); err != nil {
+			t.Errorf("%s: %v", where, err)
+		}
+	}
+}
+
+var link = regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
+
+// TestLinks follows the documents' links to each other.
+func TestLinks(t *testing.T) {
+	for _, doc := range []string{readme, "../../CONTRIBUTING.md", "../../deploy/README.md", "../../docs/design.md", "../../docs/delivery.md", "../../docs/operations.md", "../../docs/jobs3.md"} {
+		for _, m := range link.FindAllStringSubmatch(read(t, doc), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(doc), m[1])); err != nil {
+				t.Errorf("%s: %v", doc, err)
+			}
+		}
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}

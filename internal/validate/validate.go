@@ -1,0 +1,213 @@
+// Package validate checks newline-delimited JSON events against the rules: each
+// by itself, and against the others of the same input.
+package validate
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"time"
+
+	"github.com/clientevents/clientevents/event"
+	"github.com/clientevents/clientevents/internal/ndjson"
+)
+
+// DefaultRemember is how many events are compared with each other where the
+// options say nothing: about 100 MB.
+const DefaultRemember = 1 << 20
+
+// Options say what is checked.
+type Options struct {
+	Version event.Version
+	// Complete says that the input holds whole journeys: a parent that is not
+	// in it is a fault.
+	Complete bool
+	// Remember is how many of the last events are compared with each other, at
+	// most, and at least half as many; 0 means DefaultRemember. It is what
+	// bounds the memory.
+	Remember int
+}
+
+// Source is one input.
+type Source struct {
+	// Name stands before the line in a fault.
+	Name string
+	io.Reader
+}
+
+// Result counts what was found.
+type Result struct {
+	Events, Faults int
+	// Forgot says that there were more events than could be compared with each
+	// other.
+	Forgot bool
+}
+
+// Validate checks the events of the sources, one after the other, and writes
+// one line a fault to out: NAME:LINE: reason: detail. A fault that takes two
+// events is at the line of the child, or of the second event with one id, and a
+// line has one fault at most. The error is one of the sources, of writing, or
+// ctx's; the result is then of what was read.
+func Validate(ctx context.Context, sources iter.Seq2[Source, error], o Options, out io.Writer) (Result, error) {
+	v := newValidator(o, out)
+	for source, err := range sources {
+		if err == nil {
+			err = v.source(ctx, source)
+		}
+		if err != nil {
+			return v.result, err
+		}
+	}
+	v.children.forget()
+	v.children.forget()
+	return v.result, v.err
+}
+
+// validator is one run of Validate.
+type validator struct {
+	Options
+	out    io.Writer
+	names  []string // of the sources
+	result Result
+	err    error // of out, the first
+
+	events   *recent[known]
+	children *recent[[]child] // that came before their parents, by the parents' ids
+	hash     hasher
+}
+
+// place is where an event stands.
+type place struct{ source, line int }
+
+// known is what later events are compared with.
+type known struct {
+	place
+	content uint64
+	summary
+}
+
+// summary is as much of an event as [event.Event.CheckParent] looks at. It holds
+// no pointer, since there are many.
+type summary struct {
+	seconds     int64
+	nanoseconds int32
+	typ         event.Type
+}
+
+func summarize(e *event.Event) summary {
+	return summary{e.Time.Unix(), int32(e.Time.Nanosecond()), e.Type}
+}
+
+func (s summary) time() time.Time { return time.Unix(s.seconds, int64(s.nanoseconds)) }
+
+// follows says what is wrong with parent as the parent of s.
+func (s summary) follows(parent summary) *event.Fault {
+	return (&event.Event{Type: s.typ, Time: s.time()}).CheckParent(parent.typ, parent.time())
+}
+
+// child waits for its parent.
+type child struct {
+	place
+	summary
+}
+
+func newValidator(o Options, out io.Writer) *validator {
+	if o.Remember == 0 {
+		o.Remember = DefaultRemember
+	}
+	v := &validator{Options: o, out: out, hash: newHasher()}
+	v.events = newRecent(o.Remember, func(map[key]known) { v.result.Forgot = true })
+	v.children = newRecent(o.Remember, v.orphaned)
+	return v
+}
+
+func (v *validator) source(ctx context.Context, s Source) error {
+	v.names = append(v.names, s.Name)
+	for line, err := range ndjson.Lines(s) {
+		if err == nil {
+			err = context.Cause(ctx)
+		}
+		if err != nil {
+			return fmt.Errorf("read %s, line %d: %w", s.Name, line.Number, err)
+		}
+		if v.line(place{len(v.names) - 1, line.Number}, line); v.err != nil {
+			return v.err
+		}
+	}
+	return nil
+}
+
+func (v *validator) line(at place, line ndjson.Line) {
+	v.result.Events++
+	e, fault := line.Decode(v.Version)
+	if fault != nil {
+		v.report(at, fault)
+		return
+	}
+	id, content := v.hash.of(e.ID), e.Content()
+	if before, ok := v.events.get(id); ok {
+		if before.content != content {
+			v.report(at, &event.Fault{Reason: event.ReasonIDConflict, Detail: fmt.Sprintf(
+				"the eventId stands at %s already, with different content", v.where(before.place))})
+		}
+		return
+	}
+	v.events.newest()[id] = known{at, content, summarize(e)}
+	v.parentOf(at, e)
+	for _, c := range v.childrenOf(id) {
+		v.report(c.place, c.follows(summarize(e)))
+	}
+}
+
+// parentOf checks an event against its parent, or has it wait for the parent to
+// come.
+func (v *validator) parentOf(at place, e *event.Event) {
+	if e.ParentID == "" {
+		return
+	}
+	id := v.hash.of(e.ParentID)
+	if parent, ok := v.events.get(id); ok {
+		v.report(at, summarize(e).follows(parent.summary))
+		return
+	}
+	// Siblings may be in both maps, so that a parent that never comes does not
+	// keep the older of them from being forgotten.
+	waiting := v.children.newest()
+	waiting[id] = append(waiting[id], child{at, summarize(e)})
+}
+
+// childrenOf takes the children that have waited for id.
+func (v *validator) childrenOf(id key) []child {
+	all := append(v.children.before[id], v.children.now[id]...)
+	delete(v.children.before, id)
+	delete(v.children.now, id)
+	return all
+}
+
+// orphaned is told of children whose parents have not come.
+func (v *validator) orphaned(children map[key][]child) {
+	if !v.Complete {
+		return
+	}
+	detail := "parentEventId names no valid event of the input"
+	if v.result.Forgot {
+		detail = fmt.Sprintf("parentEventId names no valid event among the %d around this one, which is as many as are compared with each other", v.Remember/2)
+	}
+	for _, c := range inOrder(children) {
+		v.report(c.place, &event.Fault{Reason: event.ReasonParentNotFound, Detail: detail})
+	}
+}
+
+// report writes a fault, if there is one.
+func (v *validator) report(at place, f *event.Fault) {
+	if f == nil || v.err != nil {
+		return
+	}
+	v.result.Faults++
+	// Each fault is written at once: the input may be a stream that someone
+	// watches.
+	_, v.err = fmt.Fprintf(v.out, "%s: %s: %s\n", v.where(at), f.Reason, f.Detail)
+}
+
+func (v *validator) where(p place) string { return fmt.Sprintf("%s:%d", v.names[p.source], p.line) }

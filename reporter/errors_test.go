@@ -1,0 +1,87 @@
+package reporter
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestEveryStatus(t *testing.T) {
+	for status := 100; status <= 999; status++ {
+		want := BadAnswer
+		switch {
+		case status >= 200 && status < 300, status == 409:
+			want = ""
+		case status == 401:
+			want = Unauthenticated
+		case status == 403:
+			want = Forbidden
+		case status == 408, status == 504:
+			want = Timeout
+		case status == 413:
+			want = TooLarge
+		case status == 429:
+			want = Throttled
+		case status == 503:
+			want = Unavailable
+		case status >= 400 && status < 500:
+			want = Refused
+		case status >= 500 && status < 600:
+			want = ServerError
+		}
+		err := classify(status, "", nil, time.Time{})
+		switch {
+		case want == "":
+			if err != nil {
+				t.Errorf("%d is %v, want it accepted", status, err)
+			}
+		case err == nil:
+			t.Errorf("%d is accepted, want it %s", status, want)
+		case err.Reason != want, err.Status != status, err.permanent() != (want == Refused || want == TooLarge):
+			t.Errorf("%d is %+v, want it %s", status, err, want)
+		}
+	}
+}
+
+func TestReadStatus(t *testing.T) {
+	long := strings.Repeat("é", 400)
+	for _, test := range []struct {
+		body, message string
+		delay         time.Duration
+	}{
+		{`{"error":{"code":400,"message":"Invalid\n value","status":"INVALID_ARGUMENT"}}`, "INVALID_ARGUMENT: Invalid value", 0},
+		{`{"error":{"message":"only a message"}}`, "only a message", 0},
+		{`{"error":{"status":"ABORTED"}}`, "ABORTED", 0},
+		{`{"error":{"status":"X","details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"3s"}]}}`, "X", 3 * time.Second},
+		{`{"error":{"status":"X","details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"never"}]}}`, "X", 0},
+		{`{"error":{"status":"X","details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"-3s"}]}}`, "X", 0},
+		{`{"error":{"status":"X","details":"none","message":"m"}}`, "X: m", 0},
+		{`{"error":"invalid_grant"}`, `{"error":"invalid_grant"}`, 0},
+		{"upstream connect error", "upstream connect error", 0},
+		{" <!DOCTYPE html>\n<p>Sorry", "a web page and not an answer of the API", 0},
+		{long, strings.Repeat("é", 150) + "…", 0},
+		{"\x00\xff\x1b[31m", "\uFFFD [31m", 0},
+		{"", "", 0},
+	} {
+		if message, delay := readStatus([]byte(test.body)); message != test.message || delay != test.delay {
+			t.Errorf("%q is %q and %v, want %q and %v", test.body, message, delay, test.message, test.delay)
+		}
+	}
+}
+
+func TestErrorSaysWhat(t *testing.T) {
+	err := classify(http.StatusServiceUnavailable, "", nil, time.Time{})
+	if got := err.Error(); got != "503 unavailable: Service Unavailable" {
+		t.Errorf("the error says %q", got)
+	}
+	cause := errors.New("connection refused")
+	var wrapped error = &Error{Reason: Network, Err: cause}
+	if wrapped.Error() != "network: connection refused" || !errors.Is(wrapped, cause) {
+		t.Errorf("the error says %q", wrapped)
+	}
+	if got, ok := errors.AsType[*Error](wrapped); !ok || got.Reason != Network {
+		t.Errorf("the error is %#v", got)
+	}
+}

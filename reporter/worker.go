@@ -1,0 +1,358 @@
+package reporter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/clientevents/clientevents/event"
+)
+
+// worker sends one request at a time. Its buffers live as long as it does.
+type worker struct {
+	r *Reporter
+
+	// What admit allowed.
+	ctx   context.Context // ends with Abort
+	pass  pass
+	trial bool // of the judge
+
+	payload *payload
+	writer  *batchWriter
+	reader  *partReader
+	part    part
+	token   string
+	headers [kinds]http.Header
+
+	results []result
+	refused []held
+}
+
+// result is what came of one event of a batch.
+type result struct {
+	answered bool
+	err      *Error // nil for accepted
+}
+
+func (r *Reporter) newWorker() *worker {
+	return &worker{
+		r:      r,
+		writer: newBatchWriter(r.targets[single].request.URL.EscapedPath(), r.batchID, r.cfg.Version),
+		reader: newPartReader(),
+	}
+}
+
+func (w *worker) run(ctx context.Context) {
+	var batch []*event.Delivery
+	for {
+		var err error
+		if batch, err = w.r.source.Next(ctx, batch[:0], w.admit); err != nil {
+			return
+		}
+		w.send(batch)
+		clear(batch)
+	}
+}
+
+// leaseWait is how soon to look again when the partitions may not be ours.
+const leaseWait = 100 * time.Millisecond
+
+// admit says how many of n events may go now in one request, or when to ask
+// again. It runs for one worker at a time.
+func (w *worker) admit(n int, now time.Time) (int, time.Duration) {
+	r := w.r
+	if r.cfg.Lease != nil && !r.cfg.Lease(now) {
+		return 0, leaseWait
+	}
+	p, wait, open := r.gate.check(now)
+	if !open {
+		return 0, wait
+	}
+	if n, wait = r.judge.check(n, now); n == 0 {
+		return 0, wait
+	}
+	if n, wait = r.limiter.take(n, now); n == 0 {
+		return 0, wait
+	}
+	r.gate.enter(p)
+	w.pass, w.trial, w.ctx = p, r.judge.enter(), r.requestContext()
+	return n, 0
+}
+
+// send makes one attempt at a batch and deals with what came of it.
+func (w *worker) send(batch []*event.Delivery) {
+	switch batch = w.withoutOversized(batch); len(batch) {
+	case 0:
+		w.r.gate.withdraw(w.pass)
+	case 1:
+		w.sendAlone(batch)
+	default:
+		w.sendTogether(batch)
+	}
+	if w.trial {
+		w.r.judge.end()
+	}
+}
+
+// withoutOversized sorts out the events that no request can hold.
+func (w *worker) withoutOversized(batch []*event.Delivery) []*event.Delivery {
+	const escaped = len(`\u0000`) // what one byte may become in JSON
+	kept := batch[:0]
+	for _, d := range batch {
+		if d.Size()*escaped > maxBody {
+			if size := len(d.AppendRequest(nil, w.r.cfg.Version)); size > maxBody {
+				w.tooLarge(d, 0, fmt.Sprintf("the event is %d bytes as a request: at most %d are sent", size, maxBody))
+				continue
+			}
+		}
+		kept = append(kept, d)
+	}
+	return kept
+}
+
+func (w *worker) tooLarge(d *event.Delivery, status int, detail string) {
+	d.Done(d, event.Outcome{Kind: event.TooLarge, HTTPStatus: status, Detail: detail})
+	w.r.source.Settle(1)
+}
+
+// sendAlone makes one attempt at a batch of one event.
+func (w *worker) sendAlone(batch []*event.Delivery) {
+	d := batch[0]
+	d.Attempts++
+	p := w.emptyPayload()
+	p.data = d.AppendRequest(p.data, w.r.cfg.Version)
+	err := w.exchange(w.r.targets[single], readAccepted)
+	if err == nil || err.Reason != recalled {
+		w.r.metrics.answers(statusOf(err), 1)
+	}
+	switch {
+	case err == nil || err.permanent():
+		w.r.gate.succeed(w.pass)
+		w.r.grow(1)
+		w.results = append(w.results[:0], result{true, err})
+		w.conclude(batch, nil)
+	case err.Reason == recalled:
+		w.giveBack(batch)
+	default:
+		w.retry(d, err, w.r.gate.fail(w.pass, err))
+	}
+}
+
+// statusOf is what the answer to one event counts as.
+func statusOf(err *Error) int {
+	if err == nil {
+		return http.StatusOK
+	}
+	return err.Status
+}
+
+// sendTogether makes one attempt at a batch.
+func (w *worker) sendTogether(batch []*event.Delivery) {
+	for _, d := range batch {
+		d.Attempts++
+	}
+	p := w.emptyPayload()
+	p.data = w.writer.appendBatch(p.data, batch)
+	err := w.exchange(w.r.targets[together], func(ctx context.Context, resp *http.Response) *Error { return w.readParts(ctx, resp, len(batch)) })
+	if err == nil {
+		w.r.grow(len(batch))
+		w.concludeParts(batch)
+		return
+	}
+	if err.Reason == recalled {
+		w.giveBack(batch)
+		return
+	}
+	w.r.metrics.answers(err.Status, 1)
+	switch {
+	case noBatches(err.Status):
+		w.r.sendSingly(err.Status)
+	case err.permanent():
+		// Something about the request as a whole, its size perhaps: in the end,
+		// each event by itself will say what.
+		w.r.shrink(len(batch), err)
+	default:
+		wait := w.r.gate.fail(w.pass, err)
+		for _, d := range batch {
+			w.retry(d, err, wait)
+		}
+		return
+	}
+	w.r.gate.succeed(w.pass)
+	w.giveBack(batch)
+}
+
+// giveBack puts events back whose attempt says nothing about them.
+func (w *worker) giveBack(batch []*event.Delivery) {
+	w.r.gate.withdraw(w.pass)
+	for _, d := range batch {
+		d.Attempts--
+		w.r.source.Return(d, 0)
+	}
+}
+
+func (w *worker) retry(d *event.Delivery, err *Error, wait time.Duration) {
+	w.r.metrics.retries[err.Reason].Inc()
+	w.r.source.Return(d, wait)
+}
+
+// errMalformed is for answers to batches that are not what they should be.
+var errMalformed = errors.New("malformed answer to a batch")
+
+// readParts reads the result of each of n events out of an answer. What was
+// read before an answer breaks off is known all the same.
+func (w *worker) readParts(ctx context.Context, resp *http.Response, n int) *Error {
+	kind, params, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if err != nil || !strings.HasPrefix(kind, "multipart/") || params["boundary"] == "" {
+		return &Error{Reason: BadAnswer, Status: resp.StatusCode, Err: fmt.Errorf(
+			"the answer to a batch is %q: want multipart/mixed", oneLine(resp.Header.Get("Content-Type")))}
+	}
+	w.results = append(w.results[:0], make([]result, n)...)
+	w.reader.reset(resp.Body, params["boundary"])
+	now := time.Now()
+	for position := 0; ; position++ {
+		if err := w.reader.next(&w.part); err != nil {
+			return w.unanswered(ctx, resp.Body, err)
+		}
+		if i, ok := w.part.index(w.r.batchID, position); ok && i < n && !w.results[i].answered {
+			w.results[i] = result{true, w.part.result(now)}
+		}
+	}
+}
+
+func (p *part) result(now time.Time) *Error {
+	if p.status == 0 {
+		return &Error{Reason: BadAnswer, Err: fmt.Errorf("%w: a part is not an HTTP answer", errMalformed)}
+	}
+	return classify(p.status, p.retryAfter, p.body, now)
+}
+
+// unanswered deals with the end of an answer: io.EOF, or what broke it off.
+func (w *worker) unanswered(ctx context.Context, rest io.Reader, end error) *Error {
+	failure := &Error{Reason: BadAnswer, Err: fmt.Errorf("%w: it has no part for this event", errMalformed)}
+	switch {
+	case errors.Is(end, io.EOF):
+		_ = discard(ctx, rest) // whatever it says, all parts are read
+	default:
+		failure = networkError(ctx, end)
+	}
+	for i := range w.results {
+		if !w.results[i].answered {
+			w.results[i].err = failure
+		}
+	}
+	return nil
+}
+
+// concludeParts counts the answers to a batch's events and tells the gate. When
+// a part was throttled, or nothing was taken and some failed for now, that is
+// about the destination.
+func (w *worker) concludeParts(batch []*event.Delivery) {
+	w.countParts()
+	var worst *Error
+	taken, recall := false, false
+	for _, res := range w.results {
+		switch err := res.err; {
+		case err == nil || err.permanent():
+			taken = true
+		case err.Reason == recalled:
+			recall = true
+		case err.Status == http.StatusUnauthorized:
+			w.refusedToken(w.token)
+			fallthrough
+		default:
+			worst = worse(worst, err)
+		}
+	}
+	delay := w.waitOwn
+	switch {
+	case worst != nil && (!taken || worst.Reason == Throttled):
+		wait := w.r.gate.fail(w.pass, worst)
+		delay = func(d *event.Delivery, err *Error) time.Duration {
+			if taken && err.Reason != Throttled {
+				return w.waitOwn(d, err)
+			}
+			return max(wait, err.RetryAfter)
+		}
+	case recall && !taken:
+		w.r.gate.withdraw(w.pass)
+	default:
+		w.r.gate.succeed(w.pass)
+	}
+	w.conclude(batch, delay)
+}
+
+// waitOwn is how long an event waits that failed for itself.
+func (w *worker) waitOwn(d *event.Delivery, err *Error) time.Duration {
+	if err.RetryAfter > 0 {
+		return err.RetryAfter
+	}
+	return w.r.cfg.wait(d.Attempts)
+}
+
+func worse(a, b *Error) *Error {
+	switch {
+	case a == nil:
+		return b
+	case (a.Reason == Throttled) != (b.Reason == Throttled):
+		if a.Reason == Throttled {
+			return a
+		}
+		return b
+	case b.RetryAfter > a.RetryAfter:
+		return b
+	}
+	return a
+}
+
+// countParts counts equal answers together: most are.
+func (w *worker) countParts() {
+	run, status := 0, 0
+	for _, res := range w.results {
+		if res.err != nil && res.err.Reason == recalled {
+			continue
+		}
+		if of := statusOf(res.err); of != status {
+			w.r.metrics.answers(status, run)
+			run, status = 0, of
+		}
+		run++
+	}
+	w.r.metrics.answers(status, run)
+}
+
+// conclude tells the outcomes in w.results, or puts events back: those that
+// failed for now for a delay.
+func (w *worker) conclude(batch []*event.Delivery, delay func(*event.Delivery, *Error) time.Duration) {
+	accepted := false
+	w.refused = w.refused[:0]
+	for i, d := range batch {
+		switch err := w.results[i].err; {
+		case err == nil:
+			accepted = true
+		case err.Reason == Refused:
+			w.refused = append(w.refused, held{d, event.Outcome{Kind: event.Rejected, HTTPStatus: err.Status, Detail: err.Err.Error()}})
+		}
+	}
+	w.r.judge.answered(accepted, w.refused, w.trial)
+	w.r.source.Settle(len(w.refused))
+	clear(w.refused)
+	for i, d := range batch {
+		switch err := w.results[i].err; {
+		case err == nil:
+			d.Done(d, event.Outcome{Kind: event.Accepted})
+		case err.Reason == Refused:
+		case err.Reason == TooLarge:
+			w.tooLarge(d, err.Status, err.Err.Error())
+		case err.Reason == recalled:
+			w.r.source.Return(d, 0)
+		default:
+			w.retry(d, err, delay(d, err))
+		}
+	}
+}
