@@ -73,6 +73,9 @@ const (
 	generationsPerWindow = 4
 	// stepsPerWindow is how finely the window's end is kept.
 	stepsPerWindow = 4096
+	// endOfTime is the last millisecond at which the index takes something to
+	// be reported. It keeps a record's absurd timestamp from overflowing.
+	endOfTime = 1 << 60
 )
 
 func newIndex(window time.Duration) *index {
@@ -90,7 +93,7 @@ func newIndex(window time.Duration) *index {
 // report stays; of two in the same step, the one that was put last.
 func (x *index) put(k key, e entry) {
 	h := x.hash(&k)
-	step := floorDiv(e.reported.UnixMilli(), x.step)
+	step := floorDiv(min(max(e.reported.UnixMilli(), -endOfTime), endOfTime), x.step)
 	number := floorDiv(step, x.span)
 	s := newSlot(k, e, step-number*x.span)
 	for _, g := range x.generations {

@@ -70,6 +70,22 @@ func TestIndexWindow(t *testing.T) {
 	}
 }
 
+func TestIndexAbsurdTimes(t *testing.T) {
+	x := newIndex(24 * time.Hour)
+	x.put(numbered(1), viewed(time.UnixMilli(math.MinInt64)))
+	x.put(numbered(2), viewed(time.UnixMilli(math.MaxInt64)))
+	if _, ok := x.get(numbered(1), noon); ok {
+		t.Error("what was reported in the beginning of time is still found")
+	}
+	if _, ok := x.get(numbered(2), noon); !ok {
+		t.Error("what will be reported at the end of time is not found")
+	}
+	x.expire(noon)
+	if x.len() != 1 {
+		t.Errorf("len = %d, want 1", x.len())
+	}
+}
+
 // A restore reads the clocks of several replicas, so reports come out of order.
 func TestIndexOutOfOrder(t *testing.T) {
 	const window = 24 * time.Hour

@@ -18,54 +18,72 @@ import (
 // The value of a reported event is
 //
 //	1 byte   format, 1
-//	1 byte   the event's type, the API's number
+//	1 byte   the event's type, the API's number, never 0
 //	6 bytes  content hash, big-endian
 //	varint   create time, Unix milliseconds
 //
-// and when it was reported is the record's timestamp. The format changes only
+// and when it was reported is the record's timestamp. The value of the other is
+//
+//	1 byte   format, 1
+//	1 byte   1 if the owner took its leave, otherwise 0
+//	varint   the first offset that is being examined
+//	varint   the offset that follows the last one
+//	varints  the offsets of records that are known to end the process
+//
+// where a varint is signed, as encoding/binary writes it. A format changes only
 // together with its first byte; a format that is not known is refused, since to
 // pass over it would be to report those events again.
 const (
 	stateReported = 'r'
 	stateSession  = 's'
 	stateFormat   = 1
+	// entryFixed is how long a reported event's value is before the varint.
+	entryFixed = 2 + contentBits/8
 )
 
 func stateKey(k key) []byte {
 	return append([]byte{stateReported}, k[:]...)
 }
 
+// appendEntry appends the value of a reported event's record.
 func appendEntry(dst []byte, e entry) []byte {
 	dst = append(dst, stateFormat, byte(e.typ))
-	content := binary.BigEndian.AppendUint64(nil, e.content<<(64-contentBits))
-	dst = append(dst, content[:contentBits/8]...)
+	for shift := contentBits - 8; shift >= 0; shift -= 8 {
+		dst = append(dst, byte(e.content>>shift))
+	}
 	return binary.AppendVarint(dst, e.created.UnixMilli())
 }
 
-func parseEntry(stateKey, value []byte, timestamp time.Time) (key, entry, error) {
+// parseEntry reads a reported event's record; timestamp is the record's own.
+func parseEntry(recordKey, value []byte, timestamp time.Time) (key, entry, error) {
 	var k key
-	if len(stateKey) != 1+len(k) {
-		return k, entry{}, fmt.Errorf("a key of %d bytes: want %d", len(stateKey), 1+len(k))
+	if len(recordKey) != 1+len(k) {
+		return k, entry{}, fmt.Errorf("a key of %d bytes: want %d", len(recordKey), 1+len(k))
 	}
-	copy(k[:], stateKey[1:])
-	const fixed = 2 + contentBits/8
-	if len(value) <= fixed {
-		return k, entry{}, fmt.Errorf("a value of %d bytes: want more than %d", len(value), fixed)
+	if recordKey[0] != stateReported {
+		return k, entry{}, fmt.Errorf("a key of kind %q: want %q", recordKey[0], stateReported)
 	}
-	if value[0] != stateFormat {
+	// The format comes before the length, which may be another in another format.
+	if len(value) > 0 && value[0] != stateFormat {
 		return k, entry{}, unknownFormat(value[0])
+	}
+	if len(value) <= entryFixed {
+		return k, entry{}, fmt.Errorf("a value of %d bytes: want more than %d", len(value), entryFixed)
 	}
 	if value[1] == 0 {
 		return k, entry{}, errors.New("a reported event without a type")
 	}
-	var content [8]byte
-	copy(content[2:], value[2:fixed])
-	created, n := binary.Varint(value[fixed:])
-	if n <= 0 || n != len(value)-fixed {
+	var content uint64
+	for _, b := range value[2:entryFixed] {
+		content = content<<8 | uint64(b)
+	}
+	created, n := binary.Varint(value[entryFixed:])
+	if n != len(value)-entryFixed {
 		return k, entry{}, errors.New("a create time that is no varint")
 	}
+	copy(k[:], recordKey[1:])
 	return k, entry{
-		content:  binary.BigEndian.Uint64(content[:]),
+		content:  content,
 		typ:      event.Type(value[1]),
 		created:  time.UnixMilli(created).UTC(),
 		reported: timestamp,
@@ -103,11 +121,14 @@ func (s session) value() []byte {
 }
 
 func parseSession(value []byte) (session, error) {
+	if len(value) > 0 && value[0] != stateFormat {
+		return session{}, unknownFormat(value[0])
+	}
 	if len(value) < 4 {
 		return session{}, fmt.Errorf("a session of %d bytes: want 4 or more", len(value))
 	}
-	if value[0] != stateFormat {
-		return session{}, unknownFormat(value[0])
+	if value[1] > 1 {
+		return session{}, fmt.Errorf("a session that ended with %d where 1 (clean) or 0 is wanted", value[1])
 	}
 	s := session{clean: value[1] == 1}
 	var numbers []int64

@@ -1,13 +1,18 @@
 package consumer
 
-import "time"
+import (
+	"math/rand/v2"
+	"time"
+	"unsafe"
+)
 
-// ticket names a record in a tracker: how many were added before it.
+// ticket names a record in a tracker, in the order in which they were added.
 type ticket uint64
 
 // tracker knows which records of a partition have their outcome, and so how far
 // the partition may be committed: records finish in any order, but an offset is
-// committed only when everything before it is finished.
+// committed only when everything before it is finished. It is not safe for
+// concurrent use.
 type tracker struct {
 	spans []span // a ring
 	head  int    // the ring's index of the oldest span
@@ -25,13 +30,27 @@ type span struct {
 	done      bool
 }
 
-// newTracker starts at an offset below which everything is finished.
-func newTracker(start int64) tracker { return tracker{mark: start} }
+const (
+	// firstSpans is the ring's first size.
+	firstSpans = 64
+	// keptSpans is how large a ring may be for good, however few it holds.
+	keptSpans = 1024
+)
 
-// add takes the next record. Offsets only grow.
+// newTracker starts at an offset below which everything is finished.
+//
+// Tickets begin at random, so that those of one tracker mean nothing to another.
+// A partition that is begun anew has a new one, and an outcome of before must
+// not finish a record of after: that would be committed without being reported.
+func newTracker(start int64) tracker {
+	return tracker{mark: start, first: ticket(rand.Uint64N(1 << 62))}
+}
+
+// add takes the next record; after is the offset that follows it and the gap
+// behind it, if there is one. Offsets only grow.
 func (t *tracker) add(offset, after int64, timestamp time.Time) ticket {
 	if t.count == len(t.spans) {
-		t.resize(max(64, 2*t.count))
+		t.resize(max(firstSpans, 2*t.count))
 	}
 	t.spans[(t.head+t.count)%len(t.spans)] = span{offset: offset, after: after, timestamp: timestamp.UnixMilli()}
 	t.count++
@@ -51,7 +70,8 @@ func (t *tracker) extend(after int64) {
 	last.after = max(last.after, after)
 }
 
-// done notes a record's outcome; false if it was noted before.
+// done notes a record's outcome; false if it was noted before, or if the record
+// was never added to this tracker.
 func (t *tracker) done(k ticket) bool {
 	if k < t.first || k >= t.first+ticket(t.count) {
 		return false
@@ -68,8 +88,8 @@ func (t *tracker) done(k ticket) bool {
 		t.first++
 		t.count--
 	}
-	if len(t.spans) > 1024 && t.count < len(t.spans)/8 {
-		t.resize(len(t.spans) / 4)
+	if len(t.spans) > keptSpans && t.count < len(t.spans)/8 {
+		t.resize(max(keptSpans, 2*t.count))
 	}
 	return true
 }
@@ -97,3 +117,6 @@ func (t *tracker) oldest() (offset int64, timestamp time.Time, ok bool) {
 	s := t.spans[t.head] // the oldest span is never done, see done
 	return s.offset, time.UnixMilli(s.timestamp), true
 }
+
+// bytes is the memory that the tracker holds.
+func (t *tracker) bytes() int { return cap(t.spans) * int(unsafe.Sizeof(span{})) }
