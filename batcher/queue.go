@@ -100,20 +100,27 @@ func (r *ring) resize(length int) {
 }
 
 // later is what has to be tried again, by when; of what is due at the same
-// time, the oldest record first.
-type later struct{ h laterHeap }
+// time, the oldest record first, and then what was returned first.
+type later struct {
+	h     laterHeap
+	count uint64
+}
 
 func (l *later) len() int { return len(l.h) }
 
 // due is when the first is to be tried.
 func (l *later) due() time.Duration { return l.h[0].at }
 
-func (l *later) push(at time.Duration, d *event.Delivery) { heap.Push(&l.h, delayed{at, d}) }
+func (l *later) push(at time.Duration, d *event.Delivery) {
+	l.count++
+	heap.Push(&l.h, delayed{at, l.count, d})
+}
 
 func (l *later) pop() *event.Delivery { return heap.Pop(&l.h).(delayed).delivery }
 
 type delayed struct {
 	at       time.Duration
+	number   uint64
 	delivery *event.Delivery
 }
 
@@ -126,7 +133,10 @@ func (h laterHeap) Less(i, j int) bool {
 	if h[i].at != h[j].at {
 		return h[i].at < h[j].at
 	}
-	return h[i].delivery.Timestamp.Before(h[j].delivery.Timestamp)
+	if c := h[i].delivery.Timestamp.Compare(h[j].delivery.Timestamp); c != 0 {
+		return c < 0
+	}
+	return h[i].number < h[j].number
 }
 
 func (h *laterHeap) Push(x any) { *h = append(*h, x.(delayed)) }

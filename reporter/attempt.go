@@ -101,15 +101,15 @@ var (
 //
 // It goes by the transport and not by a client, since redirects are not
 // followed: one would take the credentials along.
-func (w *worker) exchange(to *target, read func(context.Context, *http.Response) *Error) *Error {
+func (w *worker) exchange(to *target, read func(context.Context, *http.Response) *Error) (status int, failure *Error) {
 	ctx, cancel := context.WithTimeoutCause(w.ctx, w.r.cfg.Timeout, errTimedOut)
 	defer cancel()
 	token, failure := w.authorize(ctx)
 	if failure != nil {
-		return failure
+		return 0, failure
 	}
 	if lease := w.r.cfg.Lease; lease != nil && !lease(time.Now()) {
-		return &Error{Reason: recalled, Err: errNotOurs}
+		return 0, &Error{Reason: recalled, Err: errNotOurs}
 	}
 	p := w.payload
 	req := to.request.WithContext(ctx)
@@ -122,17 +122,17 @@ func (w *worker) exchange(to *target, read func(context.Context, *http.Response)
 	began := time.Now()
 	resp, err := w.r.transport.RoundTrip(req)
 	if err != nil {
-		return networkError(ctx, err)
+		return 0, networkError(ctx, err)
 	}
 	defer resp.Body.Close()
-	failure = readAnswer(ctx, resp, read)
-	if failure == nil || failure.Status != 0 {
-		w.r.metrics.duration.Observe(time.Since(began).Seconds())
+	if failure = readAnswer(ctx, resp, read); failure != nil && failure.Status == 0 {
+		return 0, failure // it was cut
 	}
-	if failure != nil && failure.Status == http.StatusUnauthorized {
+	w.r.metrics.duration.Observe(time.Since(began).Seconds())
+	if resp.StatusCode == http.StatusUnauthorized {
 		w.refusedToken(token)
 	}
-	return failure
+	return resp.StatusCode, failure
 }
 
 func readAnswer(ctx context.Context, resp *http.Response, read func(context.Context, *http.Response) *Error) *Error {

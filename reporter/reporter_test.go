@@ -105,7 +105,7 @@ func newRig(t *testing.T, answer func(http.ResponseWriter, received), adjust fun
 		if len(g.twice) > 0 {
 			t.Errorf("events %v have more than one outcome", g.twice)
 		}
-		if t.Failed() {
+		if t.Failed() && g.log.Len() > 0 {
 			t.Logf("log:\n%s", g.log)
 		}
 	})
@@ -272,6 +272,21 @@ func (g *rig) wantRequests(want ...string) {
 	}
 }
 
+func (g *rig) outcome(id string) event.Outcome {
+	synctest.Wait()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.outcomes[id]
+}
+
+// requestsReceived are the requests so far.
+func (g *rig) requestsReceived() []received {
+	synctest.Wait()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.received)
+}
+
 // wantOutcomes checks how many events have which outcome.
 func (g *rig) wantOutcomes(want map[event.OutcomeKind]int) {
 	g.t.Helper()
@@ -355,11 +370,11 @@ func TestOneEventARequest(t *testing.T) {
 					"Content-Type": "application/json", "Authorization": "Bearer secret", "User-Agent": "clientevents/test",
 					"X-Goog-User-Project": "payer",
 				} {
-					if got := g.received[0].header.Get(name); got != want {
+					if got := g.requestsReceived()[0].header.Get(name); got != want {
 						t.Errorf("%s is %q, want %q", name, got, want)
 					}
 				}
-				if got := g.received[0].header.Get("X-Goog-Api-Client"); !strings.HasPrefix(got, "gl-go/") || !strings.HasSuffix(got, " clientevents/test") {
+				if got := g.requestsReceived()[0].header.Get("X-Goog-Api-Client"); !strings.HasPrefix(got, "gl-go/") || !strings.HasSuffix(got, " clientevents/test") {
 					t.Errorf("X-Goog-Api-Client is %q", got)
 				}
 				g.wantMetric("api_requests_total", "200", 1)
@@ -599,7 +614,7 @@ func TestEachStatusAlone(t *testing.T) {
 			if got := len(g.requests()); got != requests {
 				t.Errorf("%d: %d requests, want %d", status, got, requests)
 			}
-			if o := g.outcomes["a"]; want == event.Rejected && (o.HTTPStatus != status || o.Detail != "X: no") {
+			if o := g.outcome("a"); want == event.Rejected && (o.HTTPStatus != status || o.Detail != "X: no") {
 				t.Errorf("%d: the outcome is %+v", status, o)
 			}
 			g.stop()
@@ -665,7 +680,7 @@ func TestTooLargeAlone(t *testing.T) {
 		g.b.Accept([]*event.Delivery{large, g.delivery("a"), seems})
 		g.wantOutcomes(map[event.OutcomeKind]int{event.Accepted: 2, event.TooLarge: 1})
 		g.wantRequests("0s /batch a,seems")
-		if d := g.outcomes["large"].Detail; !strings.Contains(d, "at most 1048576") {
+		if d := g.outcome("large").Detail; !strings.Contains(d, "at most 1048576") {
 			t.Errorf("the detail is %q", d)
 		}
 		if n := g.b.InFlight(); n != 0 {
@@ -718,11 +733,12 @@ func TestRate(t *testing.T) {
 				time.Sleep(time.Minute)
 				g.wantOutcomes(accepted(test.events))
 				last, largest := time.Duration(0), 0
-				for _, r := range g.received {
+				got := g.requestsReceived()
+				for _, r := range got {
 					last, largest = max(last, r.at-began), max(largest, len(r.ids))
 				}
-				if last.Round(time.Millisecond) != test.last || len(g.received) != test.requests || largest != test.largest {
-					t.Errorf("%d requests of up to %d events, the last after %v; want %d, %d, %v", len(g.received), largest, last, test.requests, test.largest, test.last)
+				if last.Round(time.Millisecond) != test.last || len(got) != test.requests || largest != test.largest {
+					t.Errorf("%d requests of up to %d events, the last after %v; want %d, %d, %v", len(got), largest, last, test.requests, test.largest, test.last)
 				}
 				if got := g.metric("throttled_seconds_total", ""); got < test.throttledTo || got > test.throttledTo+0.001 {
 					t.Errorf("throttled for %v s, want %v", got, test.throttledTo)

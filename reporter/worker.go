@@ -33,10 +33,10 @@ type worker struct {
 	refused []held
 }
 
-// result is what came of one event of a batch.
+// result is what came of one event.
 type result struct {
-	answered bool
-	err      *Error // nil for accepted
+	status int    // the HTTP status of its answer; 0 where there was none
+	err    *Error // nil for accepted
 }
 
 func (r *Reporter) newWorker() *worker {
@@ -126,29 +126,21 @@ func (w *worker) sendAlone(batch []*event.Delivery) {
 	d.Attempts++
 	p := w.emptyPayload()
 	p.data = d.AppendRequest(p.data, w.r.cfg.Version)
-	err := w.exchange(w.r.targets[single], readAccepted)
+	status, err := w.exchange(w.r.targets[single], readAccepted)
 	if err == nil || err.Reason != recalled {
-		w.r.metrics.answers(statusOf(err), 1)
+		w.r.metrics.answers(status, 1)
 	}
 	switch {
 	case err == nil || err.permanent():
 		w.r.gate.succeed(w.pass)
 		w.r.grow(1)
-		w.results = append(w.results[:0], result{true, err})
+		w.results = append(w.results[:0], result{status, err})
 		w.conclude(batch, nil)
 	case err.Reason == recalled:
 		w.giveBack(batch)
 	default:
 		w.retry(d, err, w.r.gate.fail(w.pass, err))
 	}
-}
-
-// statusOf is what the answer to one event counts as.
-func statusOf(err *Error) int {
-	if err == nil {
-		return http.StatusOK
-	}
-	return err.Status
 }
 
 // sendTogether makes one attempt at a batch.
@@ -158,7 +150,7 @@ func (w *worker) sendTogether(batch []*event.Delivery) {
 	}
 	p := w.emptyPayload()
 	p.data = w.writer.appendBatch(p.data, batch)
-	err := w.exchange(w.r.targets[together], func(ctx context.Context, resp *http.Response) *Error { return w.readParts(ctx, resp, len(batch)) })
+	status, err := w.exchange(w.r.targets[together], func(ctx context.Context, resp *http.Response) *Error { return w.readParts(ctx, resp, len(batch)) })
 	if err == nil {
 		w.r.grow(len(batch))
 		w.concludeParts(batch)
@@ -168,10 +160,10 @@ func (w *worker) sendTogether(batch []*event.Delivery) {
 		w.giveBack(batch)
 		return
 	}
-	w.r.metrics.answers(err.Status, 1)
+	w.r.metrics.answers(status, 1)
 	switch {
-	case noBatches(err.Status):
-		w.r.sendSingly(err.Status)
+	case noBatches(status):
+		w.r.sendSingly(status)
 	case err.permanent():
 		// Something about the request as a whole, its size perhaps: in the end,
 		// each event by itself will say what.
@@ -219,11 +211,15 @@ func (w *worker) readParts(ctx context.Context, resp *http.Response, n int) *Err
 		if err := w.reader.next(&w.part); err != nil {
 			return w.unanswered(ctx, resp.Body, err)
 		}
-		if i, ok := w.part.index(w.r.batchID, position); ok && i < n && !w.results[i].answered {
-			w.results[i] = result{true, w.part.result(now)}
+		if i, ok := w.part.index(w.r.batchID, position); ok && i < n && !answered(w.results[i]) {
+			w.results[i] = result{w.part.status, w.part.result(now)}
 		}
 	}
 }
+
+// answered says whether a part of the answer was for this event, be it one that
+// makes no sense.
+func answered(r result) bool { return r.status != 0 || r.err != nil }
 
 func (p *part) result(now time.Time) *Error {
 	if p.status == 0 {
@@ -242,7 +238,7 @@ func (w *worker) unanswered(ctx context.Context, rest io.Reader, end error) *Err
 		failure = networkError(ctx, end)
 	}
 	for i := range w.results {
-		if !w.results[i].answered {
+		if !answered(w.results[i]) {
 			w.results[i].err = failure
 		}
 	}
@@ -317,7 +313,7 @@ func (w *worker) countParts() {
 		if res.err != nil && res.err.Reason == recalled {
 			continue
 		}
-		if of := statusOf(res.err); of != status {
+		if of := res.status; of != status {
 			w.r.metrics.answers(status, run)
 			run, status = 0, of
 		}
