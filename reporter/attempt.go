@@ -109,7 +109,7 @@ func (w *worker) exchange(to *target, read func(context.Context, *http.Response)
 		return 0, failure
 	}
 	if lease := w.r.cfg.Lease; lease != nil && !lease(time.Now()) {
-		return 0, &Error{Reason: recalled, Err: errNotOurs}
+		return 0, &Error{Reason: recalled, Err: errNotOurs, unsent: true}
 	}
 	p := w.payload
 	req := to.request.WithContext(ctx)
@@ -169,9 +169,9 @@ func (w *worker) authorize(ctx context.Context) (token string, failure *Error) {
 		var err error
 		if token, err = w.r.tokens.get(ctx); err != nil {
 			if errors.Is(err, errAborted) {
-				return "", &Error{Reason: recalled, Err: err}
+				return "", &Error{Reason: recalled, Err: err, unsent: true}
 			}
-			return "", &Error{Reason: Unauthenticated, Err: fmt.Errorf("no access token: %w", err)}
+			return "", &Error{Reason: Unauthenticated, Err: fmt.Errorf("no access token: %w", err), unsent: true}
 		}
 	}
 	if w.headers[single] != nil && token == w.token {

@@ -51,6 +51,9 @@ type Error struct {
 	RetryAfter time.Duration
 	// Err says more; it holds no credentials.
 	Err error
+
+	// unsent: the attempt ended before there was a request.
+	unsent bool
 }
 
 func (e *Error) Error() string {

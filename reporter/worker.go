@@ -127,9 +127,7 @@ func (w *worker) sendAlone(batch []*event.Delivery) {
 	p := w.emptyPayload()
 	p.data = d.AppendRequest(p.data, w.r.cfg.Version)
 	status, err := w.exchange(w.r.targets[single], readAccepted)
-	if err == nil || err.Reason != recalled {
-		w.r.metrics.answers(status, 1)
-	}
+	w.count(status, err)
 	switch {
 	case err == nil || err.permanent():
 		w.r.gate.succeed(w.pass)
@@ -140,6 +138,13 @@ func (w *worker) sendAlone(batch []*event.Delivery) {
 		w.giveBack(batch)
 	default:
 		w.retry(d, err, w.r.gate.fail(w.pass, err))
+	}
+}
+
+// count counts a request that was answered as a whole, or not at all.
+func (w *worker) count(status int, err *Error) {
+	if err == nil || (err.Reason != recalled && !err.unsent) {
+		w.r.metrics.answers(status, 1)
 	}
 }
 
@@ -160,7 +165,7 @@ func (w *worker) sendTogether(batch []*event.Delivery) {
 		w.giveBack(batch)
 		return
 	}
-	w.r.metrics.answers(status, 1)
+	w.count(status, err)
 	switch {
 	case noBatches(status):
 		w.r.sendSingly(status)
