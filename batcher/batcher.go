@@ -109,25 +109,30 @@ func (b *Batcher) entry(d *event.Delivery, now time.Duration) entry {
 	return e
 }
 
-// Return takes back a delivery that Next gave out and that has to be tried
-// again after delay. It is not in flight meanwhile, and goes before what is new
-// when it is due. While draining it is released.
-func (b *Batcher) Return(d *event.Delivery, delay time.Duration) {
+// Return takes back deliveries that Next gave out and that have to be tried
+// again after delay. They are not in flight meanwhile, and go before what is new
+// when they are due. While draining they are released.
+func (b *Batcher) Return(ds []*event.Delivery, delay time.Duration) {
+	if len(ds) == 0 {
+		return
+	}
 	now := b.now()
 	b.mu.Lock()
-	b.inFlight--
+	b.inFlight -= len(ds)
 	if b.draining {
-		b.releasing++
+		b.releasing += len(ds)
 		b.rouse(now)
 		b.mu.Unlock()
-		b.release([]*event.Delivery{d})
+		b.release(ds)
 		return
 	}
 	defer b.mu.Unlock()
-	if delay > 0 {
-		b.later.push(now+delay, d)
-	} else {
-		b.pending.pushAgain(b.entry(d, now))
+	for _, d := range ds {
+		if delay > 0 {
+			b.later.push(now+delay, d)
+		} else {
+			b.pending.pushAgain(b.entry(d, now))
+		}
 	}
 	b.rouse(now)
 }

@@ -189,9 +189,7 @@ func TestCredit(t *testing.T) {
 			t.Errorf("%d in flight, want 6", got)
 		}
 		// What was returned is not in flight.
-		for _, d := range k.got[0] {
-			b.Return(d, time.Hour)
-		}
+		b.Return(k.got[0], time.Hour)
 		k.want("0s: 0 1 2", "0s: 3 4 5", "0s: 6 7 8", "0s: 9 10 11")
 		if got := b.Pending(); got != 3 {
 			t.Errorf("%d pending, want 3", got)
@@ -214,10 +212,10 @@ func TestReturnedGoFirstWhenDue(t *testing.T) {
 		b.mu.Lock()
 		b.inFlight = 4 // as if 0 to 3 had been handed out
 		b.mu.Unlock()
-		b.Return(ds[2], time.Second)
-		b.Return(ds[1], time.Second) // as old as 2 on its way, but the older record
-		b.Return(ds[3], 500*time.Millisecond)
-		b.Return(ds[0], 2*time.Second)
+		b.Return(ds[2:3], time.Second)
+		b.Return(ds[1:2], time.Second) // as old as 2 on its way, but the older record
+		b.Return(ds[3:4], 500*time.Millisecond)
+		b.Return(ds[:1], 2*time.Second)
 		b.Accept(ds[4:])
 		time.Sleep(1500 * time.Millisecond)
 		k.want()
@@ -273,7 +271,7 @@ func TestDrainSendsWhatCanGo(t *testing.T) {
 		k := startTakers(t, b, 4, everything)
 		b.Accept(deliveries(o, 0, 5))
 		k.want("0s: 0 1 2")
-		b.Return(k.got[0][0], time.Second)
+		b.Return(k.got[0][:1], time.Second)
 		var drained atomic.Bool
 		go func() {
 			if !b.Drain(t.Context()) {
@@ -289,7 +287,7 @@ func TestDrainSendsWhatCanGo(t *testing.T) {
 			t.Errorf("released %v, want the one that waits for another attempt", o.kind)
 		}
 		b.Settle(3)
-		b.Return(k.got[1][1], 0) // failed again: no more attempts
+		b.Return(k.got[1][1:], 0) // failed again: no more attempts
 		synctest.Wait()
 		if !drained.Load() {
 			t.Error("nothing is left, but the drain goes on")
@@ -308,21 +306,24 @@ func TestDrainSendsWhatCanGo(t *testing.T) {
 }
 
 func TestDrainReleasesWhatIsNotAdmitted(t *testing.T) {
-	for _, known := range []bool{false, true} {
-		t.Run(fmt.Sprintf("asked before %v", known), func(t *testing.T) {
+	none := func(int, time.Time) (int, time.Duration) { return 0, time.Hour }
+	for _, asked := range []bool{false, true} {
+		t.Run(fmt.Sprintf("asked before %v", asked), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				o := &outcomes{}
 				b := New(Config{Size: 3, Linger: time.Hour, Concurrency: 2})
-				none := func(int, time.Time) (int, time.Duration) { return 0, time.Hour }
-				if known {
-					startTakers(t, b, 2, none)
-				}
 				b.Accept(deliveries(o, 0, 5))
-				if !known {
+				if asked {
+					startTakers(t, b, 2, none)
+					synctest.Wait()
+				}
+				drained := make(chan bool, 1)
+				go func() { drained <- b.Drain(t.Context()) }()
+				synctest.Wait()
+				if !asked {
 					startTakers(t, b, 2, none)
 				}
-				synctest.Wait()
-				if !b.Drain(t.Context()) {
+				if !<-drained {
 					t.Error("the drain says that something is left")
 				}
 				if got := o.released(); got != 5 {
@@ -331,6 +332,22 @@ func TestDrainReleasesWhatIsNotAdmitted(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What was sent together and comes back goes together again.
+func TestReturnedStayTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &outcomes{}
+		b := New(Config{Size: 5, Concurrency: 2})
+		k := startTakers(t, b, 2, everything)
+		b.Accept(deliveries(o, 0, 4))
+		k.want("0s: 0 1 2 3")
+		b.Return(k.got[0], 0)
+		k.want("0s: 0 1 2 3", "0s: 0 1 2 3")
+		b.Return(k.got[1], time.Second)
+		time.Sleep(time.Minute)
+		k.want("0s: 0 1 2 3", "0s: 0 1 2 3", "1s: 0 1 2 3")
+	})
 }
 
 func TestDrainEndsWithItsContext(t *testing.T) {
@@ -454,7 +471,7 @@ func TestNothingIsLostOrRepeated(t *testing.T) {
 				}
 				for _, d := range batch {
 					if d.Attempts++; rand.IntN(3) == 0 {
-						b.Return(d, time.Duration(rand.IntN(100))*time.Microsecond)
+						b.Return([]*event.Delivery{d}, time.Duration(rand.IntN(100))*time.Microsecond)
 						continue
 					}
 					o.done(d, event.Outcome{Kind: event.Accepted})

@@ -126,6 +126,22 @@ func TestPauseAfterTwentyRefusals(t *testing.T) {
 	})
 }
 
+// One at a time, however long it takes.
+func TestSlowTrial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t, refuse(404), nil)
+		g.report(sequence("e", 20)...)
+		synctest.Wait()
+		g.wantPaused("rejections")
+		g.setAnswer(func(w http.ResponseWriter, r received) {
+			time.Sleep(5 * time.Second)
+			refuse(404)(w, r)
+		})
+		g.report(sequence("f", 10)...)
+		g.wantNext("500ms "+alone+"f1", "6.5s "+alone+"f2", "13.5s "+alone+"f3")
+	})
+}
+
 // wantNext lets time pass until the last requests are as given.
 func (g *rig) wantNext(want ...string) {
 	g.t.Helper()

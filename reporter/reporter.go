@@ -33,8 +33,8 @@ type Source interface {
 	Next(ctx context.Context, dst []*event.Delivery, admit func(n int, now time.Time) (allowed int, wait time.Duration)) ([]*event.Delivery, error)
 	// Accept takes deliveries that were taken out with Settle.
 	Accept([]*event.Delivery)
-	// Return takes a delivery back, to be tried again after the delay.
-	Return(d *event.Delivery, delay time.Duration)
+	// Return takes deliveries back, to be tried again after the delay.
+	Return(ds []*event.Delivery, delay time.Duration)
 	// Settle says that n deliveries are in flight no more. The reporter settles
 	// those that the API did not accept; whoever is told Accepted settles it.
 	Settle(n int)

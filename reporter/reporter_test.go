@@ -52,6 +52,7 @@ type rig struct {
 	log      *bytes.Buffer
 	start    time.Time
 	stop     func()
+	handlers sync.WaitGroup
 
 	mu       sync.Mutex
 	received []received
@@ -102,6 +103,7 @@ func newRig(t *testing.T, answer func(http.ResponseWriter, received), adjust fun
 	}
 	t.Cleanup(func() {
 		g.stop()
+		g.handlers.Wait() // of slow ones, nothing may be left in the bubble
 		if len(g.twice) > 0 {
 			t.Errorf("events %v have more than one outcome", g.twice)
 		}
@@ -125,6 +127,8 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 
 // ServeHTTP notes a request and answers it.
 func (g *rig) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	g.handlers.Add(1)
+	defer g.handlers.Done()
 	got := received{at: time.Since(g.start), path: r.URL.Path, header: r.Header}
 	if r.URL.Path == "/batch" {
 		got.ids, got.parts = readBatch(g.t, r)
@@ -561,6 +565,27 @@ func TestStragglerDoesNotOutvoteRetryAfter(t *testing.T) {
 	})
 }
 
+// Nor is one that asks for it when the gate is closed already.
+func TestStragglerProlongsTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := func(w http.ResponseWriter, r received) {
+			time.Sleep(100 * time.Millisecond)
+			refuse(429, "Retry-After: 20")(w, r)
+		}
+		g := newRig(t, script(refuse(503), slow, accept), func(c *rigConfig) { c.Concurrency, c.batch.Concurrency = 2, 2 })
+		g.report("a", "b")
+		time.Sleep(20 * time.Second)
+		if got := g.requests(); len(got) != 2 {
+			t.Errorf("requests are %q, want two", got)
+		}
+		time.Sleep(time.Second)
+		if got := g.requests(); len(got) != 4 || !strings.HasPrefix(got[2], "20.1s ") {
+			t.Errorf("requests are %q, want the third at 20.1s", got)
+		}
+		g.wantOutcomes(accepted(2))
+	})
+}
+
 func TestRetryAfter(t *testing.T) {
 	retryInfo := func(delay string) string {
 		return `{"error":{"code":429,"message":"slow down","status":"RESOURCE_EXHAUSTED","details":[{"@type":"type.googleapis.com/google.rpc.Help"},` +
@@ -701,6 +726,23 @@ func TestTooLargeDoesNotOpenTheGate(t *testing.T) {
 		time.Sleep(time.Minute)
 		g.wantRequests("0s /v3/projects/p/clientEvents a", "10s /v3/projects/p/clientEvents a", "20s /v3/projects/p/clientEvents a")
 		g.wantOutcomes(map[event.OutcomeKind]int{event.Accepted: 1, event.TooLarge: 1})
+	})
+}
+
+// As a probe, it leaves that to another.
+func TestTooLargeProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t, script(refuse(503, "Retry-After: 10"), accept), nil)
+		g.report("a")
+		synctest.Wait()
+		g.b.Drain(t.Context())
+		g.b.Resume()
+		large := g.delivery("large")
+		large.ExtraInfo = map[string]string{"k": strings.Repeat("x", maxBody)}
+		g.b.Accept([]*event.Delivery{large, g.delivery("b")})
+		time.Sleep(time.Minute)
+		g.wantRequests("0s /v3/projects/p/clientEvents a", "10s /v3/projects/p/clientEvents b")
+		g.wantOutcomes(map[event.OutcomeKind]int{event.Released: 1, event.TooLarge: 1, event.Accepted: 1})
 	})
 }
 

@@ -29,8 +29,10 @@ type worker struct {
 	token   string
 	headers [kinds]http.Header
 
-	results []result
-	refused []held
+	results    []result
+	refused    []held
+	again      []*event.Delivery // to be put back
+	againAfter time.Duration
 }
 
 // result is what came of one event.
@@ -137,7 +139,7 @@ func (w *worker) sendAlone(batch []*event.Delivery) {
 	case err.Reason == recalled:
 		w.giveBack(batch)
 	default:
-		w.retry(d, err, w.r.gate.fail(w.pass, err))
+		w.retry(batch, err, w.r.gate.fail(w.pass, err))
 	}
 }
 
@@ -174,10 +176,7 @@ func (w *worker) sendTogether(batch []*event.Delivery) {
 		// each event by itself will say what.
 		w.r.shrink(len(batch), err)
 	default:
-		wait := w.r.gate.fail(w.pass, err)
-		for _, d := range batch {
-			w.retry(d, err, wait)
-		}
+		w.retry(batch, err, w.r.gate.fail(w.pass, err))
 		return
 	}
 	w.r.gate.succeed(w.pass)
@@ -189,13 +188,13 @@ func (w *worker) giveBack(batch []*event.Delivery) {
 	w.r.gate.withdraw(w.pass)
 	for _, d := range batch {
 		d.Attempts--
-		w.r.source.Return(d, 0)
 	}
+	w.r.source.Return(batch, 0)
 }
 
-func (w *worker) retry(d *event.Delivery, err *Error, wait time.Duration) {
-	w.r.metrics.retries[err.Reason].Inc()
-	w.r.source.Return(d, wait)
+func (w *worker) retry(batch []*event.Delivery, err *Error, wait time.Duration) {
+	w.r.metrics.retries[err.Reason].Add(float64(len(batch)))
+	w.r.source.Return(batch, wait)
 }
 
 // errMalformed is for answers to batches that are not what they should be.
@@ -351,9 +350,26 @@ func (w *worker) conclude(batch []*event.Delivery, delay func(*event.Delivery, *
 		case err.Reason == TooLarge:
 			w.tooLarge(d, err.Status, err.Err.Error())
 		case err.Reason == recalled:
-			w.r.source.Return(d, 0)
+			w.putBack(d, 0)
 		default:
-			w.retry(d, err, delay(d, err))
+			w.r.metrics.retries[err.Reason].Inc()
+			w.putBack(d, delay(d, err))
 		}
 	}
+	w.putBackAll()
+}
+
+// putBack puts an event back after those that have the same delay, since what
+// comes back together goes together.
+func (w *worker) putBack(d *event.Delivery, delay time.Duration) {
+	if delay != w.againAfter {
+		w.putBackAll()
+	}
+	w.again, w.againAfter = append(w.again, d), delay
+}
+
+func (w *worker) putBackAll() {
+	w.r.source.Return(w.again, w.againAfter)
+	clear(w.again)
+	w.again = w.again[:0]
 }
