@@ -73,6 +73,14 @@ kafka-test: bin/kafka ## run the Kafka tests against KAFKA_BROKERS, or a broker 
 	tests=(go test -count=1 -p 1 -timeout 20m $(ARGS) $$packages); \
 	if [ -n "$${KAFKA_BROKERS:-}" ]; then "$${tests[@]}"; else bin/kafka run -- "$${tests[@]}"; fi
 
+.PHONY: chaos
+chaos: ## put real processes through kills, freezes and restarts (RECORDS=50000 PLANNED=8 KILLS=8); needs Java 17
+	go run ./internal/chaos -records $(or $(RECORDS),50000) -planned $(or $(PLANNED),8) -kills $(or $(KILLS),8) $(ARGS)
+
+.PHONY: simulate
+simulate: ## simulate misfortune with SEEDS (100) seeds of each kind
+	go test ./internal/simulation -count=1 -timeout 60m -v -seeds $(or $(SEEDS),100) | grep -vE '^ *(=== |--- PASS|simulation_test)'
+
 .PHONY: lint
 lint: ## run golangci-lint, as configured in .golangci.yml
 	$(TOOL) golangci-lint run ./...

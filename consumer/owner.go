@@ -37,8 +37,8 @@ type owner struct {
 	restored  atomic.Bool
 	remaining atomic.Int64
 	beat      atomic.Int64 // when the owner last moved, Unix nanoseconds
-	failing   atomic.Bool // the last fetch failed
-	blocked   atomic.Bool // the budget is used up
+	failing   atomic.Bool  // the last fetch failed
+	blocked   atomic.Bool  // the budget is used up
 	position  atomic.Int64
 	end       atomic.Int64
 	committed atomic.Int64
@@ -63,6 +63,7 @@ func newOwner(c *Consumer, id int32, committed int64) *owner {
 // waiting mends. The writers go on until close.
 func (o *owner) run() error {
 	o.writers.Go(func() { o.writeState(o.writing) })
+	o.writers.Go(func() { o.renew(o.writing) })
 	o.writers.Go(func() { o.writeLetters(o.writing) })
 	err := o.consume()
 	if o.intake.Err() != nil {
@@ -167,11 +168,17 @@ func (o *owner) moved() time.Time { return time.Unix(0, o.beat.Load()) }
 // room waits until the budget lets the partition fetch. Meanwhile it looks now
 // and then where the partition ends, since no fetch tells.
 func (o *owner) room() error {
-	if !o.account.isFull() {
+	if !o.account.isFull() && !o.partition.spread() {
 		return nil
 	}
 	o.blocked.Store(true)
 	defer o.blocked.Store(false)
+	for o.partition.spread() {
+		o.moves()
+		if err := pause(o.intake, 2); err != nil {
+			return err
+		}
+	}
 	for {
 		o.moves()
 		ctx, cancel := context.WithTimeout(o.intake, 5*time.Second)

@@ -459,6 +459,18 @@ func (p *partition) waiting() int {
 	return n
 }
 
+// maxSpread is how many records a partition may be read ahead of its oldest
+// unfinished one. What is finished in between costs little, but not nothing, and
+// one record may be stuck for days.
+const maxSpread = 200_000
+
+// spread says whether the partition was read too far ahead.
+func (p *partition) spread() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.tracker.count >= maxSpread
+}
+
 // busy says whether the partition has items at the API or on their way out.
 func (p *partition) busy() bool {
 	p.mu.Lock()

@@ -37,6 +37,26 @@ func (o *owner) restore(ctx context.Context) error {
 	}
 }
 
+// renewal is how often a partition's owner notes that it is still there, so that
+// the note is among what the next one reads.
+func renewal(window time.Duration) time.Duration { return max(10*time.Minute, window/8) }
+
+// renew repeats the note of this session until ctx ends.
+func (o *owner) renew(ctx context.Context) {
+	tick := time.NewTicker(renewal(o.cfg.Rules.Window))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if o.restored.Load() {
+				_ = o.note(ctx, session{poison: o.poison}) // it fails only when ctx ends
+			}
+		}
+	}
+}
+
 // stateError is a record of the state topic that can't be understood.
 type stateError struct {
 	topic     string
@@ -57,7 +77,7 @@ func (o *owner) readState(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	position, err := o.kafka.OffsetAt(ctx, topic, id, time.Now().Add(-o.cfg.Rules.Window))
+	position, err := o.kafka.OffsetAt(ctx, topic, id, time.Now().Add(-o.cfg.Rules.Window-2*renewal(o.cfg.Rules.Window)))
 	if err != nil {
 		return err
 	}

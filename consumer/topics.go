@@ -127,7 +127,7 @@ func CheckStateTopic(state, source string, partitions, sourcePartitions int, con
 func stateConfig(window time.Duration) []kafka.ConfigEntry {
 	return []kafka.ConfigEntry{
 		{ConfigName: "cleanup.policy", ConfigValue: "compact,delete"},
-		{ConfigName: "retention.ms", ConfigValue: strconv.FormatInt((window + window/4 + time.Hour).Milliseconds(), 10)},
+		{ConfigName: "retention.ms", ConfigValue: strconv.FormatInt((window + window/2 + time.Hour).Milliseconds(), 10)},
 		{ConfigName: "segment.ms", ConfigValue: strconv.FormatInt(max(time.Hour, window/8).Milliseconds(), 10)},
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -70,6 +71,21 @@ type world struct {
 	replicas []*replica
 	kills    int
 	stops    int
+
+	doom atomic.Pointer[doom]
+}
+
+// doom is a replica that dies when the API has accepted so many more events:
+// after the API has them, and before anybody knows.
+type doom struct {
+	left   atomic.Int32
+	victim *replica
+}
+
+func (w *world) onAccept(emulator.Accepted) {
+	if d := w.doom.Load(); d != nil && d.left.Add(-1) == 0 {
+		d.victim.die()
+	}
 }
 
 // lockedBuffer keeps the log until it is known whether anybody wants it.
@@ -91,7 +107,7 @@ func newWorld(t *testing.T, seed uint64, mix journey.Mix) *world {
 	w.network = new(kfake.VirtualNetwork)
 	w.kafka = kafkatest.Bubble(t)
 	w.kafka.CreateTopic(t, topic, 1+rng.IntN(4), nil)
-	w.api = emulator.New(emulator.Options{KeepAll: true, Seed: seed, Faults: emulator.Faults{Latency: 5 * time.Millisecond, Jitter: 10 * time.Millisecond}})
+	w.api = emulator.New(emulator.Options{KeepAll: true, Seed: seed, OnAccept: w.onAccept, Faults: emulator.Faults{Latency: 5 * time.Millisecond, Jitter: 10 * time.Millisecond}})
 	l, err := w.network.Listen("tcp", apiAddress)
 	if err != nil {
 		t.Fatal(err)
@@ -193,8 +209,20 @@ func (w *world) start() *replica {
 // comes after.
 func (r *replica) kill() {
 	r.w.kills++
-	r.w.log.Info("KILL", "replica", r.name)
 	r.dead = true
+	r.die()
+}
+
+// condemn has a replica die while the events of the next portion are on their
+// way: the API takes some, and their answers come to nobody.
+func (w *world) condemn(r *replica) {
+	d := &doom{victim: r}
+	d.left.Store(int32(1 + w.rng.IntN(2*inFlight)))
+	w.doom.Store(d)
+}
+
+func (r *replica) die() {
+	r.w.log.Info("KILL", "replica", r.name)
 	r.mu.Lock()
 	r.cut = true
 	for conn := range r.conns {
@@ -419,13 +447,24 @@ func TestKills(t *testing.T) {
 		w.start()
 		w.publish(func() {
 			time.Sleep(time.Duration(w.rng.IntN(400)) * time.Millisecond)
-			if r := w.any(); r != nil && w.rng.IntN(3) > 0 && r.member() {
-				r.kill()
+			if d := w.doom.Swap(nil); d != nil {
+				d.victim.kill()
+			}
+			if r := w.any(); r != nil && r.member() {
+				switch w.rng.IntN(3) {
+				case 0:
+					r.kill()
+				case 1:
+					w.condemn(r)
+				}
 			}
 			if len(w.living()) == 0 || w.rng.IntN(4) == 0 {
 				w.start()
 			}
 		})
+		if d := w.doom.Swap(nil); d != nil {
+			d.victim.kill()
+		}
 		w.settle()
 		w.judge(w.kills * inFlight)
 	})
