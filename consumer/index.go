@@ -135,8 +135,8 @@ func (x *index) generation(number int64) *generationTable {
 // the least, and for two steps longer at the most.
 func (x *index) get(k key, now time.Time) (entry, bool) {
 	h := x.hash(&k)
-	for i := len(x.generations) - 1; i >= 0; i-- {
-		g := x.generations[i]
+	for _, g := range slices.Backward(x.generations) {
+
 		s := g.table.find(&k, h, &x.seed)
 		if s == nil {
 			continue

@@ -155,30 +155,46 @@ func TestIndexKeeps(t *testing.T) {
 		name      string
 		put, want entry
 	}{
-		{"an ordinary one",
+		{
+			"an ordinary one",
 			entry{content: 0x123456789abc, created: noon.Add(789 * time.Millisecond), typ: event.NotInterested},
-			entry{content: 0x123456789abc, created: noon.Add(789 * time.Millisecond), typ: event.NotInterested}},
-		{"48 bits of the content",
+			entry{content: 0x123456789abc, created: noon.Add(789 * time.Millisecond), typ: event.NotInterested},
+		},
+		{
+			"48 bits of the content",
 			entry{content: math.MaxUint64, created: noon, typ: event.View},
-			entry{content: 1<<48 - 1, created: noon, typ: event.View}},
-		{"milliseconds of the time",
+			entry{content: 1<<48 - 1, created: noon, typ: event.View},
+		},
+		{
+			"milliseconds of the time",
 			entry{created: noon.Add(1999999), typ: event.View},
-			entry{created: noon.Add(time.Millisecond), typ: event.View}},
-		{"nothing at all",
+			entry{created: noon.Add(time.Millisecond), typ: event.View},
+		},
+		{
+			"nothing at all",
 			entry{created: time.UnixMilli(0)},
-			entry{created: time.UnixMilli(0).UTC()}},
-		{"a type of the future",
+			entry{created: time.UnixMilli(0).UTC()},
+		},
+		{
+			"a type of the future",
 			entry{created: noon, typ: 255},
-			entry{created: noon, typ: 255}},
-		{"before 1970",
+			entry{created: noon, typ: 255},
+		},
+		{
+			"before 1970",
 			entry{created: time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC), typ: event.View},
-			entry{created: time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC), typ: event.View}},
-		{"too late for 48 bits",
+			entry{created: time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC), typ: event.View},
+		},
+		{
+			"too late for 48 bits",
 			entry{created: time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC), typ: event.View},
-			entry{created: time.UnixMilli(1<<47 - 1).UTC(), typ: event.View}},
-		{"too early for 48 bits",
+			entry{created: time.UnixMilli(1<<47 - 1).UTC(), typ: event.View},
+		},
+		{
+			"too early for 48 bits",
 			entry{created: time.UnixMilli(math.MinInt64), typ: event.View},
-			entry{created: time.UnixMilli(-1 << 47).UTC(), typ: event.View}},
+			entry{created: time.UnixMilli(-1 << 47).UTC(), typ: event.View},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			x := newIndex(time.Hour)

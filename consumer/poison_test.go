@@ -92,7 +92,7 @@ func runUntilKilled(t *testing.T, cluster *kafkatest.Cluster, sink *acceptingSin
 		Dialer: &kafka.Dialer{Timeout: 5 * time.Second, DialFunc: network.dial},
 	}, sink)
 	died := make(chan struct{})
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	c.beforeDecode = func(r record) {
 		if r.offset == killer {

@@ -1,7 +1,6 @@
 package consumer
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -31,7 +30,7 @@ func BenchmarkRestore(b *testing.B) {
 		e := entry{content: uint64(i), created: now, typ: event.View, reported: now}
 		records = append(records, kafkalog.Record{Key: stateKey(keyOf(fmt.Sprint("event-", i))), Value: appendEntry(nil, e), Time: now})
 		if len(records) == maxStateRecords || i == b.N-1 {
-			if _, err := log.Append(context.Background(), "events.reported", 0, records); err != nil {
+			if _, err := log.Append(b.Context(), "events.reported", 0, records); err != nil {
 				b.Fatal(err)
 			}
 			records = records[:0]

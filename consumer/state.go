@@ -25,8 +25,7 @@ func (o *owner) restore(ctx context.Context) error {
 		if err == nil || ctx.Err() != nil {
 			return ctx.Err()
 		}
-		var broken *stateError
-		if errors.As(err, &broken) {
+		if _, ok := errors.AsType[*stateError](err); ok {
 			return err
 		}
 		o.log.Warn("could not read the state topic; trying again, and taking no records until it is read",

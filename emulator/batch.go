@@ -85,7 +85,8 @@ func (e *Emulator) callParts(ctx context.Context, st *faultState, c *call, b bat
 // callPart parses one part and calls what it asks for. The error is that of
 // a part that cannot be understood.
 func (e *Emulator) callPart(ctx context.Context, st *faultState, c *call, header *partHeader,
-	defaults params, mimeHeader headerBlock, content []byte) (reply, error) {
+	defaults params, mimeHeader headerBlock, content []byte,
+) (reply, error) {
 	p, err := parsePart(mimeHeader, content)
 	if err != nil {
 		return reply{}, err
@@ -122,7 +123,7 @@ func appendPart(dst []byte, boundary, contentID string, r reply) []byte {
 	dst = append(dst, "\r\n"...)
 	if len(r.header) > 0 {
 		var lines bytes.Buffer
-		r.header.WriteSubset(&lines, map[string]bool{"Content-Length": true}) // a bytes.Buffer does not fail
+		_ = r.header.WriteSubset(&lines, map[string]bool{"Content-Length": true}) // a bytes.Buffer does not fail
 		dst = append(dst, lines.Bytes()...)
 	}
 	dst = append(dst, "\r\n"...)

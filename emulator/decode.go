@@ -357,7 +357,7 @@ func (d *decoder) violate(at, description string) {
 func (d *decoder) end() error {
 	_, err := d.json.ReadToken()
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return nil
 	case err == nil:
 		return errors.New("unexpected data after the message")

@@ -111,7 +111,8 @@ func (e *Emulator) Serve(ctx context.Context, ln net.Listener) error {
 		Handler:           e,
 		Protocols:         protocols,
 		ReadHeaderTimeout: time.Minute,
-		ErrorLog:          slog.NewLogLogger(slog.Default().Handler(), slog.LevelWarn),
+		// Clients that go away are their own business.
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelWarn),
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ln) }()
@@ -123,9 +124,9 @@ func (e *Emulator) Serve(ctx context.Context, ln net.Listener) error {
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
 	defer cancel()
 	if err := server.Shutdown(grace); err != nil {
-		server.Close() // the listener is closed already; what is left are connections
+		_ = server.Close() // the listener is closed already; what is left are connections
 	}
-	<-served
+	_ = <-served // what Shutdown made of it
 	return nil
 }
 

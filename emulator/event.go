@@ -98,8 +98,10 @@ func newVersion(v version) *version {
 		{"jobs", "jobs", func(d *decoder, r *eventRequest) error { return d.strings(&r.event.Jobs) }},
 	}}
 	if v.name == "v4beta1" {
-		job.fields = append(job.fields, field[eventRequest]{"profile", "profile",
-			func(d *decoder, r *eventRequest) error { return d.string(&r.event.Profile) }})
+		job.fields = append(job.fields, field[eventRequest]{
+			"profile", "profile",
+			func(d *decoder, r *eventRequest) error { return d.string(&r.event.Profile) },
+		})
 	}
 
 	v.event = message[eventRequest]{typ: pkg + ".ClientEvent", fields: []field[eventRequest]{
@@ -115,13 +117,19 @@ func newVersion(v version) *version {
 	}}
 	if v.legacy {
 		v.event.fields = append(v.event.fields,
-			field[eventRequest]{"parentEventId", "parent_event_id",
-				func(d *decoder, r *eventRequest) error { return d.string(&r.event.ParentEventID) }},
-			field[eventRequest]{"extraInfo", "extra_info",
-				func(d *decoder, r *eventRequest) error { return d.stringMap(&r.event.ExtraInfo) }})
+			field[eventRequest]{
+				"parentEventId", "parent_event_id",
+				func(d *decoder, r *eventRequest) error { return d.string(&r.event.ParentEventID) },
+			},
+			field[eventRequest]{
+				"extraInfo", "extra_info",
+				func(d *decoder, r *eventRequest) error { return d.stringMap(&r.event.ExtraInfo) },
+			})
 	} else {
-		v.event.fields = append(v.event.fields, field[eventRequest]{"eventNotes", "event_notes",
-			func(d *decoder, r *eventRequest) error { return d.string(&r.event.Notes) }})
+		v.event.fields = append(v.event.fields, field[eventRequest]{
+			"eventNotes", "event_notes",
+			func(d *decoder, r *eventRequest) error { return d.string(&r.event.Notes) },
+		})
 	}
 
 	v.request = message[eventRequest]{typ: pkg + ".CreateClientEventRequest", fields: []field[eventRequest]{
@@ -136,11 +144,13 @@ func newVersion(v version) *version {
 	if v.name == "v4beta1" {
 		// The method's body is "*", and Go's generated client repeats the
 		// parent in it. That of the path is what counts.
-		v.request.fields = append(v.request.fields, field[eventRequest]{"parent", "parent",
+		v.request.fields = append(v.request.fields, field[eventRequest]{
+			"parent", "parent",
 			func(d *decoder, _ *eventRequest) error {
 				var parent string
 				return d.string(&parent)
-			}})
+			},
+		})
 	}
 	return &v
 }

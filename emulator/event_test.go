@@ -121,38 +121,58 @@ func TestAccepted(t *testing.T) {
 		want             string // the answer, compact; goodV3Event if empty
 	}{
 		// Requests as Google's own clients send them.
-		{"jobs/v3 for Go", pathV3 + noPretty,
+		{
+			"jobs/v3 for Go", pathV3 + noPretty,
 			`{"clientEvent":{"createTime":"2026-01-02T03:04:05.678Z","eventId":"e1","extraInfo":{"k":"v\u003c\u0026\u003e"},"jobEvent":{"jobs":["projects/p1/jobs/1"],"type":"VIEW"},"parentEventId":"e0","requestId":"rq"}}` + "\n",
-			`{"requestId":"rq","eventId":"e1","parentEventId":"e0","createTime":"2026-01-02T03:04:05.678Z","jobEvent":{"type":"VIEW","jobs":["projects/p1/jobs/1"]},"extraInfo":{"k":"v<&>"}}`},
-		{"jobs/v3p1beta1 for Go", pathV3p1 + noPretty,
+			`{"requestId":"rq","eventId":"e1","parentEventId":"e0","createTime":"2026-01-02T03:04:05.678Z","jobEvent":{"type":"VIEW","jobs":["projects/p1/jobs/1"]},"extraInfo":{"k":"v<&>"}}`,
+		},
+		{
+			"jobs/v3p1beta1 for Go", pathV3p1 + noPretty,
 			`{"clientEvent":{"createTime":"2026-01-02T03:04:05.678Z","eventId":"e1","extraInfo":{"k":"v\u003c\u0026\u003e"},"jobEvent":{"jobs":["projects/p1/jobs/1"],"type":"VIEW"},"parentEventId":"e0","requestId":"rq"}}` + "\n",
-			`{"requestId":"rq","eventId":"e1","parentEventId":"e0","createTime":"2026-01-02T03:04:05.678Z","jobEvent":{"type":"VIEW","jobs":["projects/p1/jobs/1"]},"extraInfo":{"k":"v<&>"}}`},
-		{"jobs/v4 for Go", pathV4 + noPretty,
+			`{"requestId":"rq","eventId":"e1","parentEventId":"e0","createTime":"2026-01-02T03:04:05.678Z","jobEvent":{"type":"VIEW","jobs":["projects/p1/jobs/1"]},"extraInfo":{"k":"v<&>"}}`,
+		},
+		{
+			"jobs/v4 for Go", pathV4 + noPretty,
 			`{"createTime":"2026-01-02T03:04:05.678Z","eventId":"e1","eventNotes":"n","jobEvent":{"jobs":["projects/p1/tenants/t1/jobs/1"],"type":"VIEW"},"requestId":"rq"}` + "\n",
-			strings.Replace(intsV4Answer, `"type":2`, `"type":"VIEW"`, 1)},
-		{"jobs/v3 for Go with key, quota user and fields", pathV3 + "?alt=json&fields=eventId%2CjobEvent%2Ftype&key=AIzaX&prettyPrint=false&quotaUser=qu", goodV3,
-			`{"eventId":"e1","jobEvent":{"type":"VIEW"}}`},
+			strings.Replace(intsV4Answer, `"type":2`, `"type":"VIEW"`, 1),
+		},
+		{
+			"jobs/v3 for Go with key, quota user and fields", pathV3 + "?alt=json&fields=eventId%2CjobEvent%2Ftype&key=AIzaX&prettyPrint=false&quotaUser=qu", goodV3,
+			`{"eventId":"e1","jobEvent":{"type":"VIEW"}}`,
+		},
 		{"jobs/v3 for Go with an odd project", "/v3/projects/a%20b%2F%C3%BC/clientEvents" + noPretty, goodV3, ""},
-		{"talent/apiv4 for Go", pathV4 + gapic,
+		{
+			"talent/apiv4 for Go", pathV4 + gapic,
 			`{"requestId":"rq","eventId":"e1","createTime":"2026-01-02T03:04:05.678Z","jobEvent":{"type":2,"jobs":["projects/p1/tenants/t1/jobs/1"]},"eventNotes":"n"}`,
-			intsV4Answer},
-		{"talent/apiv4beta1 for Go with a tenant", pathV4bT + gapic,
+			intsV4Answer,
+		},
+		{
+			"talent/apiv4beta1 for Go with a tenant", pathV4bT + gapic,
 			`{"parent":"projects/p1/tenants/t1","clientEvent":{"requestId":"rq","eventId":"e1","createTime":"2026-01-02T03:04:05.678Z","jobEvent":{"type":2,"jobs":["projects/p1/tenants/t1/jobs/1"],"profile":"pr"},"eventNotes":"n"}}`,
-			strings.Replace(intsV4Answer, `"]}`, `"],"profile":"pr"}`, 1)},
-		{"talent/apiv4beta1 for Go without a tenant", pathV4b + gapic,
+			strings.Replace(intsV4Answer, `"]}`, `"],"profile":"pr"}`, 1),
+		},
+		{
+			"talent/apiv4beta1 for Go without a tenant", pathV4b + gapic,
 			`{"parent":"projects/p1","clientEvent":{"requestId":"rq","eventId":"e1","createTime":"2026-01-02T03:04:05.678Z","jobEvent":{"type":2,"jobs":["projects/p1/jobs/1"],"profile":"pr"},"eventNotes":"n"}}`,
-			`{"requestId":"rq","eventId":"e1","createTime":"2026-01-02T03:04:05.678Z","jobEvent":{"type":2,"jobs":["projects/p1/jobs/1"],"profile":"pr"},"eventNotes":"n"}`},
+			`{"requestId":"rq","eventId":"e1","createTime":"2026-01-02T03:04:05.678Z","jobEvent":{"type":2,"jobs":["projects/p1/jobs/1"],"profile":"pr"},"eventNotes":"n"}`,
+		},
 		{"googleapis for Node", pathV3, goodV3, ""},
-		{"@google-cloud/talent for Node", pathV4 + gapicNode,
+		{
+			"@google-cloud/talent for Node", pathV4 + gapicNode,
 			`{"requestId":"rq","eventId":"e1","createTime":"2026-01-02T03:04:05.678Z","jobEvent":{"type":2,"jobs":["projects/p1/tenants/t1/jobs/1"]},"eventNotes":"n"}`,
-			intsV4Answer},
+			intsV4Answer,
+		},
 		{"googleapiclient for Python", pathV3 + "?alt=json", goodV3, ""},
 
 		// What proto3 JSON allows.
-		{"snake_case", pathV3,
-			`{"client_event":{"request_id":"rq","event_id":"e1","create_time":"2026-01-02T03:04:05.678Z","job_event":{"type":"VIEW","jobs":["projects/p1/jobs/1"]},"parent_event_id":null,"extra_info":{}}}`, ""},
-		{"null is unset", pathV3,
-			strings.Replace(goodV3, `"requestId"`, `"parentEventId":null,"extraInfo":null,"requestId"`, 1), ""},
+		{
+			"snake_case", pathV3,
+			`{"client_event":{"request_id":"rq","event_id":"e1","create_time":"2026-01-02T03:04:05.678Z","job_event":{"type":"VIEW","jobs":["projects/p1/jobs/1"]},"parent_event_id":null,"extra_info":{}}}`, "",
+		},
+		{
+			"null is unset", pathV3,
+			strings.Replace(goodV3, `"requestId"`, `"parentEventId":null,"extraInfo":null,"requestId"`, 1), "",
+		},
 		{"escaped name", pathV3, strings.Replace(goodV3, `"eventId"`, `"event\u0049d"`, 1), ""},
 		{"spaces between", pathV3, strings.NewReplacer(":{", " : \n{", ",", "\t,\r\n").Replace(goodV3), ""},
 		{"offset", pathV3, strings.Replace(goodV3, "03:04:05.678Z", "05:34:05.678+02:30", 1), ""},

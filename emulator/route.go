@@ -52,6 +52,7 @@ type route struct {
 	handle   func(*Emulator, *call) ([]byte, *apiError)
 }
 
+//nolint:unparam // other resources have other methods
 func newRoute(method, pattern string, handle func(*Emulator, *call) ([]byte, *apiError)) route {
 	return route{method, strings.Split(pattern, "/"), handle}
 }
@@ -139,7 +140,8 @@ func (c *call) answer(write func([]byte) []byte) ([]byte, *apiError) {
 		return c.out, nil
 	}
 	c.scratch = write(c.scratch[:0])
-	body, err := c.scratch, error(nil)
+	body := c.scratch
+	var err error
 	if c.params.fields != nil {
 		if body, err = c.params.fields.apply(body); err != nil {
 			return nil, errorf(http.StatusInternalServerError, "The answer could not be selected from: %v", err)

@@ -36,7 +36,8 @@ func TestEncode(t *testing.T) {
 	least := decoded(t, recordWith(V4, edits{"parentEventId": `null`, "extraInfo": `{}`, "eventNotes": `""`}), V4)
 	const leastJSON = `{"eventId":"e-1","requestId":"r-1","createTime":"2026-01-02T03:04:05.678Z","jobEvent":{"type":"VIEW","jobs":["projects/p/tenants/t/jobs/j"]}}`
 	escaped := decoded(t, recordWith(V3, edits{
-		"eventId": `"\"\\\/\u0000\u001f\u007f\n\t"`, "requestId": `"<&>\u2028é\ud83d\ude00"`, "extraInfo": `{"\"":"\u0001"}`}), V3)
+		"eventId": `"\"\\\/\u0000\u001f\u007f\n\t"`, "requestId": `"<&>\u2028é\ud83d\ude00"`, "extraInfo": `{"\"":"\u0001"}`,
+	}), V3)
 	const escapedJSON = `{"eventId":"\"\\/\u0000\u001f` + "\x7f" + `\n\t","requestId":"<&>` + "\u2028é😀" + `",` +
 		`"createTime":"2026-01-02T03:04:05.678Z","jobEvent":{"type":"VIEW","jobs":["projects/p/jobs/j"]},"extraInfo":{"\"":"\u0001"}}`
 
@@ -127,7 +128,7 @@ func TestContentTellsFieldsApart(t *testing.T) {
 		e := base()
 		changes[name](e)
 		for range 3 { // a map has another order each time
-			if e.Content() != e.Content() {
+			if again := e.Content(); e.Content() != again {
 				t.Fatalf("%s: the content differs from itself", name)
 			}
 		}

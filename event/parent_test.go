@@ -25,10 +25,14 @@ func TestParentTable(t *testing.T) {
 		ApplicationRedirectFromSearch: {Impression},
 		ApplicationCompanySubmit:      {View},
 		SentCV:                        {View},
-		InterviewGranted: {ApplicationFinish, ApplicationQuickSubmission, ApplicationRedirect,
-			ApplicationRedirectFromSearch, ApplicationCompanySubmit, SentCV},
-		Hired: {ApplicationFinish, ApplicationQuickSubmission, ApplicationRedirect,
-			ApplicationRedirectFromSearch, ApplicationCompanySubmit, SentCV, InterviewGranted},
+		InterviewGranted: {
+			ApplicationFinish, ApplicationQuickSubmission, ApplicationRedirect,
+			ApplicationRedirectFromSearch, ApplicationCompanySubmit, SentCV,
+		},
+		Hired: {
+			ApplicationFinish, ApplicationQuickSubmission, ApplicationRedirect,
+			ApplicationRedirectFromSearch, ApplicationCompanySubmit, SentCV, InterviewGranted,
+		},
 	}
 	types := V3.Types() // v3 has them all
 	if len(want) != len(types) {

@@ -35,11 +35,13 @@ func TestBatch(t *testing.T) {
 			w := newBatchWriter("/v3/projects/p/clientEvents", "batch", version)
 			got := string(w.appendBatch([]byte("kept:"), []*event.Delivery{d, second}))
 			want := "kept:"
+			var wantSb38 strings.Builder
 			for i, d := range []*event.Delivery{d, second} {
 				body := string(d.AppendRequest(nil, version))
-				want += "--clientevents-part\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\nContent-ID: <batch+" + strconv.Itoa(i) + ">\r\n\r\n" +
-					"POST /v3/projects/p/clientEvents HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body + "\r\n"
+				wantSb38.WriteString("--clientevents-part\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\nContent-ID: <batch+" + strconv.Itoa(i) + ">\r\n\r\n" +
+					"POST /v3/projects/p/clientEvents HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body + "\r\n")
 			}
+			want += wantSb38.String()
 			want += "--clientevents-part--\r\n"
 			if got != want {
 				t.Errorf("the batch is\n%s\nwant\n%s", got, want)

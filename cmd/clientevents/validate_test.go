@@ -48,11 +48,15 @@ func TestValidateCommand(t *testing.T) {
 		{"standard input by name", `{"eventId":"e-1"}`, []string{"good.ndjson", "-"}, outcome{1, "<stdin>:1" + missing, "2 events, 1 at fault\n"}},
 		{"nothing", "", nil, outcome{0, "", "0 events, 0 at fault\n"}},
 		{"a file like a flag", "", []string{"--", "-x"}, outcome{1, "-x:1: malformed: want one JSON object, got a list\n", "1 events, 1 at fault\n"}},
-		{"another version", goodLine, []string{"--api-version", "v4"}, outcome{1,
-			"<stdin>:1: invalid_job_name: jobEvent.jobs[0]: \"projects/p/jobs/j\" is not the name of a job in v4: want projects/PROJECT/tenants/TENANT/jobs/JOB\n", "1 events, 1 at fault\n"}},
+		{"another version", goodLine, []string{"--api-version", "v4"}, outcome{
+			1,
+			"<stdin>:1: invalid_job_name: jobEvent.jobs[0]: \"projects/p/jobs/j\" is not the name of a job in v4: want projects/PROJECT/tenants/TENANT/jobs/JOB\n", "1 events, 1 at fault\n",
+		}},
 		{"no parent", orphanLine, nil, outcome{0, "", "1 events, 0 at fault\n"}},
-		{"no parent in a complete input", orphanLine, []string{"--complete"}, outcome{1,
-			"<stdin>:1: parent_not_found: parentEventId names no valid event of the input\n", "1 events, 1 at fault\n"}},
+		{"no parent in a complete input", orphanLine, []string{"--complete"}, outcome{
+			1,
+			"<stdin>:1: parent_not_found: parentEventId names no valid event of the input\n", "1 events, 1 at fault\n",
+		}},
 		{"no such version", "", []string{"--api-version", "v5"}, outcome{2, "", `clientevents: --api-version: "v5" is not a version of the API: want v3, v4beta1 or v4` + "\n"}},
 		{"no such flag", "", []string{"--complet"}, outcome{2, "", "clientevents validate: unknown flag: --complet: did you mean --complete?\n"}},
 	}

@@ -44,8 +44,9 @@ func (ch *check) line(mark, what, text string) {
 func (ch *check) ok(what, format string, args ...any) {
 	ch.line("ok", what, fmt.Sprintf(format, args...))
 }
-func (ch *check) note(what, format string, args ...any) {
-	ch.line("note", what, fmt.Sprintf(format, args...))
+
+func (ch *check) note(what, text string) {
+	ch.line("note", what, text)
 }
 
 func (ch *check) fail(what, format string, args ...any) {

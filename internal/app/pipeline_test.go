@@ -64,7 +64,7 @@ type replica struct {
 
 func (r *rig) run(t *testing.T) *replica {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	started, ended := make(chan *app.Pipeline, 1), make(chan error, 1)
 	go func() {
 		ended <- app.Run(ctx, app.Options{

@@ -136,7 +136,7 @@ func (w *world) phase(ctx context.Context, k *app.Kafka, records []journey.Recor
 // pace is closed.
 func publish(ctx context.Context, k *app.Kafka, records []journey.Record, pace <-chan struct{}) error {
 	to := app.NewPublisher(k, topic)
-	defer to.Close()
+	defer func() { _ = to.Close() }() // what was added is flushed
 	for portion := range slices.Chunk(records, max(1, len(records)/400)) {
 		for _, r := range portion {
 			if err := to.Add(ctx, kafka.Message{Key: r.Key, Value: r.Value}); err != nil {
@@ -431,7 +431,7 @@ func (w *world) backlog(ctx context.Context, n int) error {
 		return err
 	}
 	time.Sleep(time.Minute)
-	_, hanging := r.memory()
+	hanging := r.peakMemory()
 	owned := r.partitions(ctx)
 	w.api.SetFaults(healthy)
 	close(release)
@@ -439,7 +439,7 @@ func (w *world) backlog(ctx context.Context, n int) error {
 	if err := w.settle(ctx, k); err != nil {
 		return err
 	}
-	_, peak := r.memory()
+	peak := r.peakMemory()
 	fmt.Printf("| backlog of %d records | |\n|---|---|\n| resident memory while the API hangs for a minute, at the most | %d MiB |\n"+
 		"| partitions owned after that minute | %d of %d |\n| drained in | %s |\n| resident memory at the most | %d MiB |\n",
 		n, hanging, owned, partitions, time.Since(began).Round(time.Second), peak)

@@ -151,24 +151,17 @@ func (w *world) covered(ctx context.Context, limit time.Duration) (time.Duration
 	return time.Since(began), false
 }
 
-// memory is a process's resident memory, now and at its highest, in MiB.
-func (r *replica) memory() (now, peak int) {
+// peakMemory is the highest resident memory of the process so far, in MiB.
+func (r *replica) peakMemory() int {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.cmd.Process.Pid))
 	if err != nil {
-		return 0, 0
+		return 0
 	}
 	for line := range strings.Lines(string(data)) {
-		fields := strings.Fields(line)
-		if len(fields) < 2 {
-			continue
-		}
-		kib, _ := strconv.Atoi(fields[1])
-		switch fields[0] {
-		case "VmRSS:":
-			now = kib >> 10
-		case "VmHWM:":
-			peak = kib >> 10
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmHWM:" {
+			kib, _ := strconv.Atoi(fields[1])
+			return kib >> 10
 		}
 	}
-	return now, peak
+	return 0
 }

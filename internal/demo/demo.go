@@ -77,7 +77,7 @@ func Run(ctx context.Context, o Options) error {
 	running.Go(func() { d.display(shown) })
 	err := d.publish(ctx)
 	if err == nil {
-		err = d.settle(ctx, failed)
+		err = d.settle(failed)
 	}
 	hide()
 	stopPipeline()
@@ -247,7 +247,7 @@ func (d *demo) publish(ctx context.Context) error {
 	}
 	defer k.Close()
 	to := app.NewPublisher(k, topic)
-	defer to.Close()
+	defer func() { _ = to.Close() }() // what was added is flushed
 	perSecond := d.rate()
 	const ticks = 20 // a second
 	limiter := rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/ticks)))
@@ -302,7 +302,7 @@ func (d *demo) misbehave(since time.Duration) {
 const patience = 90 * time.Second
 
 // settle waits until every record in the topic has its outcome.
-func (d *demo) settle(ctx context.Context, failed <-chan error) error {
+func (d *demo) settle(failed <-chan error) error {
 	d.api.SetFaults(emulator.Faults{Latency: latency})
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()

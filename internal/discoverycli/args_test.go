@@ -132,11 +132,16 @@ func TestHelp(t *testing.T) {
 		lines []string
 		want  []string
 	}{
-		{[]string{"--help", "-h", "help", "--debug --help", "-hx"},
-			[]string{"USAGE:\n    jobs3 [OPTIONS] <SUBCOMMAND>\n", "--scope <url>...", "--config-dir <folder>", "--debug", "--endpoint <url>", "--credentials <file>", "    projects\n", "jobs-search-for-alert"}},
-		{[]string{"projects --help", "projects -h", "projects help", "help projects"},
-			[]string{"USAGE:\n    jobs3 projects [OPTIONS] <SUBCOMMAND>\n", "    client-events-create\n            Report events issued when", "    complete\n"}},
-		{[]string{"projects client-events-create --help", "projects client-events-create -h", "projects client-events-create P -r a=b -h", "projects help client-events-create", "help projects client-events-create"},
+		{
+			[]string{"--help", "-h", "help", "--debug --help", "-hx"},
+			[]string{"USAGE:\n    jobs3 [OPTIONS] <SUBCOMMAND>\n", "--scope <url>...", "--config-dir <folder>", "--debug", "--endpoint <url>", "--credentials <file>", "    projects\n", "jobs-search-for-alert"},
+		},
+		{
+			[]string{"projects --help", "projects -h", "projects help", "help projects"},
+			[]string{"USAGE:\n    jobs3 projects [OPTIONS] <SUBCOMMAND>\n", "    client-events-create\n            Report events issued when", "    complete\n"},
+		},
+		{
+			[]string{"projects client-events-create --help", "projects client-events-create -h", "projects client-events-create P -r a=b -h", "projects help client-events-create", "help projects client-events-create"},
 			[]string{
 				"USAGE:\n    jobs3 projects client-events-create [OPTIONS] <parent> -r <kv>...\n",
 				"<parent>\n            projects/<project>: Parent project name.\n",
@@ -146,14 +151,21 @@ func TestHelp(t *testing.T) {
 				"CURSOR:", "... goes three levels up",
 				"client-event.job-event.type\n            Required. The type of the event (see JobEventType). One of: JOB_EVENT_TYPE_UNSPECIFIED,",
 				"$-xgafv=string\n", "pretty-print=boolean\n", "upload-protocol=string\n",
-			}},
-		{[]string{"projects jobs-search -h"},
-			[]string{"location-filters.<n>:\n", "enable-broadening: boolean\n", "page-size: integer\n", "distance-in-miles: number\n", "keywords"}},
-		{[]string{"projects jobs-create -h"},
-			[]string{"custom-attributes.<key>:\n", "long-values: [integer]\n", "string-values: [string]\n", "Each one of: JOB_BENEFIT_UNSPECIFIED"}},
+			},
+		},
+		{
+			[]string{"projects jobs-search -h"},
+			[]string{"location-filters.<n>:\n", "enable-broadening: boolean\n", "page-size: integer\n", "distance-in-miles: number\n", "keywords"},
+		},
+		{
+			[]string{"projects jobs-create -h"},
+			[]string{"custom-attributes.<key>:\n", "long-values: [integer]\n", "string-values: [string]\n", "Each one of: JOB_BENEFIT_UNSPECIFIED"},
+		},
 		{[]string{"projects companies-list -h"}, []string{"page-size=integer\n", "require-open-jobs=boolean\n"}},
-		{[]string{"--version", "-V", "projects -V", "projects client-events-create --version"},
-			[]string{"jobs3 test (jobs v3, revision 20251014)\n"}},
+		{
+			[]string{"--version", "-V", "projects -V", "projects client-events-create --version"},
+			[]string{"jobs3 test (jobs v3, revision 20251014)\n"},
+		},
 	}
 	for _, tt := range tests {
 		first := jobs3(t).run(t, words(tt.lines[0])...).stdout
@@ -218,7 +230,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line string) {
 		p := &Program{Name: "jobs3", API: api, Getenv: func(string) string { return "" }}
 		in, err := p.parse(strings.Split(line, "\n"))
-		switch err := err.(type) {
+		switch err := err.(type) { //nolint:errorlint // parse gives these types unwrapped
 		case nil:
 			if in.command != nil {
 				if r, faults := p.request(in); (r == nil) == (len(faults) == 0) {

@@ -90,10 +90,10 @@ func (id *identity) token(w http.ResponseWriter, r *http.Request) {
 	case "urn:ietf:params:oauth:grant-type:jwt-bearer":
 		claims, err := base64.RawURLEncoding.DecodeString(strings.Split(r.FormValue("assertion"), ".")[1])
 		var c struct{ Scope string }
-		if err != nil || json.Unmarshal(claims, &c) != nil {
-			grant = "invalid"
+		grant = "invalid"
+		if err == nil && json.Unmarshal(claims, &c) == nil {
+			grant = "jwt for " + c.Scope
 		}
-		grant = "jwt for " + c.Scope
 	}
 	id.log = append(id.log, grant)
 	if grant == "invalid" {
@@ -400,8 +400,10 @@ func TestCredentialsForGoogle(t *testing.T) {
 	}
 	dir := filepath.Join(r.home, "config")
 	id.secret(t, dir)
-	cached, err := json.Marshal([]any{map[string]any{"client_id": "client", "scopes": []string{platformScope},
-		"token": map[string]any{"access_token": "mine", "token_type": "Bearer", "expiry": time.Now().Add(time.Hour)}}})
+	cached, err := json.Marshal([]any{map[string]any{
+		"client_id": "client", "scopes": []string{platformScope},
+		"token": map[string]any{"access_token": "mine", "token_type": "Bearer", "expiry": time.Now().Add(time.Hour)},
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -467,36 +469,60 @@ func TestConfigurationFaults(t *testing.T) {
 		code   int
 		want   string
 	}{
-		{name: "directory in none", args: []string{"--config-dir", filepath.Join(temp, "a", "b")}, code: 3,
-			want: "Configuration -> Directory '" + filepath.Join(temp, "a", "b") + "' could not be created with error: mkdir "},
+		{
+			name: "directory in none", args: []string{"--config-dir", filepath.Join(temp, "a", "b")}, code: 3,
+			want: "Configuration -> Directory '" + filepath.Join(temp, "a", "b") + "' could not be created with error: mkdir ",
+		},
 		{name: "directory is a file", args: []string{"--config-dir", file}, code: 3, want: "Configuration -> Directory '" + file + "' could not be created with error: "},
-		{name: "no home", args: []string{"--config-dir", "~/x"}, noHome: true, code: 3,
-			want: "Configuration -> Couldn't find HOME directory of current user, failed to expand '~/x'."},
+		{
+			name: "no home", args: []string{"--config-dir", "~/x"}, noHome: true, code: 3,
+			want: "Configuration -> Couldn't find HOME directory of current user, failed to expand '~/x'.",
+		},
 		{name: "the directory comes before the values", args: []string{"--config-dir", file, "-p", "nonsense=1"}, code: 3, want: "Configuration -> Directory"},
-		{name: "secret is no JSON", args: []string{"--config-dir", secret("s1", "{")}, code: 4,
-			want: "Configuration -> Secret -> Could not decode file at '" + filepath.Join(temp, "s1", "jobs3-secret.json") + "' with error: unexpected end of JSON input."},
-		{name: "secret of a web application", args: []string{"--config-dir", secret("s2", `{"web":{}}`)}, code: 4,
-			want: "Configuration -> Secret -> 'installed' field is unset in secret file at '" + filepath.Join(temp, "s2", "jobs3-secret.json") + "'."},
+		{
+			name: "secret is no JSON", args: []string{"--config-dir", secret("s1", "{")}, code: 4,
+			want: "Configuration -> Secret -> Could not decode file at '" + filepath.Join(temp, "s1", "jobs3-secret.json") + "' with error: unexpected end of JSON input.",
+		},
+		{
+			name: "secret of a web application", args: []string{"--config-dir", secret("s2", `{"web":{}}`)}, code: 4,
+			want: "Configuration -> Secret -> 'installed' field is unset in secret file at '" + filepath.Join(temp, "s2", "jobs3-secret.json") + "'.",
+		},
 		{name: "secret without addresses", args: []string{"--config-dir", secret("s3", `{"installed":{}}`)}, code: 4, want: "Configuration -> Secret -> Could not decode file at "},
-		{name: "secret over plain http", args: []string{"--config-dir", secret("s4", fmt.Sprintf(installed, "https://example.com/auth", "http://example.com/token"))}, code: 4,
-			want: "Configuration -> Secret -> Could not decode file at '" + filepath.Join(temp, "s4", "jobs3-secret.json") + "' with error: 'http://example.com/token' is not an https address."},
+		{
+			name: "secret over plain http", args: []string{"--config-dir", secret("s4", fmt.Sprintf(installed, "https://example.com/auth", "http://example.com/token"))}, code: 4,
+			want: "Configuration -> Secret -> Could not decode file at '" + filepath.Join(temp, "s4", "jobs3-secret.json") + "' with error: 'http://example.com/token' is not an https address.",
+		},
 		{name: "the secret comes before the values", args: []string{"--config-dir", filepath.Join(temp, "s1"), "-p", "nonsense=1"}, code: 4, want: "Configuration -> Secret"},
-		{name: "secret is a directory", args: []string{"--config-dir", filepath.Dir(filepath.Dir(writeFile(t, filepath.Join(temp, "s5", "jobs3-secret.json", "x"), "")))}, code: 4,
-			want: "Configuration -> IO operation failed on path '" + filepath.Join(temp, "s5", "jobs3-secret.json") + "' with error: "},
-		{name: "no secret file", args: []string{"--credentials", "installed"}, code: 4,
-			want: "Configuration -> Secret -> There is no secret file. To have one, create an OAuth client of the type 'Desktop app' in the Google Cloud console"},
-		{name: "no secret file and no home", args: []string{"--credentials", "installed"}, noHome: true, code: 4,
-			want: "Configuration -> Secret -> There is no secret file."},
+		{
+			name: "secret is a directory", args: []string{"--config-dir", filepath.Dir(filepath.Dir(writeFile(t, filepath.Join(temp, "s5", "jobs3-secret.json", "x"), "")))}, code: 4,
+			want: "Configuration -> IO operation failed on path '" + filepath.Join(temp, "s5", "jobs3-secret.json") + "' with error: ",
+		},
+		{
+			name: "no secret file", args: []string{"--credentials", "installed"}, code: 4,
+			want: "Configuration -> Secret -> There is no secret file. To have one, create an OAuth client of the type 'Desktop app' in the Google Cloud console",
+		},
+		{
+			name: "no secret file and no home", args: []string{"--credentials", "installed"}, noHome: true, code: 4,
+			want: "Configuration -> Secret -> There is no secret file.",
+		},
 		{name: "values come before the credentials", args: []string{"--credentials", "/nowhere", "-p", "nonsense=1"}, code: 1, want: "Parameter 'nonsense' is unknown."},
-		{name: "no such credentials", args: []string{"--credentials", filepath.Join(temp, "nowhere")}, code: 4,
-			want: "Configuration -> IO operation failed on path '" + filepath.Join(temp, "nowhere") + "' with error: "},
+		{
+			name: "no such credentials", args: []string{"--credentials", filepath.Join(temp, "nowhere")}, code: 4,
+			want: "Configuration -> IO operation failed on path '" + filepath.Join(temp, "nowhere") + "' with error: ",
+		},
 		{name: "credentials are no JSON", args: []string{"--credentials", file}, code: 4, want: "Configuration -> Secret -> Could not decode file at '" + file + "' with error: "},
-		{name: "credentials of no type", args: []string{"--credentials", credentials("c1", `{"installed":{}}`)}, code: 4,
-			want: "Configuration -> Secret -> The credentials in '" + filepath.Join(temp, "c1") + "' are of the type ''; it must be one of [\"service_account\" "},
-		{name: "credentials without content", args: []string{"--credentials", credentials("c2", `{"type":"external_account"}`)}, code: 4,
-			want: "Configuration -> Secret -> Could not decode file at '" + filepath.Join(temp, "c2") + "' with error: "},
-		{name: "credentials with a broken key", args: []string{"--credentials", credentials("c3", `{"type":"service_account","private_key":"x"}`)}, code: 1,
-			want: "Token retrieval failed with error: "},
+		{
+			name: "credentials of no type", args: []string{"--credentials", credentials("c1", `{"installed":{}}`)}, code: 4,
+			want: "Configuration -> Secret -> The credentials in '" + filepath.Join(temp, "c1") + "' are of the type ''; it must be one of [\"service_account\" ",
+		},
+		{
+			name: "credentials without content", args: []string{"--credentials", credentials("c2", `{"type":"external_account"}`)}, code: 4,
+			want: "Configuration -> Secret -> Could not decode file at '" + filepath.Join(temp, "c2") + "' with error: ",
+		},
+		{
+			name: "credentials with a broken key", args: []string{"--credentials", credentials("c3", `{"type":"service_account","private_key":"x"}`)}, code: 1,
+			want: "Token retrieval failed with error: ",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

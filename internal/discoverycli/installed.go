@@ -114,9 +114,9 @@ func (a *installedApp) consent(ctx context.Context, config *oauth2.Config) (*oau
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		if server.Shutdown(end) != nil {
-			server.Close()
+			_ = server.Close()
 		}
-		<-served
+		_ = <-served
 	}()
 	fmt.Fprintf(a.prompt, "Please direct your browser to\n%s\nand follow the instructions displayed there.\n",
 		config.AuthCodeURL(state, oauth2.AccessTypeOffline, oauth2.S256ChallengeOption(verifier)))

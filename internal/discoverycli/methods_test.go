@@ -208,19 +208,36 @@ func TestRecordedRequests(t *testing.T) {
 		method     string
 		path, body string
 	}{
-		{"jobs3", discovery.JobsV3, []string{"client-events-create", "projects/p1", "-r", ".client-event", "create-time=2026-01-02T03:04:05.678Z", "event-id=e1",
-			"extra-info=k=v<&>", "parent-event-id=e0", "request-id=rq", "job-event", "jobs=projects/p1/jobs/1", "type=VIEW"},
+		{
+			"jobs3", discovery.JobsV3,
+			[]string{
+				"client-events-create", "projects/p1", "-r", ".client-event", "create-time=2026-01-02T03:04:05.678Z", "event-id=e1",
+				"extra-info=k=v<&>", "parent-event-id=e0", "request-id=rq", "job-event", "jobs=projects/p1/jobs/1", "type=VIEW",
+			},
 			"POST", "/v3/projects/p1/clientEvents",
-			`{"clientEvent":{"createTime":"2026-01-02T03:04:05.678Z","eventId":"e1","extraInfo":{"k":"v<&>"},"jobEvent":{"jobs":["projects/p1/jobs/1"],"type":"VIEW"},"parentEventId":"e0","requestId":"rq"}}`},
-		{"jobs3", discovery.JobsV3, []string{"jobs-patch", "projects/p1/jobs/1", "-r", "job.name=projects/p1/jobs/1", "job.title=T", "update-mask=title"},
-			"PATCH", "/v3/projects/p1/jobs/1", `{"job":{"name":"projects/p1/jobs/1","title":"T"},"updateMask":"title"}`},
-		{"jobs3", discovery.JobsV3, []string{"jobs-batch-delete", "projects/p1", "-r", "filter=x"},
-			"POST", "/v3/projects/p1/jobs:batchDelete", `{"filter":"x"}`},
-		{"jobs4", discovery.JobsV4, []string{"tenants-client-events-create", "projects/p1/tenants/t1", "-r", "create-time=2026-01-02T03:04:05.678Z", "event-id=e1", "event-notes=n", "request-id=rq", ".job-event", "jobs=projects/p1/tenants/t1/jobs/1", "type=VIEW"},
+			`{"clientEvent":{"createTime":"2026-01-02T03:04:05.678Z","eventId":"e1","extraInfo":{"k":"v<&>"},"jobEvent":{"jobs":["projects/p1/jobs/1"],"type":"VIEW"},"parentEventId":"e0","requestId":"rq"}}`,
+		},
+		{
+			"jobs3", discovery.JobsV3,
+			[]string{"jobs-patch", "projects/p1/jobs/1", "-r", "job.name=projects/p1/jobs/1", "job.title=T", "update-mask=title"},
+			"PATCH", "/v3/projects/p1/jobs/1", `{"job":{"name":"projects/p1/jobs/1","title":"T"},"updateMask":"title"}`,
+		},
+		{
+			"jobs3", discovery.JobsV3,
+			[]string{"jobs-batch-delete", "projects/p1", "-r", "filter=x"},
+			"POST", "/v3/projects/p1/jobs:batchDelete", `{"filter":"x"}`,
+		},
+		{
+			"jobs4", discovery.JobsV4,
+			[]string{"tenants-client-events-create", "projects/p1/tenants/t1", "-r", "create-time=2026-01-02T03:04:05.678Z", "event-id=e1", "event-notes=n", "request-id=rq", ".job-event", "jobs=projects/p1/tenants/t1/jobs/1", "type=VIEW"},
 			"POST", "/v4/projects/p1/tenants/t1/clientEvents",
-			`{"createTime":"2026-01-02T03:04:05.678Z","eventId":"e1","eventNotes":"n","jobEvent":{"jobs":["projects/p1/tenants/t1/jobs/1"],"type":"VIEW"},"requestId":"rq"}`},
-		{"jobs4", discovery.JobsV4, []string{"tenants-jobs-patch", "projects/p1/tenants/t1/jobs/1", "-r", "title=T", "-p", "update-mask=title,description"},
-			"PATCH", "/v4/projects/p1/tenants/t1/jobs/1", `{"title":"T"}`},
+			`{"createTime":"2026-01-02T03:04:05.678Z","eventId":"e1","eventNotes":"n","jobEvent":{"jobs":["projects/p1/tenants/t1/jobs/1"],"type":"VIEW"},"requestId":"rq"}`,
+		},
+		{
+			"jobs4", discovery.JobsV4,
+			[]string{"tenants-jobs-patch", "projects/p1/tenants/t1/jobs/1", "-r", "title=T", "-p", "update-mask=title,description"},
+			"PATCH", "/v4/projects/p1/tenants/t1/jobs/1", `{"title":"T"}`,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.api+" "+tt.args[0], func(t *testing.T) {

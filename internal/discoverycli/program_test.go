@@ -265,10 +265,14 @@ func TestAnswers(t *testing.T) {
 		{name: "not JSON", status: 200, answer: "<html>", code: 1, stderr: "invalid character '<' looking for beginning of value: <html>\n"},
 		{name: "JSON and more", status: 200, answer: "{} {}", code: 1, stderr: "something follows the JSON value: {} {}\n"},
 		{name: "nothing", status: 200, answer: "", code: 1, stderr: "EOF: \n"},
-		{name: "the API's error", status: 403, answer: `{"error": {"status": "PERMISSION_DENIED", "code": 403, "message": "<no>"}}`,
-			code: 1, stderr: `Bad Request: {"error":{"code":403,"message":"<no>","status":"PERMISSION_DENIED"}}` + "\n"},
-		{name: "somebody else's error", status: 502, answer: "<html>\nbad gateway", code: 1,
-			stderr: "Http status indicates failure: 502 Bad Gateway: <html>\\nbad gateway\n"},
+		{
+			name: "the API's error", status: 403, answer: `{"error": {"status": "PERMISSION_DENIED", "code": 403, "message": "<no>"}}`,
+			code: 1, stderr: `Bad Request: {"error":{"code":403,"message":"<no>","status":"PERMISSION_DENIED"}}` + "\n",
+		},
+		{
+			name: "somebody else's error", status: 502, answer: "<html>\nbad gateway", code: 1,
+			stderr: "Http status indicates failure: 502 Bad Gateway: <html>\\nbad gateway\n",
+		},
 		{name: "an error without text", status: 503, code: 1, stderr: "Http status indicates failure: 503 Service Unavailable: no text\n"},
 	}
 	for _, tt := range tests {

@@ -45,7 +45,11 @@ func TestSimilarityBounds(t *testing.T) {
 		a, b string
 		want float64
 	}{
-		{"", "", 1}, {"", "a", 0}, {"a", "", 0}, {"a", "a", 1}, {"a", "b", 0},
+		{"", "", 1},
+		{"", "a", 0},
+		{"a", "", 0},
+		{"a", "a", 1},
+		{"a", "b", 0},
 		{"type", "type", 1},
 		{"averyveryverylongname", "averyveryverylongnamf", 1}, // the bonus would exceed 1
 	}
@@ -64,7 +68,8 @@ func TestNearestPath(t *testing.T) {
 		{"client-event.event-id", ""},
 		{"foo.bar", ""},
 		{"foo.eventId", "foo.event-id"},
-		{"", ""}, {"..", ""},
+		{"", ""},
+		{"..", ""},
 	}
 	for _, tt := range tests {
 		if got := nearestPath(tt.path, eventFields); got != tt.want {

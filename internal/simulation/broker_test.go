@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -128,9 +129,7 @@ func TestStateTopicUnfit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := map[string]string{"cleanup.policy": "delete"}
-			for k, v := range c.config {
-				config[k] = v
-			}
+			maps.Copy(config, c.config)
 			err := consumer.CheckStateTopic("state", "source", c.partitions, 2, config, 24*time.Hour)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v: want an error about %s", err, c.want)
