@@ -17,9 +17,18 @@ type item struct {
 	chunk   *chunk // what the record's bytes keep in memory
 	key     key
 	content uint64
-	// patience is the partition's waiting time at which the item stops waiting
-	// for its parent.
-	patience time.Duration
+	// wait is the item's place among those that wait for a parent.
+	wait *wait
+}
+
+// wait is an item that waits for its parent, until it is sent or its patience
+// ends. It lets go of the item then: a partition that drains a backlog has
+// hundreds of thousands of items wait for a moment, and would otherwise keep
+// each until its patience would have ended.
+type wait struct {
+	item *item
+	// until is the partition's waiting time at which patience ends.
+	until time.Duration
 }
 
 // claim is an event id that is being dealt with: at most one item for each id
@@ -53,7 +62,7 @@ type partition struct {
 	// again in the order in which their patience ends (the wait is the same for
 	// all, so that is the order of their arrival).
 	orphans  map[string][]*item
-	patience []*item
+	patience []*wait
 	// waited is the partition's waiting time, see tick.
 	waited time.Duration
 	ticked time.Time
@@ -177,9 +186,10 @@ func (p *partition) followParent(c *claim, now time.Time) {
 	parent, ok := p.index.get(keyOf(it.ParentID), now)
 	if !ok {
 		it.park()
-		it.patience = p.waited + p.rules.ParentsWait
+		it.endWait()
+		it.wait = &wait{it, p.waited + p.rules.ParentsWait}
 		p.orphans[it.ParentID] = append(p.orphans[it.ParentID], it)
-		p.patience = append(p.patience, it)
+		p.patience = append(p.patience, it.wait)
 		return
 	}
 	if p.rules.ParentsRequired {
@@ -193,8 +203,15 @@ func (p *partition) followParent(c *claim, now time.Time) {
 
 func (p *partition) send(c *claim) {
 	c.sent = true
+	c.item.endWait()
 	p.downstream++
 	p.ready = append(p.ready, &c.item.Delivery)
+}
+
+func (it *item) endWait() {
+	if it.wait != nil {
+		it.wait.item, it.wait = nil, nil
+	}
 }
 
 func (p *partition) takeReady() []*event.Delivery {
@@ -268,6 +285,7 @@ func (p *partition) sentClaim(d *event.Delivery) *claim {
 // was wrong with the one need not be wrong with the other.
 func (p *partition) fail(c *claim, fault event.Fault, status int, now time.Time) {
 	delete(p.claims, c.item.ID)
+	c.item.endWait()
 	p.bury(c.item, fault, status)
 	for _, second := range c.copies {
 		p.decide(second, now)
@@ -366,20 +384,18 @@ func (p *partition) tick(now time.Time, reading bool) []*event.Delivery {
 	}
 	p.ticked = now
 	p.index.expire(now)
-	var unready []*item
-	for len(p.patience) > 0 && p.patience[0].patience <= p.waited {
-		it := p.patience[0]
+	var unready []*wait
+	for len(p.patience) > 0 && (p.patience[0].item == nil || p.patience[0].until <= p.waited) {
+		first := p.patience[0]
 		p.patience[0] = nil
 		p.patience = p.patience[1:]
-		c := p.claims[it.ID]
-		if c == nil || c.item != it || c.sent {
-			continue // it went on its way already
+		switch it := first.item; {
+		case it == nil: // it went on its way
+		case p.moving(it.ParentID):
+			unready = append(unready, first)
+		default:
+			p.endPatience(p.claims[it.ID], now)
 		}
-		if p.moving(it.ParentID) {
-			unready = append(unready, it)
-			continue
-		}
-		p.endPatience(c, now)
 	}
 	if len(unready) > 0 {
 		p.patience = slices.Concat(unready, p.patience)

@@ -126,7 +126,9 @@ func (e *Emulator) Serve(ctx context.Context, ln net.Listener) error {
 	if err := server.Shutdown(grace); err != nil {
 		_ = server.Close() // the listener is closed already; what is left are connections
 	}
-	_ = <-served // what Shutdown made of it
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("emulator: serving on %v: %w", ln.Addr(), err)
+	}
 	return nil
 }
 

@@ -78,7 +78,7 @@ func TestTokenIsReplacedBeforeItsEnd(t *testing.T) {
 		wantToken(t, tk, "t1")
 		time.Sleep(55*time.Minute - 1)
 		wantToken(t, tk, "t1")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		wantToken(t, tk, "t1") // the old one is used while the new one comes
 		wantToken(t, tk, "t2")
 		s.wantAsked(t, 0, 55*time.Minute)

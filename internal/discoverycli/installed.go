@@ -107,8 +107,11 @@ func (a *installedApp) consent(ctx context.Context, config *oauth2.Config) (*oau
 	state, verifier := oauth2.GenerateVerifier(), oauth2.GenerateVerifier()
 	answer := &consentAnswer{state: state, codes: make(chan string, 1), refusals: make(chan error, 1)}
 	server := &http.Server{Handler: answer, ReadHeaderTimeout: 10 * time.Second}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = server.Serve(listener) // its end is the end of the flow
+	}()
 	defer func() {
 		// Shutdown lets the page that thanks the user get to the browser.
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -116,7 +119,7 @@ func (a *installedApp) consent(ctx context.Context, config *oauth2.Config) (*oau
 		if server.Shutdown(end) != nil {
 			_ = server.Close()
 		}
-		_ = <-served
+		<-served
 	}()
 	fmt.Fprintf(a.prompt, "Please direct your browser to\n%s\nand follow the instructions displayed there.\n",
 		config.AuthCodeURL(state, oauth2.AccessTypeOffline, oauth2.S256ChallengeOption(verifier)))
