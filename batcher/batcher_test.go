@@ -413,7 +413,7 @@ func TestWakeUpIsNotLostWithAWorker(t *testing.T) {
 				ended <- batch
 			}()
 			synctest.Wait() // it sleeps on top of the other one
-			go cancel()
+			cancel()
 			b.Accept(deliveries(&outcomes{}, 0, 1))
 			if batch := <-ended; len(batch) == 0 {
 				k.want("0s: 0")
@@ -437,6 +437,29 @@ func TestNoThunderingHerd(t *testing.T) {
 		synctest.Wait()
 		if got := asked.Load(); got != 3 {
 			t.Errorf("admission was asked for %d times for three batches", got)
+		}
+	})
+}
+
+// As long as one is on its way, it will see to it that others come.
+func TestOneIsWokenAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New(Config{Size: 1, Concurrency: 3})
+		k := startTakers(t, b, 3, everything)
+		synctest.Wait()
+		b.mu.Lock()
+		for _, d := range deliveries(&outcomes{}, 0, 2) {
+			b.pending.push(b.entry(d, b.now()))
+			b.rouse(b.now())
+		}
+		asleep := len(b.idle)
+		b.mu.Unlock()
+		if asleep != 2 {
+			t.Errorf("%d are asleep, want two", asleep)
+		}
+		synctest.Wait()
+		if got := len(k.log); got != 2 {
+			t.Errorf("%d batches, want two", got)
 		}
 	})
 }

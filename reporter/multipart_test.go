@@ -175,6 +175,20 @@ func TestEndpointWithoutBatches(t *testing.T) {
 	}
 }
 
+// That it does not know them is an answer: an outage is over with it.
+func TestEndpointWithoutBatchesAfterAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := func(w http.ResponseWriter, r received) {
+			time.Sleep(time.Second)
+			accept(w, r)
+		}
+		g := newRig(t, script(refuse(503), refuse(404), slow), batches)
+		g.report("a", "b", "c")
+		time.Sleep(1500 * time.Millisecond) // of which 500 ms are backoff
+		g.wantOutcomes(accepted(3))
+	})
+}
+
 // What is refused as a whole is sent in smaller batches, and at last each event
 // says itself what is wrong.
 func TestBatchThatIsRefusedAsAWhole(t *testing.T) {
