@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/clientevents/clientevents/event"
 )
@@ -62,7 +61,7 @@ func (w *batchWriter) appendBatch(b []byte, batch []*event.Delivery) []byte {
 
 // part is one answer within the answer to a batch.
 type part struct {
-	contentID  string // "" where there is none
+	contentID  []byte // empty where there is none; valid until the next part
 	status     int    // 0 where the part is no HTTP answer
 	retryAfter string
 	body       []byte // of what was not accepted; valid until the next part
@@ -71,18 +70,18 @@ type part struct {
 // index finds which request the part answers: by its Content-ID, or where it
 // has none by its position.
 func (p *part) index(id string, position int) (int, bool) {
-	if p.contentID == "" {
+	if len(p.contentID) == 0 {
 		return position, true
 	}
-	of := strings.TrimSuffix(strings.TrimPrefix(p.contentID, "<"), ">")
-	if prefix := "response-"; len(of) > len(prefix) && strings.EqualFold(of[:len(prefix)], prefix) {
+	of := bytes.TrimSuffix(bytes.TrimPrefix(p.contentID, []byte("<")), []byte(">"))
+	if prefix := "response-"; len(of) > len(prefix) && bytes.EqualFold(of[:len(prefix)], []byte(prefix)) {
 		of = of[len(prefix):]
 	}
-	name, number, ok := strings.Cut(of, "+")
-	if !ok || strings.TrimSpace(name) != id {
+	name, number, ok := bytes.Cut(of, []byte("+"))
+	if !ok || string(bytes.TrimSpace(name)) != id {
 		return 0, false
 	}
-	i, err := strconv.Atoi(strings.TrimSpace(number))
+	i, err := strconv.Atoi(string(bytes.TrimSpace(number)))
 	return i, err == nil && i >= 0
 }
 
@@ -112,7 +111,7 @@ func (p *partReader) reset(r io.Reader, boundary string) {
 // next reads the next part into got; io.EOF after the last. Other errors mean
 // that the rest can't be read.
 func (p *partReader) next(got *part) error {
-	*got = part{body: got.body[:0]}
+	*got = part{contentID: got.contentID[:0], body: got.body[:0]}
 	p.size = 0
 	for !p.began {
 		c, err := p.read()
@@ -190,7 +189,7 @@ func (p *part) outerHeader(c chunk) expectation {
 		return (*part).statusLine
 	}
 	if value, ok := header(c, "Content-ID"); ok {
-		p.contentID = string(value)
+		p.contentID = append(p.contentID[:0], value...)
 	}
 	return (*part).outerHeader
 }

@@ -467,7 +467,7 @@ func libraryAnswer(answer []byte, n int) (status map[int]int, after map[int]stri
 		if err != nil || resp.StatusCode < 100 || len(p.Header.Values("Content-Id")) > 1 || len(resp.Header.Values("Retry-After")) > 1 {
 			return nil, nil, false
 		}
-		mine := part{contentID: p.Header.Get("Content-Id")}
+		mine := part{contentID: []byte(p.Header.Get("Content-Id"))}
 		i, found := mine.index("id", position)
 		if _, twice := status[i]; !found || i >= n || twice {
 			continue

@@ -196,6 +196,14 @@ func refuse(status int, headers ...string) func(http.ResponseWriter, received) {
 	}
 }
 
+// slowly answers after a while, so that other requests are in flight by then.
+func slowly(latency time.Duration, answer func(http.ResponseWriter, received)) func(http.ResponseWriter, received) {
+	return func(w http.ResponseWriter, r received) {
+		time.Sleep(latency)
+		answer(w, r)
+	}
+}
+
 // script answers the first requests as listed, and the rest as the last.
 func script(steps ...func(http.ResponseWriter, received)) func(http.ResponseWriter, received) {
 	var mu sync.Mutex
@@ -451,10 +459,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 func TestOutageIsProbedByOneRequest(t *testing.T) {
 	const latency = 10 * time.Millisecond
 	after := func(answer func(http.ResponseWriter, received)) func(http.ResponseWriter, received) {
-		return func(w http.ResponseWriter, r received) {
-			time.Sleep(latency)
-			answer(w, r)
-		}
+		return slowly(latency, answer)
 	}
 	webPage := func(w http.ResponseWriter, _ received) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -522,21 +527,19 @@ func TestOutageIsProbedByOneRequest(t *testing.T) {
 	}
 }
 
+const ms = time.Millisecond
+
 // A destination that fails now and then is not left alone: what is taken
 // meanwhile opens the gate again.
 func TestSuccessOpensTheGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		slow := func(w http.ResponseWriter, r received) {
-			time.Sleep(100 * time.Millisecond)
-			accept(w, r)
-		}
-		g := newRig(t, script(refuse(503), slow), func(c *rigConfig) { c.Concurrency, c.batch.Concurrency = 2, 2 })
+		g := newRig(t, script(slowly(ms, refuse(503)), slowly(100*ms, accept)), func(c *rigConfig) { c.Concurrency, c.batch.Concurrency = 2, 2 })
 		g.report("a", "b", "c")
 		time.Sleep(time.Minute)
 		got := g.requests()
 		// c waited for the slow answer, not for the backoff of the failure.
-		if len(got) != 4 || !strings.HasPrefix(got[2], "100ms ") || !strings.HasPrefix(got[3], "500ms ") {
-			t.Errorf("requests are %q, want the third at 100ms and the fourth at 500ms", got)
+		if len(got) != 4 || !strings.HasPrefix(got[2], "100ms ") || !strings.HasPrefix(got[3], "501ms ") {
+			t.Errorf("requests are %q, want the third at 100ms and the fourth at 501ms", got)
 		}
 		g.wantOutcomes(accepted(3))
 	})
@@ -545,11 +548,7 @@ func TestSuccessOpensTheGate(t *testing.T) {
 // But one that asks to be left alone is.
 func TestStragglerDoesNotOutvoteRetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		slow := func(w http.ResponseWriter, r received) {
-			time.Sleep(100 * time.Millisecond)
-			accept(w, r)
-		}
-		g := newRig(t, script(refuse(429, "Retry-After: 20"), slow), func(c *rigConfig) { c.Concurrency, c.batch.Concurrency = 2, 2 })
+		g := newRig(t, script(slowly(ms, refuse(429, "Retry-After: 20")), slowly(100*ms, accept)), func(c *rigConfig) { c.Concurrency, c.batch.Concurrency = 2, 2 })
 		g.report("a", "b", "c", "d")
 		time.Sleep(19 * time.Second)
 		g.wantPaused("throttled")
@@ -558,8 +557,8 @@ func TestStragglerDoesNotOutvoteRetryAfter(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		got := g.requests()
-		if len(got) != 5 || !strings.HasPrefix(got[2], "20s ") || !strings.HasPrefix(got[3], "20.1s ") {
-			t.Errorf("requests are %q, want a probe at 20s, and the others after it", got)
+		if len(got) != 5 || !strings.HasPrefix(got[2], "20.001s ") || !strings.HasPrefix(got[3], "20.101s ") {
+			t.Errorf("requests are %q, want a probe at 20.001s, and the others after it", got)
 		}
 		g.wantOutcomes(accepted(4))
 	})
@@ -568,11 +567,7 @@ func TestStragglerDoesNotOutvoteRetryAfter(t *testing.T) {
 // Nor is one that asks for it when the gate is closed already.
 func TestStragglerProlongsTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		slow := func(w http.ResponseWriter, r received) {
-			time.Sleep(100 * time.Millisecond)
-			refuse(429, "Retry-After: 20")(w, r)
-		}
-		g := newRig(t, script(refuse(503), slow, accept), func(c *rigConfig) { c.Concurrency, c.batch.Concurrency = 2, 2 })
+		g := newRig(t, script(slowly(ms, refuse(503)), slowly(100*ms, refuse(429, "Retry-After: 20")), accept), func(c *rigConfig) { c.Concurrency, c.batch.Concurrency = 2, 2 })
 		g.report("a", "b")
 		time.Sleep(20 * time.Second)
 		if got := g.requests(); len(got) != 2 {
