@@ -1,0 +1,247 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"github.com/clientevents/clientevents/consumer"
+	"github.com/clientevents/clientevents/emulator"
+	"github.com/clientevents/clientevents/internal/kafkatest"
+)
+
+// station is a broker, an emulator and a configuration file that leads from the
+// one to the other.
+type station struct {
+	*kafkatest.Cluster
+	topic, file, admin string
+	api                *emulator.Emulator
+}
+
+func newStation(t *testing.T, c *kafkatest.Cluster, more string) *station {
+	t.Helper()
+	api := emulator.New(emulator.Options{KeepAll: true})
+	server := httptest.NewServer(api)
+	t.Cleanup(server.Close)
+	topic := c.NewTopic(t, "cli", 3)
+	c.DeleteAfter(t, topic+".dead-letter", topic+".reported")
+	s := &station{Cluster: c, topic: topic, file: filepath.Join(t.TempDir(), "clientevents.yaml"), admin: freeAddress(t), api: api}
+	text := fmt.Sprintf("kafka: {brokers: [%s], topic: %s, group: %s}\napi: {endpoint: %q, version: v3, parent: projects/p, credentials: none}\n"+
+		"parents: {wait: 500ms}\nadmin: {listen: %q}\n%s", strings.Join(c.Brokers, ","), topic, topic, server.URL, s.admin, more)
+	if err := os.WriteFile(s.file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at once
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// command runs a command to its end.
+func command(t *testing.T, in string, args ...string) (code int, out, errs string) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	code = Main(t.Context(), args, Streams{In: strings.NewReader(in), Out: &stdout, Err: &stderr})
+	return code, stdout.String(), stderr.String()
+}
+
+// background runs a command until stop.
+func background(t *testing.T, args ...string) (stop func() int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan int, 1)
+	go func() { ended <- Main(ctx, args, Streams{In: strings.NewReader(""), Out: t.Output(), Err: t.Output()}) }()
+	code, stopped := 0, false
+	stop = func() int {
+		if !stopped {
+			stopped = true
+			cancel()
+			code = <-ended
+		}
+		return code
+	}
+	t.Cleanup(func() { stop() })
+	return stop
+}
+
+func (s *station) get(t *testing.T, path string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.admin+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Timeout: 5 * time.Second}
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(body)
+}
+
+const goodEvent = `{"eventId":"%s","requestId":"r-%s","createTime":"2026-01-02T03:04:05Z","jobEvent":{"type":"IMPRESSION","jobs":["projects/p/jobs/1"]}}`
+
+// TestByHand does by hand, command by command, what the demo does in one.
+func TestByHand(t *testing.T) {
+	kafkatest.Each(t, func(t *testing.T, c *kafkatest.Cluster) {
+		s := newStation(t, c, "")
+		code, out, _ := command(t, "", "check", "--config", s.file)
+		if code != exitDone || strings.Contains(out, "FAIL") {
+			t.Fatalf("check: exit code %d\n%s", code, out)
+		}
+		events := fmt.Sprintf(goodEvent, "a", "a") + "\n" + fmt.Sprintf(goodEvent, "b", "b") + "\nnonsense\n"
+		code, out, errs := command(t, events, "publish", "--config", s.file)
+		if code != exitFailed || !strings.HasPrefix(out, "<stdin>:3: malformed: ") || !strings.Contains(errs, "2 events published") {
+			t.Fatalf("publish: exit code %d\n%s%s", code, out, errs)
+		}
+		orphan := strings.Replace(fmt.Sprintf(goodEvent, "c", "a"), `"requestId"`, `"parentEventId":"a","requestId"`, 1)
+		s.Produce(t, s.topic, kafka.Message{Partition: 1, Key: []byte("k"), Value: []byte(orphan), Headers: []kafka.Header{{Key: "mine", Value: []byte("kept")}}})
+
+		stop := background(t, "run", "--config", s.file)
+		kafkatest.WaitFor(t, time.Minute, "lag 0", func() bool { return s.Lag(t, s.topic, s.topic) == 0 && s.api.Stats().Accepted >= 2 })
+		s.checkAdmin(t)
+		letters := s.ReadAll(t, s.topic+".dead-letter")
+		if len(letters) != 1 || string(letters[0].Value) != orphan {
+			t.Fatalf("%d dead letters: want the orphan", len(letters))
+		}
+		reason := "" // parent_mismatch, or parent_not_found where the two are in different partitions
+		for _, h := range letters[0].Headers {
+			if h.Key == consumer.HeaderReason {
+				reason = string(h.Value)
+			}
+		}
+		code, out, _ = command(t, "", "dead-letters", "list", "--config", s.file, "--reason", reason)
+		if code != exitDone || strings.Count(out, "\n") != 1 || !strings.Contains(out, reason) {
+			t.Errorf("list: exit code %d\n%s", code, out)
+		}
+		if _, out, _ = command(t, "", "dead-letters", "list", "--config", s.file, "--reason", "rejected"); out != "" {
+			t.Errorf("list of another reason: %s", out)
+		}
+		before := s.EndOffsets(t, s.topic)
+		if _, out, _ = command(t, "", "dead-letters", "replay", "--config", s.file, "--dry-run"); !strings.HasPrefix(out, "1 records would be replayed") {
+			t.Errorf("replay --dry-run: %s", out)
+		}
+		if after := s.EndOffsets(t, s.topic); fmt.Sprint(before) != fmt.Sprint(after) {
+			t.Errorf("--dry-run published something: %v, %v", before, after)
+		}
+		if code, out, _ = command(t, "", "dead-letters", "replay", "--config", s.file); code != exitDone || !strings.HasPrefix(out, "1 records replayed") {
+			t.Errorf("replay: exit code %d\n%s", code, out)
+		}
+		s.checkReplayed(t, orphan)
+		if code := stop(); code != exitDone {
+			t.Errorf("run: exit code %d", code)
+		}
+	})
+}
+
+// checkReplayed wants the record again as it was, with the count of replays.
+func (s *station) checkReplayed(t *testing.T, value string) {
+	t.Helper()
+	var last kafka.Message
+	for _, m := range s.ReadAll(t, s.topic) {
+		if string(m.Value) == value {
+			last = m
+		}
+	}
+	got := map[string]string{}
+	for _, h := range last.Headers {
+		got[h.Key] = string(h.Value)
+	}
+	if string(last.Key) != "k" || len(got) != 2 || got["mine"] != "kept" || got["clientevents-replays"] != "1" {
+		t.Errorf("replayed with key %q and headers %v", last.Key, got)
+	}
+}
+
+// checkAdmin wants every fixed metric, and truthful health.
+func (s *station) checkAdmin(t *testing.T) {
+	t.Helper()
+	for _, path := range []string{"/livez", "/readyz", "/status", "/"} {
+		if status, body := s.get(t, path); status != http.StatusOK {
+			t.Errorf("%s: %d %s", path, status, body)
+		}
+	}
+	_, metrics := s.get(t, "/metrics")
+	for _, want := range []string{
+		`clientevents_records_total{outcome="reported"}`, `clientevents_records_total{outcome="duplicate"}`,
+		`clientevents_records_total{outcome="dead_letter"}`, `clientevents_records_total{outcome="skipped"}`,
+		`clientevents_dead_letters_total{reason="rejected"}`, `clientevents_dead_letters_total{reason="malformed"}`,
+		`clientevents_api_requests_total{code="200"}`, `clientevents_api_request_duration_seconds_bucket`,
+		`clientevents_end_to_end_seconds_bucket`, `clientevents_consumer_lag{partition="0"}`, `clientevents_in_flight`,
+		`clientevents_retries_total{reason=`, `clientevents_throttled_seconds_total`, `clientevents_paused{reason="rejections"} 0`,
+		`clientevents_oldest_unfinished_timestamp_seconds`, `clientevents_dedupe_entries`,
+	} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("/metrics has no %s", want)
+		}
+	}
+}
+
+// TestNotReady wants health to tell why, while the topic is not there yet, and
+// a prompt end nevertheless.
+func TestNotReady(t *testing.T) {
+	s := newStation(t, kafkatest.Embedded(t), "")
+	text, err := os.ReadFile(s.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.file, bytes.ReplaceAll(text, []byte("topic: "+s.topic), []byte("topic: absent")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stop := background(t, "run", "--config", s.file)
+	kafkatest.WaitFor(t, 20*time.Second, "the admin server", func() bool {
+		status, body := s.get(t, "/readyz")
+		return status == http.StatusServiceUnavailable && strings.Contains(body, "not a member")
+	})
+	if status, _ := s.get(t, "/livez"); status != http.StatusOK {
+		t.Errorf("/livez: %d: a missing topic is no reason to be restarted", status)
+	}
+	if code := stop(); code != exitDone {
+		t.Errorf("run: exit code %d", code)
+	}
+	code, out, _ := command(t, "", "check", "--config", s.file)
+	if code != exitFailed || !strings.Contains(out, "FAIL  topic absent: ") {
+		t.Errorf("check: exit code %d\n%s", code, out)
+	}
+}
+
+// TestRunRefuses wants what no waiting mends to end with a clear line.
+func TestRunRefuses(t *testing.T) {
+	c := kafkatest.Embedded(t)
+	s := newStation(t, c, "")
+	c.CreateTopic(t, s.topic+".reported", 5, map[string]string{"cleanup.policy": "compact"})
+	code, _, errs := command(t, "", "run", "--config", s.file)
+	if code != exitFailed || !strings.Contains(errs, "5 partitions") {
+		t.Errorf("an unfit state topic: exit code %d\n%s", code, errs)
+	}
+	code, _, errs = command(t, "", "run", "--config", "no-such-file.yaml")
+	if code != exitUsage || !strings.Contains(errs, "no-such-file.yaml") {
+		t.Errorf("no configuration: exit code %d\n%s", code, errs)
+	}
+}
+
+// TestDemo wants the demo to end by itself and to add up.
+func TestDemo(t *testing.T) {
+	code, out, errs := command(t, "", "demo", "--events", "2000", "--rate", "2000")
+	if code != exitDone || !strings.Contains(out, "published         2000") || !strings.Contains(out, "It adds up") {
+		t.Errorf("exit code %d\n%s\n%s", code, out, errs)
+	}
+}
