@@ -72,6 +72,9 @@ type world struct {
 	kills    int
 	stops    int
 
+	published   int // so many of the records are
+	portionFrom int // what a test remembers of a portion
+
 	doom atomic.Pointer[doom]
 }
 
@@ -277,6 +280,7 @@ func (w *world) publish(between func()) {
 			messages = append(messages, kafka.Message{Key: r.Key, Value: r.Value})
 		}
 		w.kafka.ProduceByKey(w.t, topic, messages...)
+		w.published += len(portion)
 		between()
 		time.Sleep(time.Duration(w.rng.IntN(6000)) * time.Millisecond)
 	}
@@ -511,13 +515,13 @@ func TestBrokerFaults(t *testing.T) {
 		w.start()
 		w.start()
 		var mu sync.Mutex
-		share := 0.0
+		share, chance := 0.0, rand.New(rand.NewPCG(7, w.rng.Uint64()))
 		for key := range int16(37) {
 			w.kafka.Fake.ControlKey(key, func(req kmsg.Request) (kmsg.Response, error, bool) {
 				w.kafka.Fake.KeepControl()
 				mu.Lock()
 				defer mu.Unlock()
-				if share > 0 && w.faultable(req) && w.rng.Float64() < share {
+				if share > 0 && w.faultable(req) && chance.Float64() < share {
 					return nil, errors.New("dropped"), true
 				}
 				return nil, nil, false
