@@ -199,7 +199,8 @@ func kafkaLogin(c config.SASL) (sasl.Mechanism, error) {
 	}
 	m, err := scram.Mechanism(algorithm, c.Username, string(c.Password))
 	if err != nil {
-		return nil, fmt.Errorf("kafka.sasl.username: %w", err)
+		// Not the library's own words: they show the password.
+		return nil, errors.New("kafka.sasl.username, kafka.sasl.password_file: want texts without control characters (RFC 4013)")
 	}
 	return m, nil
 }
