@@ -20,6 +20,8 @@ type generation struct {
 	owners []*owner
 	// committed holds the offsets that the broker has, by partition.
 	committed map[int32]int64
+	// unheard says that the last commit was answered by nobody.
+	unheard bool
 }
 
 // growthInterval is how often the leader looks for partitions that were added.
@@ -165,30 +167,14 @@ func (g *generation) end(ctx context.Context, owners *sync.WaitGroup) {
 	// What is being taken in this moment must be in the sink before it drains,
 	// or it would be sent after the partition is given away.
 	owners.Wait()
-	drainCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.cfg.DrainTimeout)
-	defer cancel()
+	writing, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
-		g.sink.Drain(drainCtx)
-		for _, o := range g.owners {
-			o.flush(drainCtx)
-			o.takeLeave(drainCtx)
-		}
+		g.drain(writing)
 	}()
-	// Heartbeats stop when a generation ends, but a commit counts as one: going
-	// on with it keeps the broker from giving up on us while we finish.
-	heartbeat := time.NewTicker(g.cfg.CommitInterval)
-	defer heartbeat.Stop()
-	for waiting := true; waiting; {
-		select {
-		case <-drained:
-			waiting = false
-		case now := <-heartbeat.C:
-			g.pulse.Store(now.UnixNano())
-			g.commit()
-		}
-	}
+	g.awaitDrain(ctx, drained, giveUp)
 	for _, o := range g.owners {
 		o.close()
 	}
@@ -201,6 +187,49 @@ func (g *generation) end(ctx context.Context, owners *sync.WaitGroup) {
 	g.metrics.dedupe.Set(0)
 	g.metrics.oldest.Set(0)
 	g.log.Info("partitions given back", "generation", g.gen.ID)
+}
+
+// drain finishes what is in flight, and then writes what is to be written for as
+// long as writing lasts.
+func (g *generation) drain(writing context.Context) {
+	ctx, cancel := context.WithTimeout(writing, g.cfg.DrainTimeout)
+	defer cancel()
+	g.sink.Drain(ctx)
+	for _, o := range g.owners {
+		o.flush(writing)
+		o.takeLeave(writing)
+	}
+}
+
+// awaitDrain waits until all is drained, or its time is over.
+//
+// That time does not begin while the coordinator can't be reached, unless the
+// program stops: what was accepted and is not written down would be reported
+// again, and there is nothing else to do before the brokers are back.
+func (g *generation) awaitDrain(ctx context.Context, drained <-chan struct{}, giveUp func()) {
+	// Heartbeats stop when a generation ends, but a commit counts as one: going
+	// on with it keeps the broker from giving up on us while we finish.
+	heartbeat := time.NewTicker(g.cfg.CommitInterval)
+	defer heartbeat.Stop()
+	deadline := time.NewTimer(g.cfg.DrainTimeout)
+	defer deadline.Stop()
+	stopping := ctx.Done()
+	for {
+		select {
+		case <-drained:
+			return
+		case <-stopping:
+			stopping = nil
+			deadline.Reset(g.cfg.DrainTimeout)
+		case <-deadline.C:
+			giveUp()
+		case now := <-heartbeat.C:
+			g.pulse.Store(now.UnixNano())
+			if g.commit(); g.unheard && ctx.Err() == nil {
+				deadline.Reset(g.cfg.DrainTimeout)
+			}
+		}
+	}
 }
 
 // commit stores the watermarks; false means that the partitions are not ours
@@ -216,6 +245,7 @@ func (g *generation) commit() bool {
 	if len(offsets) == 0 {
 		return true
 	}
+	g.unheard = false
 	asked := time.Now()
 	err := g.gen.CommitOffsets(map[string]map[int]int64{g.cfg.Topic: offsets})
 	if err != nil && !refused(err) {
@@ -239,6 +269,7 @@ func (g *generation) commit() bool {
 		g.lease.end()
 		return false
 	default:
+		g.unheard = away(err)
 		g.log.Warn("could not commit; trying again", "error", err)
 		g.metrics.commitFailures.Inc()
 		return true
@@ -276,6 +307,13 @@ func (g *generation) commitAnew(offsets map[int]int64) error {
 func refused(err error) bool {
 	return errors.Is(err, kafka.IllegalGeneration) || errors.Is(err, kafka.UnknownMemberId) ||
 		errors.Is(err, kafka.FencedInstanceID)
+}
+
+// away says whether a request failed because the coordinator can't be reached, or
+// is only starting.
+func away(err error) bool {
+	answer, ok := errors.AsType[kafka.Error](err)
+	return !ok || answer == kafka.GroupLoadInProgress || answer == kafka.GroupCoordinatorNotAvailable || answer == kafka.NotCoordinatorForGroup
 }
 
 // observe sets the gauges that describe the partitions.

@@ -47,7 +47,7 @@ func newStation(t *testing.T, c *kafkatest.Cluster, more string) *station {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at once
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func command(t *testing.T, in string, args ...string) (code int, out, errs strin
 // background runs a command until stop.
 func background(t *testing.T, args ...string) (stop func() int) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // it ends in a cleanup
 	ended := make(chan int, 1)
 	go func() { ended <- Main(ctx, args, Streams{In: strings.NewReader(""), Out: t.Output(), Err: t.Output()}) }()
 	code, stopped := 0, false

@@ -1,10 +1,12 @@
 package simulation
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -58,6 +60,33 @@ func TestUnwritableTopics(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestBrokerAway: for longer than a drain takes, the broker answers nobody. A
+// replica that can't write down what was reported keeps it until the broker is
+// back, so nothing is repeated.
+func TestBrokerAway(t *testing.T) {
+	each(t, traffic, func(w *world) {
+		w.start()
+		var away atomic.Bool
+		for key := range int16(37) {
+			w.kafka.Fake.ControlKey(key, func(req kmsg.Request) (kmsg.Response, error, bool) {
+				w.kafka.Fake.KeepControl()
+				if away.Load() && w.faultable(req) {
+					return nil, errors.New("dropped"), true
+				}
+				return nil, nil, false
+			})
+		}
+		w.publish(func() {
+			time.Sleep(time.Duration(w.rng.IntN(40)) * time.Millisecond)
+			away.Store(true)
+			time.Sleep(30 * time.Second)
+			away.Store(false)
+		})
+		w.settle()
+		w.judge(0)
+	})
 }
 
 func (w *world) committed() (sum int64) {
