@@ -72,6 +72,7 @@ func (ch *check) kafka(ctx context.Context) {
 			ch.fail("broker "+broker, "%v%s", err, brokerAdvice(err, ch.c))
 			continue
 		}
+		_ = conn.SetDeadline(time.Now().Add(checkTimeout)) // what isn't Kafka may never answer
 		_, err = conn.ApiVersions()
 		conn.Close()
 		if err != nil {

@@ -76,6 +76,7 @@ func Run(ctx context.Context, o Options) error {
 	shown, hide := context.WithCancel(context.WithoutCancel(ctx))
 	running.Go(func() { d.display(shown) })
 	err := d.publish(ctx)
+	d.cut = ctx.Err() != nil
 	if err == nil {
 		err = d.settle(failed)
 	}
@@ -103,6 +104,9 @@ type demo struct {
 	published atomic.Int64
 	mu        sync.Mutex
 	wanted    tally
+	// cut says that it was told to stop amid the traffic: the parents of some
+	// events were not published any more, so what was expected of them is void.
+	cut bool
 }
 
 // start starts the broker and the API.
