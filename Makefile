@@ -73,9 +73,22 @@ kafka-test: bin/kafka ## run the Kafka tests against KAFKA_BROKERS, or a broker 
 	tests=(go test -count=1 -p 1 -timeout 20m $(ARGS) $$packages); \
 	if [ -n "$${KAFKA_BROKERS:-}" ]; then "$${tests[@]}"; else bin/kafka run -- "$${tests[@]}"; fi
 
+.PHONY: bin/chaos
+bin/chaos:
+	go build -o $@ ./internal/chaos
+
 .PHONY: chaos
-chaos: ## put real processes through kills, freezes and restarts (RECORDS=50000 PLANNED=8 KILLS=8); needs Java 17
-	go run ./internal/chaos -records $(or $(RECORDS),50000) -planned $(or $(PLANNED),8) -kills $(or $(KILLS),8) $(ARGS)
+chaos: bin/chaos ## put real processes through kills, freezes and restarts (RECORDS=50000 KILLS=10 REBALANCES=10 FREEZES=2 RESTARTS=2 OUTAGES=8)
+	bin/chaos -records $(or $(RECORDS),50000) -kills $(or $(KILLS),10) -rebalances $(or $(REBALANCES),10) \
+		-freezes $(or $(FREEZES),2) -restarts $(or $(RESTARTS),2) -outages $(or $(OUTAGES),8) $(ARGS)
+
+.PHONY: chaos-short
+chaos-short: bin/chaos ## the same in about three minutes
+	bin/chaos -records 20000 -kills 6 -rebalances 6 -freezes 1 -restarts 1 -outages 3 $(ARGS)
+
+.PHONY: chaos-backlog
+chaos-backlog: bin/chaos ## let BACKLOG (1000000) records pile up behind an API that hangs, and watch a replica's memory
+	bin/chaos -backlog $(or $(BACKLOG),1000000) $(ARGS)
 
 .PHONY: simulate
 simulate: ## simulate misfortune with SEEDS (100) seeds of each kind

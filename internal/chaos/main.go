@@ -5,7 +5,7 @@
 //
 // It prints its seed; the same seed makes the same plan, though processes never
 // do exactly the same twice. The exit code is 1 where a promise was broken, and
-// 3 where this machine can't run Apache Kafka.
+// 3 where this machine can't run Apache Kafka and -broker=kafka asked for it.
 package main
 
 import (
@@ -14,172 +14,170 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
-	"github.com/clientevents/clientevents/emulator"
-	"github.com/clientevents/clientevents/event"
-	"github.com/clientevents/clientevents/internal/journey"
-	"github.com/clientevents/clientevents/internal/kafkatest/broker"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
+// plan is how much of what is to happen.
 type plan struct {
-	seed                              uint64
-	records                           int
-	planned, kills, freezes, restarts int
-}
-
-func main() {
-	var p plan
-	flag.Uint64Var(&p.seed, "seed", uint64(time.Now().Unix()), "what the misfortune is drawn from")
-	flag.IntVar(&p.records, "records", 50_000, "how many records are published")
-	flag.IntVar(&p.planned, "planned", 8, "how many replicas are stopped and started in order")
-	flag.IntVar(&p.kills, "kills", 8, "how many replicas are killed")
-	flag.IntVar(&p.freezes, "freezes", 1, "how many replicas are frozen past their session")
-	flag.IntVar(&p.restarts, "restarts", 1, "how often the broker is restarted")
-	backlog := flag.Int("backlog", 0, "instead: let so many records pile up behind an API that hangs for a minute")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, p, *backlog)
-	stop()
-	os.Exit(code)
+	seed                                          uint64
+	records                                       int
+	rebalances, kills, freezes, restarts, outages int
 }
 
 const exitUnavailable = 3
 
-func run(ctx context.Context, p plan, backlog int) int {
-	w, err := newWorld(ctx, p)
-	if errors.Is(err, errNoKafka) {
-		fmt.Println("chaos:", err)
-		return exitUnavailable
+func main() {
+	if len(os.Args) == 4 && os.Args[1] == embeddedCommand {
+		os.Exit(serveEmbedded(os.Args[2], os.Args[3]))
 	}
-	if err != nil {
-		fmt.Println("chaos:", err)
-		return 1
-	}
-	defer w.close()
-	if backlog > 0 {
-		err = w.backlog(ctx, backlog)
-	} else {
-		err = w.misfortune(ctx)
-	}
-	if err != nil {
-		fmt.Printf("chaos: %v\nchaos: the logs are in %s; the seed was %d\n", err, w.dir, p.seed)
-		w.keep = true
-		return 1
-	}
-	return 0
+	var p plan
+	flag.Uint64Var(&p.seed, "seed", uint64(time.Now().Unix()), "what the misfortune is drawn from")
+	flag.IntVar(&p.records, "records", 50_000, "how many records are published")
+	flag.IntVar(&p.rebalances, "rebalances", 10, "how many replicas are stopped or started in order")
+	flag.IntVar(&p.kills, "kills", 10, "how many replicas are killed")
+	flag.IntVar(&p.freezes, "freezes", 1, "how many replicas are frozen past their session")
+	flag.IntVar(&p.restarts, "restarts", 1, "how often the broker is restarted")
+	flag.IntVar(&p.outages, "outages", 3, "how often the API fails for some seconds")
+	kind := flag.String("broker", "auto", "kafka, embedded (in a process of its own), or auto: kafka where it can be had")
+	backlog := flag.Int("backlog", 0, "instead: let so many records pile up behind an API that hangs for a minute")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, p, *kind, *backlog)
+	stop()
+	os.Exit(code)
 }
 
-var errNoKafka = errors.New("no Apache Kafka to be had")
+func run(ctx context.Context, p plan, kind string, backlog int) int {
+	w, err := newWorld(ctx, p, kind)
+	if err == nil && backlog > 0 {
+		err = w.backlog(ctx, backlog)
+	} else if err == nil {
+		err = w.misfortune(ctx)
+	}
+	switch {
+	case errors.Is(err, errNoKafka):
+		w.close(false)
+		fmt.Println("chaos:", err)
+		return exitUnavailable
+	case err != nil:
+		w.close(true)
+		fmt.Printf("chaos: %v\nchaos: the logs are in %s; run it again with -seed %d\n", err, w.dir, p.seed)
+		return 1
+	}
+	w.close(false)
+	return 0
+}
 
 // world is everything that runs.
 type world struct {
 	plan
 	rng    *rand.Rand
 	dir    string
-	keep   bool
 	binary string
 
-	options broker.Options
-	broker  *broker.Broker
+	broker  kafkaBroker
 	address string
-	api     *emulator.Emulator
-	apiAddr string
-	stopAPI context.CancelFunc
+	client  *kgo.Client
+	admin   *kadm.Client
+	api     *api
 	seen    *seen
+	pace    *pace
 
 	replicas []*replica
 	started  int
+	crashed  atomic.Int64 // replicas that ended by themselves
+	failing  sync.WaitGroup
 	result   results
 }
 
 const (
-	topic      = "client-events"
-	partitions = 6
+	topic        = "client-events"
+	letters      = topic + ".dead-letter"
+	group        = "chaos"
+	partitions   = 6
+	sessionLimit = 10 * time.Second // the default of kafka.session_timeout
 	// What a kill may repeat: the defaults of report.concurrency and
 	// report.batch_size.
 	inFlight = 16 * 100
 )
 
-func newWorld(ctx context.Context, p plan) (*world, error) {
-	dir, err := os.MkdirTemp("", "clientevents-chaos")
-	if err != nil {
-		return nil, err
+// newWorld starts everything but the replicas. The world it returns is to be
+// closed even where there is an error.
+func newWorld(ctx context.Context, p plan, kind string) (*world, error) {
+	w := &world{plan: p, rng: rand.New(rand.NewPCG(p.seed, 1)), seen: newSeen()}
+	var err error
+	if w.dir, err = os.MkdirTemp("", "clientevents-chaos"); err != nil {
+		return w, err
 	}
-	w := &world{plan: p, rng: rand.New(rand.NewPCG(p.seed, 1)), dir: dir, binary: filepath.Join(dir, "clientevents"), seen: newSeen()}
-	fmt.Printf("chaos: seed %d, %d records, %d planned changes, %d kills, %d freezes, %d restarts of the broker\n",
-		p.seed, p.records, p.planned, p.kills, p.freezes, p.restarts)
+	w.binary = filepath.Join(w.dir, "clientevents")
 	build := exec.CommandContext(ctx, "go", "build", "-o", w.binary, "./cmd/clientevents")
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
-		return nil, fmt.Errorf("build clientevents: %w", err)
-	}
-	libraries, err := broker.Libraries(ctx, os.Stderr)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errNoKafka, err)
+		return w, fmt.Errorf("build clientevents: %w", err)
 	}
 	port, err := freePort(ctx)
 	if err != nil {
-		return nil, err
-	}
-	w.options = broker.Options{Libraries: libraries, Dir: filepath.Join(dir, "kafka"), Port: port, Heap: "1g"}
-	if w.broker, err = broker.Start(ctx, w.options); err != nil {
-		return nil, err
+		return w, err
 	}
 	w.address = fmt.Sprintf("127.0.0.1:%d", port)
-	return w, w.startAPI(ctx)
-}
-
-func freePort(ctx context.Context) (int, error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	if w.broker, err = newBroker(ctx, kind, w.dir, port); err != nil {
+		return w, err
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	if err := w.broker.start(ctx); err != nil {
+		return w, err
+	}
+	if w.api, err = startAPI(ctx, w.seen.accept); err != nil {
+		return w, err
+	}
+	return w, w.connect(ctx)
 }
 
-func (w *world) startAPI(ctx context.Context) error {
-	w.api = emulator.New(emulator.Options{Keep: 1, Faults: healthy, OnAccept: w.seen.accept})
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+// connect makes the chaos run's own client. It is franz-go and not the library
+// that the program uses, so that a fault of the one can't hide itself; and its
+// producer is idempotent: what is published is there once.
+func (w *world) connect(ctx context.Context) (err error) {
+	w.client, err = kgo.NewClient(kgo.SeedBrokers(w.address), kgo.DefaultProduceTopic(topic),
+		kgo.MetadataMinAge(100*time.Millisecond), kgo.MaxBufferedRecords(100_000))
 	if err != nil {
 		return err
 	}
-	w.apiAddr = l.Addr().String()
-	var apiCtx context.Context
-	apiCtx, w.stopAPI = context.WithCancel(context.WithoutCancel(ctx))
-	go func() { _ = w.api.Serve(apiCtx, l) }()
+	w.admin = kadm.NewClient(w.client)
+	answer, err := w.admin.CreateTopic(ctx, partitions, 1, nil, topic)
+	if err == nil {
+		err = answer.Err
+	}
+	if err != nil {
+		return fmt.Errorf("create the topic: %w", err)
+	}
 	return nil
 }
 
-var healthy = emulator.Faults{Latency: 5 * time.Millisecond, Jitter: 5 * time.Millisecond}
-
-func (w *world) close() {
+// close ends everything that was started.
+func (w *world) close(keepLogs bool) {
 	for _, r := range w.replicas {
 		r.end()
 	}
-	if w.broker != nil {
-		_ = w.broker.Stop()
+	w.failing.Wait()
+	if w.client != nil {
+		w.client.Close()
 	}
-	w.stopAPI()
-	if !w.keep {
+	if w.broker != nil {
+		_ = w.broker.stop()
+	}
+	if w.api != nil {
+		w.api.stop()
+	}
+	if !keepLogs && w.dir != "" {
 		_ = os.RemoveAll(w.dir)
 	}
-}
-
-// traffic is what is published.
-func (w *world) traffic(n int) (records []journey.Record) {
-	mix := journey.DemoMix
-	mix.Tombstones = true
-	g := journey.New(journey.Options{Seed: w.seed, Version: event.V3, Start: time.Now()})
-	for r := range g.Mixed(mix, n) {
-		records = append(records, r)
-	}
-	return records
 }

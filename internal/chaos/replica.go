@@ -1,15 +1,18 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -20,7 +23,9 @@ type replica struct {
 	admin string
 	cmd   *exec.Cmd
 	ended chan struct{}
-	dead  bool
+	// dead: it was told to end, or is. frozen: it was stopped and will go on.
+	dead   atomic.Bool
+	frozen bool
 }
 
 func (w *world) start(ctx context.Context) (*replica, error) {
@@ -38,19 +43,25 @@ func (w *world) start(ctx context.Context) (*replica, error) {
 	r.cmd.Env = append(os.Environ(),
 		"CLIENTEVENTS_KAFKA_BROKERS="+w.address,
 		"CLIENTEVENTS_KAFKA_TOPIC="+topic,
-		"CLIENTEVENTS_KAFKA_GROUP=chaos",
-		"CLIENTEVENTS_API_ENDPOINT=http://"+w.apiAddr,
+		"CLIENTEVENTS_KAFKA_GROUP="+group,
+		"CLIENTEVENTS_API_ENDPOINT=http://"+w.api.addr,
 		"CLIENTEVENTS_API_VERSION=v3",
 		"CLIENTEVENTS_API_PARENT=projects/demo",
 		"CLIENTEVENTS_API_CREDENTIALS=none",
 		"CLIENTEVENTS_ADMIN_LISTEN="+r.admin,
 	)
 	r.cmd.Stdout, r.cmd.Stderr = log, log
+	// A group of its own: Ctrl-C is for the chaos run, which then ends it.
+	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := r.cmd.Start(); err != nil {
 		return nil, err
 	}
 	go func() {
-		_ = r.cmd.Wait()
+		err := r.cmd.Wait()
+		if !r.dead.Swap(true) {
+			w.crashed.Add(1)
+			fmt.Printf("chaos: BROKEN: %s ended by itself: %v\n", r.name, err)
+		}
 		_ = log.Close()
 		close(r.ended)
 	}()
@@ -60,7 +71,7 @@ func (w *world) start(ctx context.Context) (*replica, error) {
 
 func (w *world) living() (all []*replica) {
 	for _, r := range w.replicas {
-		if !r.dead {
+		if !r.dead.Load() {
 			all = append(all, r)
 		}
 	}
@@ -76,7 +87,7 @@ func (w *world) any() *replica {
 }
 
 func (r *replica) kill() {
-	r.dead = true
+	r.dead.Store(true)
 	_ = r.cmd.Process.Kill()
 	<-r.ended
 }
@@ -91,9 +102,19 @@ func (r *replica) end() {
 	}
 }
 
+// stop stops a replica in order.
+func (w *world) stop(r *replica) {
+	took, err := r.stop()
+	w.result.stops = append(w.result.stops, took)
+	if err != nil || took > 10*time.Second {
+		w.result.failedStops++
+		fmt.Printf("chaos: BROKEN: a stop took %s: %v\n", took, err)
+	}
+}
+
 // stop asks the replica to end, and says how long it took and how it ended.
 func (r *replica) stop() (time.Duration, error) {
-	r.dead = true
+	r.dead.Store(true)
 	began := time.Now()
 	_ = r.cmd.Process.Signal(syscall.SIGTERM)
 	select {
@@ -110,28 +131,46 @@ func (r *replica) stop() (time.Duration, error) {
 
 var client = &http.Client{Timeout: 2 * time.Second}
 
-// partitions asks a replica what it owns.
-func (r *replica) partitions(ctx context.Context) int {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.admin+"/status", nil)
+// get asks a replica's admin server.
+func (r *replica) get(ctx context.Context, path string, read func(io.Reader) error) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.admin+path, nil)
 	if err != nil {
-		return 0
+		return err
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return 0
+		return err
 	}
 	defer resp.Body.Close()
+	return read(resp.Body)
+}
+
+// partitions is how many a replica owns and has read the state of.
+func (r *replica) partitions(ctx context.Context) (n int) {
 	var status struct{ Partitions []struct{ Restored bool } }
-	if json.NewDecoder(resp.Body).Decode(&status) != nil {
-		return 0
+	if r.get(ctx, "/status", func(body io.Reader) error { return json.NewDecoder(body).Decode(&status) }) != nil {
+		return 0 // it is only starting
 	}
-	n := 0
 	for _, p := range status.Partitions {
 		if p.Restored {
 			n++
 		}
 	}
 	return n
+}
+
+// metric is the value of a metric without labels.
+func (r *replica) metric(ctx context.Context, name string) (value float64, err error) {
+	err = r.get(ctx, "/metrics", func(body io.Reader) error {
+		for lines := bufio.NewScanner(body); lines.Scan(); {
+			if text, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
+				value, err = strconv.ParseFloat(text, 64)
+				return err
+			}
+		}
+		return fmt.Errorf("no metric %s", name)
+	})
+	return value, err
 }
 
 // covered waits until the living replicas own all partitions, and have read
@@ -141,7 +180,9 @@ func (w *world) covered(ctx context.Context, limit time.Duration) (time.Duration
 	for time.Since(began) < limit && ctx.Err() == nil {
 		n := 0
 		for _, r := range w.living() {
-			n += r.partitions(ctx)
+			if !r.frozen {
+				n += r.partitions(ctx)
+			}
 		}
 		if n == partitions {
 			return time.Since(began), true
@@ -151,14 +192,15 @@ func (w *world) covered(ctx context.Context, limit time.Duration) (time.Duration
 	return time.Since(began), false
 }
 
-// peakMemory is the highest resident memory of the process so far, in MiB.
-func (r *replica) peakMemory() int {
+// memory is one of the kernel's figures for the process, in MiB: VmRSS is its
+// resident memory now, VmHWM at its highest.
+func (r *replica) memory(figure string) int {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.cmd.Process.Pid))
 	if err != nil {
 		return 0
 	}
 	for line := range strings.Lines(string(data)) {
-		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmHWM:" {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == figure+":" {
 			kib, _ := strconv.Atoi(fields[1])
 			return kib >> 10
 		}

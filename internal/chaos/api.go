@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/clientevents/clientevents/emulator"
+)
+
+var healthy = emulator.Faults{Latency: 5 * time.Millisecond, Jitter: 20 * time.Millisecond}
+
+// api is the emulator behind a listener that can be closed for a while.
+type api struct {
+	*emulator.Emulator
+	addr string
+	halt context.CancelFunc
+	done chan struct{}
+}
+
+func startAPI(ctx context.Context, accepted func(emulator.Accepted)) (*api, error) {
+	port, err := freePort(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a := &api{
+		Emulator: emulator.New(emulator.Options{Keep: 1, Faults: healthy, OnAccept: accepted}),
+		addr:     fmt.Sprintf("127.0.0.1:%d", port),
+	}
+	if err := a.listen(ctx); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+func (a *api) listen(ctx context.Context) error {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.addr)
+	if err != nil {
+		return err
+	}
+	ctx, a.halt = context.WithCancel(context.WithoutCancel(ctx))
+	a.done = make(chan struct{})
+	go func() {
+		defer close(a.done)
+		_ = a.Serve(ctx, l)
+	}()
+	return nil
+}
+
+func (a *api) stop() {
+	a.halt()
+	<-a.done
+}
+
+// outages are the ways in which the API fails. None of them leaves a doubt
+// whether an event was taken, so that none excuses a repetition.
+var outages = []func(hang <-chan struct{}) emulator.Faults{
+	func(<-chan struct{}) emulator.Faults { return with(emulator.Outage()) },
+	func(<-chan struct{}) emulator.Faults {
+		return with(&emulator.Fault{Status: http.StatusTooManyRequests, RetryAfter: 2 * time.Second})
+	},
+	func(<-chan struct{}) emulator.Faults { return with(&emulator.Fault{Cut: emulator.CutConnection}) },
+	func(<-chan struct{}) emulator.Faults { return with(&emulator.Fault{Cut: emulator.CutBody}) },
+	func(hang <-chan struct{}) emulator.Faults { return with(&emulator.Fault{Hang: hang}) },
+	func(<-chan struct{}) emulator.Faults {
+		f := healthy
+		f.Quota = emulator.Quota{Limit: 200, Window: time.Second}
+		return f
+	},
+	func(<-chan struct{}) emulator.Faults {
+		f := healthy
+		f.ErrorShares = map[int]float64{500: 0.1, 503: 0.1, 429: 0.1}
+		return f
+	},
+}
+
+func with(fault *emulator.Fault) emulator.Faults {
+	f := healthy
+	f.All = fault
+	return f
+}
+
+// fail lets the API fail in one way for some time; the way after the last one
+// of outages is that nobody listens.
+func (a *api) fail(ctx context.Context, way int, d time.Duration) {
+	wait := func() {
+		select {
+		case <-time.After(d):
+		case <-ctx.Done():
+		}
+	}
+	if way == len(outages) {
+		a.stop()
+		wait()
+		// The port was free a moment ago; somebody may have taken it for one.
+		for a.listen(ctx) != nil && ctx.Err() == nil {
+			time.Sleep(100 * time.Millisecond)
+		}
+		return
+	}
+	hang := make(chan struct{})
+	a.SetFaults(outages[way](hang))
+	wait()
+	a.SetFaults(healthy)
+	close(hang)
+}
+
+// seen is what the API accepted: the order in which events came first, and what
+// was going on when one came again.
+type seen struct {
+	mu       sync.Mutex
+	first    map[string]int32
+	n        int32
+	during   string
+	repeated map[string]int
+}
+
+func newSeen() *seen { return &seen{first: map[string]int32{}, repeated: map[string]int{}} }
+
+func (s *seen) accept(a emulator.Accepted) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.n++
+	if _, before := s.first[a.Event.EventID]; before {
+		s.repeated[s.during]++
+		return
+	}
+	s.first[a.Event.EventID] = s.n
+}
+
+// at says in which order an event came, from 1; 0 when it did not.
+func (s *seen) at(id string) int32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.first[id]
+}
+
+func (s *seen) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return int(s.n)
+}
+
+// now says what is going on from here on.
+func (s *seen) now(during string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.during = during
+}
+
+// repeats counts what came again while any of these went on; all, if none is
+// named.
+func (s *seen) repeats(during ...string) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(during) == 0 {
+		for _, one := range s.repeated {
+			n += one
+		}
+	}
+	for _, d := range during {
+		n += s.repeated[d]
+	}
+	return n
+}
