@@ -46,7 +46,7 @@ func newRig(t *testing.T, c *kafkatest.Cluster, partitions int, o emulator.Optio
 		"CLIENTEVENTS_API_VERSION=v3",
 		"CLIENTEVENTS_API_PARENT=projects/demo",
 		"CLIENTEVENTS_API_CREDENTIALS=none",
-		"CLIENTEVENTS_PARENTS_WAIT=2s",
+		"CLIENTEVENTS_PARENTS_WAIT=5s",
 		"CLIENTEVENTS_ADMIN_LISTEN=127.0.0.1:0",
 	})
 	if err != nil {
