@@ -192,12 +192,39 @@ func (g *generation) end(ctx context.Context, owners *sync.WaitGroup) {
 // drain finishes what is in flight, and then writes what is to be written for as
 // long as writing lasts.
 func (g *generation) drain(writing context.Context) {
-	ctx, cancel := context.WithTimeout(writing, g.cfg.DrainTimeout)
-	defer cancel()
+	ctx, stop := context.WithTimeout(writing, g.cfg.DrainTimeout)
+	defer stop()
 	g.sink.Drain(ctx)
 	for _, o := range g.owners {
 		o.flush(writing)
-		o.takeLeave(writing)
+	}
+	// When the API took all the time there was, that is no crash, and the next
+	// owner should not look for one.
+	leaving, cancel := outlast(writing, leaveTime)
+	defer cancel()
+	for _, o := range g.owners {
+		o.takeLeave(leaving)
+	}
+}
+
+// leaveTime is for taking leave after a drain that used up its own.
+const leaveTime = 500 * time.Millisecond
+
+// outlast returns a context that ends a while after ctx does.
+func outlast(ctx context.Context, while time.Duration) (context.Context, context.CancelFunc) {
+	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.NewTimer(while)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancel()
+		case <-late.Done():
+		}
+	})
+	return late, func() {
+		stop()
+		cancel()
 	}
 }
 

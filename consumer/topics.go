@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"slices"
@@ -22,7 +23,7 @@ func (c *Consumer) prepareTopics(ctx context.Context) error {
 			return ctx.Err()
 		}
 		var unfit *UnfitTopicError
-		if errors.As(err, &unfit) || hopeless(err) != nil {
+		if errors.As(err, &unfit) || hopeless(err) != nil || distrusted(err) {
 			return err
 		}
 		if attempt%10 == 0 {
@@ -32,6 +33,13 @@ func (c *Consumer) prepareTopics(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// distrusted says whether the broker's certificate is not trusted. At the start
+// that is a wrong kafka.tls.ca_file, which no waiting mends.
+func distrusted(err error) bool {
+	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	return ok
 }
 
 func (c *Consumer) tryTopics(ctx context.Context) error {

@@ -245,3 +245,87 @@ func TestDemo(t *testing.T) {
 		t.Errorf("exit code %d\n%s\n%s", code, out, errs)
 	}
 }
+
+// TestDemoCutShort wants a demo that is told to stop amid its traffic to add up
+// all the same.
+func TestDemoCutShort(t *testing.T) {
+	address := freeAddress(t)
+	_, port, _ := strings.Cut(address, ":")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var out bytes.Buffer
+	ended := make(chan int, 1)
+	go func() {
+		ended <- Main(ctx, []string{"demo", "--rate", "2000", "--kafka-port", port}, Streams{In: strings.NewReader(""), Out: &out, Err: t.Output()})
+	}()
+	kafkatest.WaitFor(t, 30*time.Second, "some traffic", func() bool { return published(ctx, address) > 1000 })
+	cancel()
+	if code := <-ended; code != exitDone || !strings.Contains(out.String(), "It adds up") {
+		t.Errorf("exit code %d\n%s", code, out.String())
+	}
+}
+
+// published counts the records of the demo's topic.
+func published(ctx context.Context, broker string) (sum int64) {
+	ask := map[string][]kafka.OffsetRequest{}
+	for p := range 6 {
+		ask["client-events"] = append(ask["client-events"], kafka.LastOffsetOf(p))
+	}
+	transport := &kafka.Transport{}
+	defer transport.CloseIdleConnections()
+	client := &kafka.Client{Addr: kafka.TCP(broker), Transport: transport}
+	answer, err := client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: ask})
+	if err != nil {
+		return 0
+	}
+	for _, p := range answer.Topics["client-events"] {
+		sum += p.LastOffset
+	}
+	return sum
+}
+
+// TestSeriesOfPartitionsGivenAway wants a replica to drop the series of what it
+// does not own any more.
+func TestSeriesOfPartitionsGivenAway(t *testing.T) {
+	first := newStation(t, kafkatest.Embedded(t), "")
+	second := *first
+	second.admin, second.file = freeAddress(t), filepath.Join(t.TempDir(), "second.yaml")
+	text, err := os.ReadFile(first.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(second.file, bytes.ReplaceAll(text, []byte(first.admin), []byte(second.admin)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	series := func(s *station) int {
+		_, metrics := s.get(t, "/metrics")
+		return strings.Count(metrics, "\nclientevents_consumer_lag{")
+	}
+	stopFirst := background(t, "run", "--config", first.file)
+	kafkatest.WaitFor(t, 30*time.Second, "the first replica to own all", func() bool { return series(first) == 3 })
+	stopSecond := background(t, "run", "--config", second.file)
+	kafkatest.WaitFor(t, 30*time.Second, "the two to share", func() bool {
+		a, b := series(first), series(&second)
+		return a > 0 && b > 0 && a+b == 3
+	})
+	stopSecond()
+	stopFirst()
+}
+
+// TestCheckOfWhatIsNotKafka wants an answer about a port where nobody speaks.
+func TestCheckOfWhatIsNotKafka(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	s := newStation(t, kafkatest.Embedded(t), "")
+	s.through(t, []string{silent.Addr().String()}, "start: earliest")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	var out bytes.Buffer
+	code := Main(ctx, []string{"check", "--config", s.file}, Streams{In: strings.NewReader(""), Out: &out, Err: t.Output()})
+	if code != exitFailed || !strings.Contains(out.String(), "FAIL  broker "+silent.Addr().String()) {
+		t.Errorf("exit code %d\n%s", code, out.String())
+	}
+}

@@ -68,6 +68,13 @@ func TestSecureBrokers(t *testing.T) {
 			t.Errorf("run: exit code %d\n%s", code, errs)
 		}
 	})
+	t.Run("unknown authority", func(t *testing.T) {
+		s := newStation(t, c, "")
+		s.through(t, secure.TLS, "tls: {enabled: true}")
+		if code, _, errs := command(t, "", "run", "--config", s.file); code != exitFailed || !strings.Contains(errs, "certificate") {
+			t.Errorf("run: exit code %d\n%s", code, errs)
+		}
+	})
 }
 
 // TestPasswordIsNotShown: the library says what is wrong with a password by

@@ -63,20 +63,8 @@ func (ch *check) kafka(ctx context.Context) {
 	defer k.Close()
 	reached := false
 	for _, broker := range ch.c.Kafka.Brokers {
-		// Each by itself, and not through the transport, which only says that
-		// a login failed and not why.
-		dialCtx, cancel := context.WithTimeout(ctx, checkTimeout)
-		conn, err := k.Dialer.DialContext(dialCtx, "tcp", broker)
-		cancel()
-		if err != nil {
+		if err := answers(ctx, k.Dialer, broker); err != nil {
 			ch.fail("broker "+broker, "%v%s", err, brokerAdvice(err, ch.c))
-			continue
-		}
-		_ = conn.SetDeadline(time.Now().Add(checkTimeout)) // what isn't Kafka may never answer
-		_, err = conn.ApiVersions()
-		conn.Close()
-		if err != nil {
-			ch.fail("broker "+broker, "it does not answer as a Kafka broker: %v%s", err, brokerAdvice(err, ch.c))
 			continue
 		}
 		reached = true
@@ -85,6 +73,25 @@ func (ch *check) kafka(ctx context.Context) {
 	if reached {
 		ch.topics(ctx, k)
 	}
+}
+
+// answers says whether a broker answers. It is asked directly, and not through
+// the transport, which only says that a login failed and not why.
+func answers(ctx context.Context, dialer *kafka.Dialer, broker string) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	conn, err := dialer.DialContext(ctx, "tcp", broker)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(deadline) // what isn't Kafka may never answer
+	}
+	if _, err := conn.ApiVersions(); err != nil {
+		return fmt.Errorf("it does not answer as a Kafka broker: %w", err)
+	}
+	return nil
 }
 
 func brokerAdvice(err error, c *config.Config) string {
@@ -105,7 +112,11 @@ func (ch *check) topics(ctx context.Context, k *Kafka) {
 	defer cancel()
 	source, err := PartitionCount(ctx, k, ch.c.Kafka.Topic)
 	if err != nil {
-		ch.fail("topic "+ch.c.Kafka.Topic, "%v (create it, or mend kafka.topic)", err)
+		advice := ""
+		if errors.Is(err, kafka.UnknownTopicOrPartition) {
+			advice = " (create it, or mend kafka.topic)"
+		}
+		ch.fail("topic "+ch.c.Kafka.Topic, "%v%s", err, advice)
 		return
 	}
 	ch.ok("topic "+ch.c.Kafka.Topic, "%d partitions", source)

@@ -72,8 +72,9 @@ type world struct {
 	kills    int
 	stops    int
 
-	published   int // so many of the records are
-	portionFrom int // what a test remembers of a portion
+	timeout     time.Duration // of one request to the API
+	published   int           // so many of the records are
+	portionFrom int           // what a test remembers of a portion
 
 	doom atomic.Pointer[doom]
 }
@@ -106,7 +107,7 @@ func (l *lockedBuffer) Write(p []byte) (int, error) {
 func newWorld(t *testing.T, seed uint64, mix journey.Mix) *world {
 	rng := rand.New(rand.NewPCG(seed, 0x73696d))
 	output := &lockedBuffer{}
-	w := &world{t: t, rng: rng, output: output, log: slog.New(slog.NewTextHandler(output, nil))}
+	w := &world{t: t, timeout: 5 * time.Second, rng: rng, output: output, log: slog.New(slog.NewTextHandler(output, nil))}
 	w.network = new(kfake.VirtualNetwork)
 	w.kafka = kafkatest.Bubble(t)
 	w.kafka.CreateTopic(t, topic, 1+rng.IntN(4), nil)
@@ -191,7 +192,7 @@ func (w *world) start() *replica {
 		Batch: batcher.Config{Size: batchSize, Linger: 5 * time.Millisecond, Concurrency: concurrency},
 		Reporter: reporter.Config{
 			Endpoint: "http://" + apiAddress, Version: event.V3, Parent: "projects/demo",
-			Concurrency: concurrency, Timeout: 5 * time.Second, Dial: r.dial(w.network.DialContext), Logger: log,
+			Concurrency: concurrency, Timeout: w.timeout, Dial: r.dial(w.network.DialContext), Logger: log,
 		},
 	})
 	if err != nil {
@@ -505,6 +506,35 @@ func TestAPIFaults(t *testing.T) {
 		})
 		w.settle()
 		w.judge(0)
+	})
+}
+
+// TestStopWhileTheAPIHangs: a drain that uses up its time is no crash. What was
+// on its way was not taken, so nothing is repeated, and the next owner has no
+// reason to look for a record that kills.
+func TestStopWhileTheAPIHangs(t *testing.T) {
+	each(t, traffic, func(w *world) {
+		w.timeout = time.Minute // longer than a drain lasts
+		r := w.start()
+		hang := emulator.Faults{All: &emulator.Fault{Hang: make(chan struct{})}}
+		portion := 0
+		w.publish(func() {
+			if portion++; portion != 3 {
+				return
+			}
+			w.api.SetFaults(hang)
+			time.Sleep(time.Second)
+			r.stop()
+			w.api.SetFaults(emulator.Faults{Latency: 5 * time.Millisecond})
+			w.start()
+		})
+		w.settle()
+		w.judge(0)
+		for _, line := range []string{"could not take leave", "did not take its leave"} {
+			if strings.Contains(w.output.b.String(), line) {
+				w.t.Errorf("the log says %q of an orderly stop", line)
+			}
+		}
 	})
 }
 
