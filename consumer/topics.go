@@ -140,20 +140,23 @@ func stateConfig(window time.Duration) []kafka.ConfigEntry {
 	}
 }
 
-// partitionCount asks the broker how many partitions a topic has.
 func (c *Consumer) partitionCount(ctx context.Context, topic string) (int, error) {
-	answer, err := c.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{topic}})
+	return PartitionCount(ctx, c.client, topic)
+}
+
+// PartitionCount asks how many partitions a topic has. For a topic that does
+// not exist the error is kafka.UnknownTopicOrPartition.
+func PartitionCount(ctx context.Context, client *kafka.Client, topic string) (int, error) {
+	answer, err := client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{topic}})
 	if err != nil {
 		return 0, fmt.Errorf("ask for topic %s: %w", topic, err)
 	}
 	for _, t := range answer.Topics {
-		if t.Name != topic {
-			continue
-		}
-		if t.Error != nil {
+		switch {
+		case t.Name != topic:
+		case t.Error != nil:
 			return 0, fmt.Errorf("topic %s: %w", topic, t.Error)
-		}
-		if len(t.Partitions) > 0 {
+		case len(t.Partitions) > 0:
 			return len(t.Partitions), nil
 		}
 	}

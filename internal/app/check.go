@@ -110,7 +110,7 @@ func brokerAdvice(err error, c *config.Config) string {
 func (ch *check) topics(ctx context.Context, k *Kafka) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	source, err := PartitionCount(ctx, k, ch.c.Kafka.Topic)
+	source, err := consumer.PartitionCount(ctx, k.Client(), ch.c.Kafka.Topic)
 	if err != nil {
 		advice := ""
 		if errors.Is(err, kafka.UnknownTopicOrPartition) {
@@ -126,7 +126,7 @@ func (ch *check) topics(ctx context.Context, k *Kafka) {
 
 func (ch *check) deadLetterTopic(ctx context.Context, k *Kafka) {
 	topic := ch.c.Kafka.DeadLetterTopic
-	switch n, err := PartitionCount(ctx, k, topic); {
+	switch n, err := consumer.PartitionCount(ctx, k.Client(), topic); {
 	case errors.Is(err, kafka.UnknownTopicOrPartition):
 		ch.note("dead-letter topic "+topic, "does not exist yet; run creates it")
 	case err != nil:
@@ -138,7 +138,7 @@ func (ch *check) deadLetterTopic(ctx context.Context, k *Kafka) {
 
 func (ch *check) stateTopic(ctx context.Context, k *Kafka, source int) {
 	topic := ch.c.Kafka.StateTopic
-	n, err := PartitionCount(ctx, k, topic)
+	n, err := consumer.PartitionCount(ctx, k.Client(), topic)
 	if errors.Is(err, kafka.UnknownTopicOrPartition) {
 		ch.note("state topic "+topic, "does not exist yet; run creates it")
 		return

@@ -58,7 +58,7 @@ func (f LetterFilter) takes(l *Letter) bool {
 // began. Reading does not change them.
 func Letters(ctx context.Context, k *Kafka, c *config.Config, f LetterFilter, each func(Letter) error) error {
 	topic := c.Kafka.DeadLetterTopic
-	partitions, err := PartitionCount(ctx, k, topic)
+	partitions, err := consumer.PartitionCount(ctx, k.Client(), topic)
 	if err != nil {
 		return err
 	}
@@ -103,23 +103,6 @@ func Letters(ctx context.Context, k *Kafka, c *config.Config, f LetterFilter, ea
 	return nil
 }
 
-// PartitionCount asks how many partitions a topic has.
-func PartitionCount(ctx context.Context, k *Kafka, topic string) (int, error) {
-	answer, err := k.Client().Metadata(ctx, &kafka.MetadataRequest{Topics: []string{topic}})
-	if err != nil {
-		return 0, err
-	}
-	for _, t := range answer.Topics {
-		if t.Name == topic && t.Error == nil && len(t.Partitions) > 0 {
-			return len(t.Partitions), nil
-		}
-		if t.Name == topic && t.Error != nil {
-			return 0, fmt.Errorf("topic %s: %w", topic, t.Error)
-		}
-	}
-	return 0, fmt.Errorf("topic %s: %w", topic, kafka.UnknownTopicOrPartition)
-}
-
 // Replayer publishes the records of dead letters to the source topic again.
 type Replayer struct {
 	log        *kafkalog.Client
@@ -138,7 +121,7 @@ type Replayer struct {
 
 // NewReplayer publishes to the source topic of c.
 func NewReplayer(ctx context.Context, k *Kafka, c *config.Config) (*Replayer, error) {
-	n, err := PartitionCount(ctx, k, c.Kafka.Topic)
+	n, err := consumer.PartitionCount(ctx, k.Client(), c.Kafka.Topic)
 	if err != nil {
 		return nil, err
 	}
