@@ -138,6 +138,8 @@ type Consumer struct {
 	// Unix nanoseconds.
 	pulse atomic.Int64
 
+	recent recent // dead letters
+
 	// draining says that the replica is on its way out of the group.
 	draining atomic.Bool
 
@@ -305,6 +307,22 @@ func (c *Consumer) Counts() (outcomes, deadLetters map[string]uint64) {
 	return outcomes, deadLetters
 }
 
+// EndToEnd are how many events were accepted so far, and the sum of the seconds
+// from their records' timestamps to then.
+func (c *Consumer) EndToEnd() (events uint64, seconds float64) {
+	return histogramValue(c.metrics.endToEnd)
+}
+
+// RecentLetters are the latest dead letters, the latest first.
+func (c *Consumer) RecentLetters() []RecentLetter { return c.recent.latest() }
+
+// The values of PartitionStatus.Trouble.
+const (
+	TroubleFetch       = "fetch"             // records can't be read
+	TroubleState       = "state_topic"       // the state topic can't be written
+	TroubleDeadLetters = "dead_letter_topic" // nor the dead-letter topic
+)
+
 // PartitionStatus is what /status says of a partition.
 type PartitionStatus struct {
 	Partition  int32     `json:"partition"`
@@ -319,4 +337,6 @@ type PartitionStatus struct {
 	Waiting    int       `json:"waiting_for_parent"`
 	Known      int       `json:"dedupe_entries"`
 	Oldest     time.Time `json:"oldest_unfinished,omitzero"`
+	// Trouble is what the partition waits for at the brokers; "" for nothing.
+	Trouble string `json:"trouble,omitempty"`
 }

@@ -69,6 +69,7 @@ func (o *owner) writeLettersOnce(ctx context.Context, letters []letter) error {
 		return err
 	}
 	o.partition.buried(letters)
+	o.recent.add(o.partition.id, letters)
 	return nil
 }
 

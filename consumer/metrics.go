@@ -131,6 +131,15 @@ func counterValue(c prometheus.Counter) uint64 {
 	return uint64(m.GetCounter().GetValue())
 }
 
+// histogramValue reads a histogram of our own.
+func histogramValue(h prometheus.Histogram) (count uint64, sum float64) {
+	var m dto.Metric
+	if h.Write(&m) != nil {
+		return 0, 0
+	}
+	return m.GetHistogram().GetSampleCount(), m.GetHistogram().GetSampleSum()
+}
+
 // The values of the label topic.
 const (
 	topicState      = "state"

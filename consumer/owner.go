@@ -39,6 +39,8 @@ type owner struct {
 	beat      atomic.Int64 // when the owner last moved, Unix nanoseconds
 	failing   atomic.Bool  // the last fetch failed
 	blocked   atomic.Bool  // the budget is used up
+	noState   atomic.Bool  // the last write to the state topic failed
+	noLetters atomic.Bool  // the last write to the dead-letter topic failed
 	position  atomic.Int64
 	end       atomic.Int64
 	committed atomic.Int64
@@ -355,6 +357,7 @@ func (o *owner) status() PartitionStatus {
 		Unfinished: p.tracker.unfinished(),
 		Waiting:    p.waiting(),
 		Known:      p.index.len(),
+		Trouble:    o.trouble(),
 	}
 	if _, oldest, ok := p.tracker.oldest(); ok {
 		s.Oldest = oldest
@@ -363,6 +366,19 @@ func (o *owner) status() PartitionStatus {
 		s.Lag = max(0, s.End-s.Watermark)
 	}
 	return s
+}
+
+// trouble says what can't be done at the brokers.
+func (o *owner) trouble() string {
+	switch {
+	case o.noState.Load():
+		return TroubleState
+	case o.noLetters.Load():
+		return TroubleDeadLetters
+	case o.failing.Load():
+		return TroubleFetch
+	}
+	return ""
 }
 
 // pause waits a little longer with each attempt: 50 ms to 2 s.

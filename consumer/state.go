@@ -185,11 +185,16 @@ func (o *owner) writeMarks(ctx context.Context, marks []mark) {
 // is nothing else to do when it can't be: nothing may be forgotten, so
 // everything waits, and says so.
 func (o *owner) write(ctx context.Context, kind, topic string, partition int32, records []kafkalog.Record) error {
+	failing := &o.noState
+	if kind == topicDeadLetter {
+		failing = &o.noLetters
+	}
 	for attempt := 0; ; attempt++ {
 		o.moves()
 		_, err := o.kafka.Append(ctx, topic, partition, records)
 		if err == nil {
 			if attempt > 0 {
+				failing.Store(false)
 				o.log.Info("the topic can be written again", "topic", topic)
 			}
 			return nil
@@ -197,6 +202,7 @@ func (o *owner) write(ctx context.Context, kind, topic string, partition int32, 
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		failing.Store(true)
 		o.metrics.writeFailures.WithLabelValues(kind).Inc()
 		if attempt == 0 || attempt%20 == 0 {
 			o.log.Error("could not write; events wait until it can be done", "topic", topic, "records", len(records), "error", err)

@@ -335,3 +335,12 @@ var pauses = []pause{
 		return r.gate.paused(now, Unavailable, ServerError, Timeout, Network, BadAnswer)
 	}},
 }
+
+// Pauses lists the values of the label of clientevents_paused.
+func Pauses() []string {
+	names := make([]string, len(pauses))
+	for i, p := range pauses {
+		names[i] = p.name
+	}
+	return names
+}

@@ -91,7 +91,7 @@ var link = regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
 
 // TestLinks follows the documents' links to each other.
 func TestLinks(t *testing.T) {
-	for _, doc := range []string{readme, "../../CONTRIBUTING.md", "../../deploy/README.md", "../../docs/design.md", "../../docs/delivery.md", "../../docs/operations.md", "../../docs/jobs3.md"} {
+	for _, doc := range []string{readme, "../../CONTRIBUTING.md", "../../deploy/README.md", "../../docs/design.md", "../../docs/delivery.md", "../../docs/operations.md", "../../docs/admin.md", "../../docs/jobs3.md"} {
 		for _, m := range link.FindAllStringSubmatch(read(t, doc), -1) {
 			if _, err := os.Stat(filepath.Join(filepath.Dir(doc), m[1])); err != nil {
 				t.Errorf("%s: %v", doc, err)

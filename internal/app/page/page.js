@@ -1,0 +1,249 @@
+// The status page: it asks /status every two seconds and shows the answer.
+"use strict";
+
+const every = 2000; // milliseconds
+const longest = 10 * 60 * 1000; // what the charts show, once there is so much
+const few = 8; // partitions shown at first
+const $ = (id) => document.getElementById(id);
+
+let samples = []; // for the charts, the latest last
+let showAll = false;
+let heard = 0; // when the last answer came
+let latest = null;
+
+// make makes an element. Text is only ever set as text.
+function make(name, className, text) {
+  const e = document.createElement(name);
+  if (className) e.className = className;
+  if (text !== undefined) e.textContent = text;
+  return e;
+}
+
+function count(n) { return Math.round(n).toLocaleString("en"); }
+function perSecond(r) { return r < 10 ? String(Math.round(r * 10) / 10) : count(r); }
+
+function lasting(seconds) {
+  if (seconds < 1) return Math.round(seconds * 1000) + " ms";
+  if (seconds < 10) return (Math.round(seconds * 10) / 10) + " s";
+  if (seconds < 120) return Math.round(seconds) + " s";
+  if (seconds < 7200) return Math.round(seconds / 60) + " min";
+  if (seconds < 172800) return Math.round(seconds / 3600) + " h";
+  return Math.round(seconds / 86400) + " days";
+}
+
+const since = (time, now) => lasting(Math.max(0, (Date.parse(now) - Date.parse(time)) / 1000));
+
+// Charts are drawn in a box of 1000 × 100; the rest is CSS.
+const svgns = "http://www.w3.org/2000/svg";
+function svg(name, attributes) {
+  const e = document.createElementNS(svgns, name);
+  for (const key in attributes) e.setAttribute(key, attributes[key]);
+  return e;
+}
+
+// round up to 1, 2 or 5 times a power of ten, so that the scale rests.
+function ceiling(v) {
+  if (v <= 1) return 1;
+  const power = 10 ** Math.floor(Math.log10(v));
+  return [1, 2, 5, 10].find((m) => m * power >= v) * power;
+}
+
+function draw(box, lines, end, span) {
+  const top = ceiling(Math.max(...lines.flatMap((l) => l.points.map((p) => p.v)), 0));
+  const x = (t) => (1000 - (end - t) / span * 1000).toFixed(1);
+  const y = (v) => (100 - v / top * 100).toFixed(1);
+  const picture = svg("svg", { viewBox: "0 0 1000 100", preserveAspectRatio: "none", role: "img" });
+  picture.setAttribute("aria-label", lines.map((l) => l.name + " now " + perSecond(l.points.at(-1)?.v ?? 0)).join(", "));
+  for (const at of [0, 50, 100]) picture.append(svg("line", { class: "grid", x1: 0, x2: 1000, y1: at, y2: at }));
+  for (const line of lines) {
+    const points = line.points.filter((p) => p.t > end - span);
+    if (points.length === 0) continue;
+    const path = points.map((p, i) => (i ? "L" : "M") + x(p.t) + " " + y(p.v)).join("");
+    if (line.area) picture.append(svg("path", { class: "area " + line.kind, d: path + `L${x(points.at(-1).t)} 100L${x(points[0].t)} 100Z` }));
+    picture.append(svg("path", { class: line.kind, d: path }));
+  }
+  box.replaceChildren(picture, make("span", "axis top", count(top)), make("span", "axis bottom", "0"));
+}
+
+// rates makes of counts the change a second, over about ten seconds.
+function rates(field) {
+  const points = [];
+  for (let i = 1; i < samples.length; i++) {
+    const a = samples[Math.max(0, i - 5)], b = samples[i];
+    if (b.t > a.t) points.push({ t: b.t, v: Math.max(0, (b[field] - a[field]) / (b.t - a.t) * 1000) });
+  }
+  return points;
+}
+
+function charts() {
+  const end = samples.at(-1)?.t ?? Date.now();
+  const span = Math.min(longest, Math.max(60000, end - (samples[0]?.t ?? end)));
+  for (const note of document.querySelectorAll(".span")) note.textContent = "last " + lasting(span / 1000);
+  draw($("rates"), [
+    { name: "reported", kind: "reported", points: rates("reported"), area: true },
+    { name: "duplicates", kind: "duplicate", points: rates("duplicate") },
+    { name: "dead letters", kind: "dead", points: rates("dead_letter") },
+  ], end, span);
+  draw($("lags"), [{ name: "records without outcome", kind: "lag", points: samples.map((s) => ({ t: s.t, v: s.lag })), area: true }], end, span);
+}
+
+function remember(s) {
+  const sample = { t: Date.parse(s.now), lag: s.backlog.records };
+  for (const name of ["reported", "duplicate", "dead_letter", "skipped"]) sample[name] = s.outcomes[name] ?? 0;
+  if (samples.length && sample.t <= samples.at(-1).t) return;
+  samples.push(sample);
+  while (samples[0].t < sample.t - longest - 20000) samples.shift();
+}
+
+function summary(s) {
+  $("summary").dataset.level = s.summary.level;
+  for (const part of ["headline", "detail", "advice"]) {
+    const text = s.summary[part] ?? "";
+    if ($(part).textContent !== text) $(part).textContent = text; // announced only when it changes
+  }
+  document.title = s.summary.headline + " · clientevents";
+  $("rate").textContent = perSecond(s.rates.reported);
+  $("behind").textContent = s.rates.end_to_end_seconds ? lasting(s.rates.end_to_end_seconds) : "–";
+  $("lag").textContent = count(s.backlog.records);
+  $("letters").textContent = count(s.outcomes.dead_letter ?? 0);
+}
+
+const troubles = { fetch: "can't be read", state_topic: "state topic can't be written", dead_letter_topic: "dead-letter topic can't be written" };
+
+function stateOf(p) {
+  if (p.trouble) return ["trouble", troubles[p.trouble] ?? p.trouble];
+  if (!p.restored) return ["held", `reading its state, ${count(p.restore_remaining_records ?? 0)} left`];
+  return ["", "carrying"];
+}
+
+function partitions(s) {
+  const all = [...(s.partitions ?? [])].sort((a, b) => b.lag - a.lag || a.partition - b.partition);
+  const rows = (showAll ? all : all.slice(0, few)).map((p) => {
+    const row = make("tr");
+    row.append(make("td", "", p.partition), make("td", "", count(p.lag)), make("td", "", p.oldest_unfinished ? since(p.oldest_unfinished, s.now) : "–"));
+    for (const n of [p.unfinished - p.waiting_for_parent, p.waiting_for_parent, p.dedupe_entries]) row.append(make("td", "wide", count(n)));
+    const [kind, text] = stateOf(p);
+    const state = make("td", "state");
+    state.append(make("span", kind, text));
+    row.append(state);
+    return row;
+  });
+  fill($("partitions"), rows, 7, "This replica has no partitions at the moment.");
+  $("more").hidden = all.length <= few;
+  $("more").textContent = showAll ? "Show the slowest" : `Show all ${all.length}`;
+}
+
+function fill(body, rows, columns, none) {
+  if (rows.length === 0) {
+    const cell = make("td", "none", none);
+    cell.colSpan = columns;
+    rows = [make("tr")];
+    rows[0].append(cell);
+  }
+  body.replaceChildren(...rows);
+}
+
+function define(list, pairs) {
+  list.replaceChildren(...pairs.flatMap(([name, value, kind]) => [make("dt", kind ? "key " + kind : "", name), make("dd", "", value)]));
+}
+
+function outcomes(s) {
+  const kinds = [["reported", "reported", "reported"], ["duplicates", "duplicate", "duplicate"], ["dead letters", "dead_letter", "dead"], ["skipped, without a value", "skipped", "skipped"]];
+  define($("outcomes"), kinds.map(([name, field, kind]) => [name, count(s.outcomes[field] ?? 0), kind]));
+  $("bar").replaceChildren(...kinds.filter(([, field]) => s.outcomes[field] > 0).map(([, field, kind]) => {
+    const part = make("span", kind);
+    part.style.flexGrow = s.outcomes[field];
+    return part;
+  }));
+}
+
+function api(s) {
+  const r = s.reporter;
+  const pairs = [
+    ["to", s.destination.endpoint],
+    ["parent", s.destination.parent + ", " + s.destination.api_version],
+    ["state", r.gate.open ? "taking events" : `waits (${r.gate.reason})`],
+    ["events in flight, pending", count(s.in_flight) + ", " + count(s.pending)],
+    ["rate limit", r.rate_events_per_second ? perSecond(r.rate_events_per_second) + " events/s" : "none of our own"],
+    ["HTTP batches", r.batches ? "yes" : "no: the endpoint does not know them"],
+    ["access token", r.token_expiry ? tokenText(r.token_expiry, s.now) : "none"],
+  ];
+  if (r.refusals_held) pairs.push(["refusals held back", count(r.refusals_held)]);
+  define($("api"), pairs);
+}
+
+function tokenText(expiry, now) {
+  const left = (Date.parse(expiry) - Date.parse(now)) / 1000;
+  return left > 0 ? `good for ${lasting(left)}` : "has expired";
+}
+
+function letters(s) {
+  const rows = s.latest_dead_letters.map((l) => {
+    const row = make("tr"), reason = make("td", "state");
+    reason.append(make("code", "", l.reason), " " + l.meaning + (l.http_status ? ` (HTTP ${l.http_status})` : ""));
+    row.append(make("td", "", since(l.time, s.now) + " ago"), reason, make("td", "", l.partition), make("td", "", l.offset));
+    return row;
+  });
+  fill($("latest"), rows, 4, "None since this replica started.");
+  const reasons = Object.entries(s.dead_letters).filter(([, n]) => n > 0).sort((a, b) => b[1] - a[1]);
+  $("reasons").replaceChildren(...reasons.map(([name, n]) => {
+    const chip = make("span", "chip", name + " ");
+    chip.append(make("b", "", count(n)));
+    return chip;
+  }));
+}
+
+function show(s) {
+  latest = s;
+  remember(s);
+  summary(s);
+  charts();
+  partitions(s);
+  outcomes(s);
+  api(s);
+  letters(s);
+  $("about").textContent = `${s.version}, up for ${since(s.started, s.now)}; group ${s.source.group} on topic ${s.source.topic}`;
+}
+
+function liveness() {
+  const silence = Date.now() - heard;
+  const lost = heard > 0 && silence > 3 * every;
+  $("live").className = lost ? "live lost" : "live";
+  $("live").textContent = lost ? `no answer for ${lasting(silence / 1000)}: what is shown is old` : "live";
+}
+
+async function ask(path) {
+  const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(10000) });
+  if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
+  return answer.json();
+}
+
+async function refresh() {
+  if (document.hidden) return;
+  try {
+    const s = await ask("/status");
+    heard = Date.now();
+    show(s);
+  } catch {
+    // The liveness line says so; the server may be on its way down.
+  }
+  liveness();
+}
+
+async function start() {
+  try {
+    const before = await ask("/status/history");
+    samples = before.samples.map((s) => ({ ...s, t: Date.parse(s.time) }));
+  } catch {
+    // The charts begin empty.
+  }
+  await refresh();
+  setInterval(refresh, every);
+  document.addEventListener("visibilitychange", refresh);
+}
+
+$("more").addEventListener("click", () => {
+  showAll = !showAll;
+  if (latest) partitions(latest);
+});
+start();
