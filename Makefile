@@ -9,7 +9,10 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null)
 LDFLAGS  := -X $(MODULE)/internal/version.number=$(VERSION) -X $(MODULE)/internal/version.commit=$(COMMIT)
 # The tools' versions are those of tools/go.mod.
-TOOL     := go tool -modfile=tools/go.mod
+TOOL     := go tool -modfile=$(CURDIR)/tools/go.mod
+# Every module of the repository, and those of them that hold code.
+MODULES  := $(patsubst %/go.mod,%,$(filter-out go.mod,$(shell git ls-files --cached --others --exclude-standard '*go.mod')))
+CODE     := . $(filter-out tools tools/%,$(MODULES))
 
 FUZZTIME ?= 30s
 BENCH    ?= .
@@ -94,26 +97,40 @@ chaos-backlog: bin/chaos ## let BACKLOG (1000000) records pile up behind an API 
 simulate: ## simulate misfortune with SEEDS (100) seeds of each kind
 	go test ./internal/simulation -count=1 -timeout 60m -v -seeds $(or $(SEEDS),100) | grep -vE '^ *(=== |--- PASS|simulation_test)'
 
+.PHONY: conformance
+conformance: ## hold reporter and emulator to Google's definitions and clients; needs Node 20 and Python 3
+	cd conformance/node && npm ci --silent
+	cd conformance/python && python3 -m venv .venv && .venv/bin/pip install --quiet --requirement requirements.txt
+	cd conformance && CONFORMANCE=all go test -count=1 $(ARGS) ./...
+
+# In every module that holds code.
+define in_modules
+@for module in $(CODE); do (cd $$module && $(1)) || exit 1; done
+endef
+
 .PHONY: lint
 lint: ## run golangci-lint, as configured in .golangci.yml
-	$(TOOL) golangci-lint run ./...
+	$(call in_modules,$(TOOL) golangci-lint run --config $(CURDIR)/.golangci.yml ./...)
 
 .PHONY: fmt
 fmt: ## format the code
-	$(TOOL) golangci-lint fmt ./...
+	$(call in_modules,$(TOOL) golangci-lint fmt --config $(CURDIR)/.golangci.yml ./...)
 
 .PHONY: fix
 fix: ## repair what the linters can repair by themselves
-	$(TOOL) golangci-lint run --fix ./...
+	$(call in_modules,$(TOOL) golangci-lint run --config $(CURDIR)/.golangci.yml --fix ./...)
 
 .PHONY: vuln
 vuln: ## look for known vulnerabilities in what is used
 	$(TOOL) govulncheck ./...
 
 .PHONY: tidy
-tidy: ## tidy go.mod and tools/go.mod
-	go mod tidy
-	cd tools && go mod tidy
+tidy: ## tidy every go.mod
+	@for module in . $(MODULES); do (cd $$module && go mod tidy) || exit 1; done
+
+.PHONY: tidy-check
+tidy-check: ## say what tidy would change
+	@for module in . $(MODULES); do (cd $$module && go mod tidy -diff) || exit 1; done
 
 .PHONY: check
 check: ## what a change must pass: build, vet, format, tidy, lint, race
@@ -121,9 +138,7 @@ check: ## what a change must pass: build, vet, format, tidy, lint, race
 	go vet ./...
 	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
 		test -z "$$unformatted" || { echo "not formatted, see 'make fmt':"; echo "$$unformatted"; exit 1; }
-	go mod tidy -diff
-	cd tools && go mod tidy -diff
-	$(MAKE) lint race
+	$(MAKE) tidy-check lint race
 
 .PHONY: ci
 ci: ## everything that CI runs
