@@ -31,13 +31,16 @@ func (b *budget) share(partitions int) {
 	b.wake()
 }
 
-// fetchBytes is how much one fetch of one partition may ask for: with all
-// partitions fetching at once, half of the budget.
-func (b *budget) fetchBytes() int {
-	const least, most = 64 << 10, 1 << 20
+// fetch is how much one fetch of one partition may bring: with all partitions
+// fetching at once, half of the budget. That is how much the budget may be passed
+// by, since a fetch is booked only when it has come.
+func (b *budget) fetch() (bytes, records int) {
+	const leastBytes, mostBytes = 64 << 10, 1 << 20
+	const leastRecords, mostRecords = 100, 2000
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return int(min(most, max(least, b.maxBytes/2/b.shares)))
+	return int(min(mostBytes, max(leastBytes, b.maxBytes/2/b.shares))),
+		int(min(mostRecords, max(leastRecords, b.maxRecords/2/b.shares)))
 }
 
 // account is one partition's part of the budget.
@@ -46,11 +49,12 @@ type account struct {
 	bytes, records atomic.Int64
 }
 
-// take books what was fetched, as one chunk for each of its records to release.
+// take books records that share so many bytes of memory, as one chunk for each of
+// them to release.
 func (a *account) take(bytes int64, records int) *chunk {
 	c := &chunk{account: a, bytes: bytes}
 	c.refs.Store(int64(records))
-	a.add(bytes, int64(records))
+	a.add(bytes+int64(records)*recordOverhead, int64(records))
 	return c
 }
 
@@ -129,8 +133,8 @@ func (b *budget) wake() {
 	b.freed = make(chan struct{})
 }
 
-// chunk is what one fetch brought. Its records share its memory, so it is
-// given back when the last of them is finished.
+// chunk is the memory that the records of one fetch share. It is all there until
+// the last of them is finished, and only then given back.
 type chunk struct {
 	account *account
 	bytes   int64
@@ -139,11 +143,11 @@ type chunk struct {
 	parked bool
 }
 
-// release gives back one record's part.
+// release gives back what is one record's own, and with the last one the rest.
 func (c *chunk) release() {
-	bytes := int64(0)
+	bytes := int64(recordOverhead)
 	if c.refs.Add(-1) == 0 {
-		bytes = c.bytes
+		bytes += c.bytes
 	}
 	c.account.add(-bytes, -1)
 }

@@ -80,7 +80,7 @@ type Config struct {
 	// CommitInterval is how often offsets are committed; default 1 s.
 	CommitInterval time.Duration
 	// MaxInFlightBytes and MaxInFlightRecords bound what is between fetch and
-	// outcome, for all partitions together; defaults 64 MiB and 10,000.
+	// outcome, for all partitions together; defaults 32 MiB and 10,000.
 	MaxInFlightBytes   int64
 	MaxInFlightRecords int64
 
@@ -101,7 +101,7 @@ func (c *Config) setDefaults() {
 	setDefault(&c.SessionTimeout, 10*time.Second)
 	setDefault(&c.DrainTimeout, 8*time.Second)
 	setDefault(&c.CommitInterval, time.Second)
-	setDefault(&c.MaxInFlightBytes, 64<<20)
+	setDefault(&c.MaxInFlightBytes, 32<<20)
 	setDefault(&c.MaxInFlightRecords, 10_000)
 	setDefault(&c.Dialer, &kafka.Dialer{Timeout: 10 * time.Second})
 	setDefault(&c.Transport, &kafka.Transport{})

@@ -60,9 +60,10 @@ func (o *owner) examineRange(ctx context.Context, from, to int64, group int) err
 	to = min(to, end)
 	for attempt := 0; from < to; {
 		o.moves()
+		most, records := o.budget.fetch()
 		batch, err := o.kafka.Fetch(ctx, kafkalog.FetchRequest{
 			Topic: o.cfg.Topic, Partition: o.partition.id, Offset: from,
-			MaxBytes: o.budget.fetchBytes(), MaxWait: fetchWait, ReadCommitted: true,
+			MaxBytes: most, MaxMemory: most, MaxRecords: records, MaxWait: fetchWait, ReadCommitted: true,
 		})
 		if err != nil {
 			if ctx.Err() != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -132,15 +133,17 @@ const fetchWait = 2 * time.Second
 
 // fetch takes records from position on until the intake is stopped.
 func (o *owner) fetch(position int64) error {
-	failures := 0
+	failures, ask := 0, math.MaxInt
 	for o.intake.Err() == nil {
 		o.moves()
 		if err := o.room(); err != nil {
 			return nil
 		}
+		most, records := o.budget.fetch()
+		ask = min(ask, most)
 		batch, err := o.kafka.Fetch(o.intake, kafkalog.FetchRequest{
 			Topic: o.cfg.Topic, Partition: o.partition.id, Offset: position,
-			MaxBytes: o.budget.fetchBytes(), MaxWait: fetchWait, ReadCommitted: true,
+			MaxBytes: ask, MaxMemory: most, MaxRecords: records, MaxWait: fetchWait, ReadCommitted: true,
 		})
 		if o.intake.Err() != nil {
 			return nil
@@ -152,7 +155,7 @@ func (o *owner) fetch(position int64) error {
 			failures++
 			continue
 		}
-		failures = 0
+		failures, ask = 0, nextAsk(ask, batch)
 		o.failing.Store(false)
 		o.end.Store(batch.HighWatermark)
 		o.take(batch)
@@ -160,6 +163,16 @@ func (o *owner) fetch(position int64) error {
 		o.position.Store(position)
 	}
 	return nil
+}
+
+// nextAsk says how many bytes to ask for after a batch that came for ask. What
+// compressed bytes become shows only when they are here, and what is over is
+// fetched once more.
+func nextAsk(ask int, batch *kafkalog.Batch) int {
+	if batch.Cut {
+		return batch.Wire
+	}
+	return ask + ask/8
 }
 
 // moves notes that the owner is not stuck, and moved says when that was.
@@ -250,15 +263,12 @@ func (o *owner) outOfRange(position int64) (int64, error) {
 func (o *owner) take(batch *kafkalog.Batch) {
 	items := make([]*item, 0, len(batch.Records))
 	faults := make([]*event.Fault, 0, len(batch.Records))
-	bytes := int64(0)
 	for i := range batch.Records {
-		r := recordOf(&batch.Records[i])
-		bytes += r.size()
-		it, fault := o.read(r)
+		it, fault := o.read(recordOf(&batch.Records[i]))
 		items, faults = append(items, it), append(faults, fault)
 	}
 	if len(items) > 0 {
-		chunk := o.account.take(bytes, len(items))
+		chunk := o.account.take(batch.Memory, len(items))
 		for _, it := range items {
 			it.chunk = chunk
 		}
@@ -359,7 +369,7 @@ func (o *owner) status() PartitionStatus {
 		Known:      p.index.len(),
 		Trouble:    o.trouble(),
 	}
-	if _, oldest, ok := p.tracker.oldest(); ok {
+	if oldest, ok := p.tracker.oldest(); ok {
 		s.Oldest = oldest
 	}
 	if s.Watermark >= 0 {

@@ -63,6 +63,8 @@ type partition struct {
 	// all, so that is the order of their arrival).
 	orphans  map[string][]*item
 	patience []*wait
+	// gone counts the waits in patience that let go of their item.
+	gone int
 	// waited is the partition's waiting time, see tick.
 	waited time.Duration
 	ticked time.Time
@@ -133,7 +135,7 @@ func (p *partition) admit(items []*item, faults []*event.Fault, after int64, now
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, it := range items {
-		it.ticket = p.tracker.add(it.record.offset, it.record.offset+1, it.Timestamp)
+		it.ticket = p.tracker.add(it.record.offset+1, it.Timestamp)
 		switch fault := faults[i]; {
 		case fault != nil:
 			p.bury(it, *fault, 0)
@@ -186,7 +188,7 @@ func (p *partition) followParent(c *claim, now time.Time) {
 	parent, ok := p.index.get(keyOf(it.ParentID), now)
 	if !ok {
 		it.park()
-		it.endWait()
+		p.endWait(it)
 		it.wait = &wait{it, p.waited + p.rules.ParentsWait}
 		p.orphans[it.ParentID] = append(p.orphans[it.ParentID], it)
 		p.patience = append(p.patience, it.wait)
@@ -203,14 +205,15 @@ func (p *partition) followParent(c *claim, now time.Time) {
 
 func (p *partition) send(c *claim) {
 	c.sent = true
-	c.item.endWait()
+	p.endWait(c.item)
 	p.downstream++
 	p.ready = append(p.ready, &c.item.Delivery)
 }
 
-func (it *item) endWait() {
+func (p *partition) endWait(it *item) {
 	if it.wait != nil {
 		it.wait.item, it.wait = nil, nil
+		p.gone++
 	}
 }
 
@@ -285,7 +288,7 @@ func (p *partition) sentClaim(d *event.Delivery) *claim {
 // was wrong with the one need not be wrong with the other.
 func (p *partition) fail(c *claim, fault event.Fault, status int, now time.Time) {
 	delete(p.claims, c.item.ID)
-	c.item.endWait()
+	p.endWait(c.item)
 	p.bury(c.item, fault, status)
 	for _, second := range c.copies {
 		p.decide(second, now)
@@ -391,14 +394,20 @@ func (p *partition) tick(now time.Time, reading bool) []*event.Delivery {
 		p.patience = p.patience[1:]
 		switch it := first.item; {
 		case it == nil: // it went on its way
+			p.gone--
 		case p.moving(it.ParentID):
 			unready = append(unready, first)
 		default:
+			it.wait = nil
 			p.endPatience(p.claims[it.ID], now)
 		}
 	}
 	if len(unready) > 0 {
 		p.patience = slices.Concat(unready, p.patience)
+	}
+	if p.gone > 1000 && p.gone > len(p.patience)/2 {
+		p.patience = slices.Clip(slices.DeleteFunc(p.patience, func(w *wait) bool { return w.item == nil }))
+		p.gone = 0
 	}
 	return p.takeReady()
 }

@@ -14,28 +14,31 @@ type ticket uint64
 // committed only when everything before it is finished. It is not safe for
 // concurrent use.
 type tracker struct {
-	spans []span // a ring
-	head  int    // the ring's index of the oldest span
-	count int
-	first ticket // the oldest span's
-	mark  int64
-	open  int // spans that are not done
+	// chunks hold the spans from the oldest unfinished one on, in order. One
+	// record may be stuck while hundreds of thousands finish behind it, so they
+	// grow by steps and are never copied.
+	chunks []*chunkOfSpans
+	spare  *chunkOfSpans
+	head   int // the oldest span's place in the first chunk
+	count  int
+	first  ticket // the oldest span's
+	mark   int64
+	open   int // spans that are not done
 }
 
 // span is a record and the gap behind it.
 type span struct {
-	offset    int64
-	after     int64 // the offset that follows the record and the gap
-	timestamp int64 // Unix milliseconds
-	done      bool
+	after int64 // the offset that follows the record and the gap
+	// when is the record's time in Unix milliseconds, twice, and 1 more when it
+	// is done.
+	when int64
 }
 
-const (
-	// firstSpans is the ring's first size.
-	firstSpans = 64
-	// keptSpans is how large a ring may be for good, however few it holds.
-	keptSpans = 1024
-)
+func (s *span) done() bool { return s.when&1 != 0 }
+
+const spansInChunk = 512
+
+type chunkOfSpans [spansInChunk]span
 
 // newTracker starts at an offset below which everything is finished.
 //
@@ -48,14 +51,28 @@ func newTracker(start int64) tracker {
 
 // add takes the next record; after is the offset that follows it and the gap
 // behind it, if there is one. Offsets only grow.
-func (t *tracker) add(offset, after int64, timestamp time.Time) ticket {
-	if t.count == len(t.spans) {
-		t.resize(max(firstSpans, 2*t.count))
+func (t *tracker) add(after int64, timestamp time.Time) ticket {
+	if t.head+t.count == len(t.chunks)*spansInChunk {
+		t.grow()
 	}
-	t.spans[(t.head+t.count)%len(t.spans)] = span{offset: offset, after: after, timestamp: timestamp.UnixMilli()}
+	*t.at(t.count) = span{after: after, when: timestamp.UnixMilli() << 1}
 	t.count++
 	t.open++
 	return t.first + ticket(t.count-1)
+}
+
+// at is the i-th span from the oldest.
+func (t *tracker) at(i int) *span {
+	i += t.head
+	return &t.chunks[i/spansInChunk][i%spansInChunk]
+}
+
+func (t *tracker) grow() {
+	c := t.spare
+	if t.spare = nil; c == nil {
+		c = new(chunkOfSpans)
+	}
+	t.chunks = append(t.chunks, c)
 }
 
 // extend says that there are no records between the last one added and after:
@@ -66,7 +83,7 @@ func (t *tracker) extend(after int64) {
 		t.mark = max(t.mark, after)
 		return
 	}
-	last := &t.spans[(t.head+t.count-1)%len(t.spans)]
+	last := t.at(t.count - 1)
 	last.after = max(last.after, after)
 }
 
@@ -76,30 +93,31 @@ func (t *tracker) done(k ticket) bool {
 	if k < t.first || k >= t.first+ticket(t.count) {
 		return false
 	}
-	s := &t.spans[(t.head+int(k-t.first))%len(t.spans)]
-	if s.done {
+	s := t.at(int(k - t.first))
+	if s.done() {
 		return false
 	}
-	s.done = true
+	s.when |= 1
 	t.open--
-	for t.count > 0 && t.spans[t.head].done {
-		t.mark = max(t.mark, t.spans[t.head].after)
-		t.head = (t.head + 1) % len(t.spans)
-		t.first++
-		t.count--
-	}
-	if len(t.spans) > keptSpans && t.count < len(t.spans)/8 {
-		t.resize(max(keptSpans, 2*t.count))
+	for t.count > 0 && t.at(0).done() {
+		t.pass()
 	}
 	return true
 }
 
-func (t *tracker) resize(size int) {
-	spans := make([]span, size)
-	for i := range t.count {
-		spans[i] = t.spans[(t.head+i)%len(t.spans)]
+// pass moves the watermark over the oldest span, which is done.
+func (t *tracker) pass() {
+	t.mark = max(t.mark, t.at(0).after)
+	t.head++
+	t.first++
+	t.count--
+	switch {
+	case t.head == spansInChunk:
+		t.spare, t.chunks[0] = t.chunks[0], nil
+		t.chunks, t.head = t.chunks[1:], 0
+	case t.count == 0:
+		t.head = 0
 	}
-	t.spans, t.head = spans, 0
 }
 
 // watermark is the offset that may be committed: all records before it have
@@ -109,14 +127,19 @@ func (t *tracker) watermark() int64 { return t.mark }
 // unfinished is how many records have no outcome yet.
 func (t *tracker) unfinished() int { return t.open }
 
-// oldest is the unfinished record with the lowest offset.
-func (t *tracker) oldest() (offset int64, timestamp time.Time, ok bool) {
+// oldest is the time of the unfinished record with the lowest offset.
+func (t *tracker) oldest() (timestamp time.Time, ok bool) {
 	if t.count == 0 {
-		return 0, time.Time{}, false
+		return time.Time{}, false
 	}
-	s := t.spans[t.head] // the oldest span is never done, see done
-	return s.offset, time.UnixMilli(s.timestamp), true
+	return time.UnixMilli(t.at(0).when >> 1), true // the oldest span is never done
 }
 
 // bytes is the memory that the tracker holds.
-func (t *tracker) bytes() int { return cap(t.spans) * int(unsafe.Sizeof(span{})) }
+func (t *tracker) bytes() int {
+	chunks := len(t.chunks)
+	if t.spare != nil {
+		chunks++
+	}
+	return chunks*int(unsafe.Sizeof(chunkOfSpans{})) + cap(t.chunks)*int(unsafe.Sizeof(t.spare))
+}

@@ -36,9 +36,11 @@ type decoder struct {
 	aborted []abortedTxn // in the order in which they began
 	open    []int64      // producers that are in an aborted transaction here
 	unpack  *unpacker
-	// room is what the answer may still take in memory. It may be passed by one
-	// batch, which is bounded by itself.
-	room int
+	// room is what the answer may still take in memory, and most how many
+	// records. They may be passed by one batch, which is bounded by itself.
+	room, most int
+	// shared says that records lie in the answer itself.
+	shared bool
 	// packed and unpacked count what was decompressed so far.
 	packed, unpacked int
 	// at is the offset of the batch that is being read.
@@ -64,7 +66,7 @@ func (d *decoder) decode(data []byte) (err error) {
 		}
 	}()
 	had, some := len(data), false
-	for d.room > 0 {
+	for {
 		h, ok, err := d.nextBatch(data)
 		if err != nil {
 			return err
@@ -75,7 +77,12 @@ func (d *decoder) decode(data []byte) (err error) {
 		if some && h.base < d.batch.NextOffset {
 			return fmt.Errorf("it follows one that ends at %d", d.batch.NextOffset-1)
 		}
+		if some && d.isTooMuch(h) {
+			d.batch.Cut = true
+			break
+		}
 		data = data[h.size:]
+		d.batch.Wire += h.size
 		if h.last >= d.from {
 			if err := d.read(h, len(data)); err != nil {
 				return err
@@ -88,6 +95,25 @@ func (d *decoder) decode(data []byte) (err error) {
 		return fmt.Errorf("%d bytes came, and in them no whole batch of records at or after offset %d", had, d.from)
 	}
 	return nil
+}
+
+// isTooMuch says whether the next batch would pass what may be taken, as far as
+// can be told before it is decompressed.
+func (d *decoder) isTooMuch(h batchHeader) bool {
+	need := h.count * recordCost
+	if h.compression() != compress.None {
+		need += d.ratio(len(h.body))
+	}
+	return need > d.room || len(d.batch.Records)+h.count > d.most
+}
+
+// wanted is how many bytes of batches like h may follow it.
+func (d *decoder) wanted(h batchHeader) int {
+	records := d.most - len(d.batch.Records) - h.count
+	if records <= 0 || h.count == 0 {
+		return 0
+	}
+	return int(min(math.MaxInt32, float64(h.size)*float64(records)/float64(h.count)))
 }
 
 // batchHeader is what stands before the records of a batch.
@@ -103,6 +129,10 @@ type batchHeader struct {
 }
 
 func (h *batchHeader) has(bit uint16) bool { return h.attributes&bit != 0 }
+
+func (h *batchHeader) compression() compress.Compression {
+	return compress.Compression(h.attributes & compressionMask)
+}
 
 // time is that of a record in milliseconds.
 func (h *batchHeader) time(delta int64) time.Time {
@@ -203,6 +233,7 @@ func (d *decoder) readControl(h batchHeader) error {
 var errShort = errors.New("it ends too early")
 
 func (d *decoder) readRecords(h batchHeader, following int) error {
+	following = min(following, d.wanted(h))
 	r, err := d.plain(h, following)
 	if err != nil {
 		return err
@@ -254,11 +285,15 @@ func recordError(h batchHeader, i int, err error) error {
 
 // plain reads a batch's records as they were before they were compressed.
 func (d *decoder) plain(h batchHeader, following int) (reader, error) {
-	codec := compress.Compression(h.attributes & compressionMask)
+	codec := h.compression()
 	if codec == compress.None {
+		if !d.shared {
+			d.shared = true
+			d.batch.Memory += int64(cap(d.batch.body))
+		}
 		return reader{b: h.body}, nil
 	}
-	chunk := d.plainChunk(len(h.body), following)
+	chunk, fresh := d.plainChunk(len(h.body), following)
 	plain, err := d.unpack.unpack(chunk[len(chunk):], h.body, codec)
 	if err != nil {
 		return reader{}, err
@@ -266,7 +301,10 @@ func (d *decoder) plain(h batchHeader, following int) (reader, error) {
 	if beginsAtEndOf(chunk, plain) {
 		chunk = chunk[:len(chunk)+len(plain)]
 	} else {
-		chunk = plain
+		chunk, fresh = plain, true
+	}
+	if fresh {
+		d.batch.Memory += int64(cap(chunk))
 	}
 	d.batch.plain = chunk
 	d.packed, d.unpacked = d.packed+len(h.body), d.unpacked+len(plain)
@@ -274,20 +312,26 @@ func (d *decoder) plain(h batchHeader, following int) (reader, error) {
 	return reader{b: slices.Clip(plain)}, nil
 }
 
+// ratio estimates what n compressed bytes become.
+func (d *decoder) ratio(n int) int {
+	if d.packed == 0 {
+		return 4 * n
+	}
+	return n*d.unpacked/d.packed + n/4
+}
+
 // plainChunk returns memory whose spare part is likely to hold a batch, and
-// where it has to be new, also the batches that follow.
-func (d *decoder) plainChunk(packed, following int) []byte {
-	ratio := func(n int) int { return 4 * n }
+// where it has to be new (fresh), also the batches that follow.
+func (d *decoder) plainChunk(packed, following int) (chunk []byte, fresh bool) {
+	want := d.ratio(packed)
+	if chunk = d.batch.plain; cap(chunk)-len(chunk) >= want {
+		return chunk, false
+	}
+	more := 0
 	if d.packed > 0 {
-		ratio = func(n int) int { return n*d.unpacked/d.packed + n/4 }
-	} else {
-		following = 0
+		more = min(d.ratio(following), max(0, d.room-want))
 	}
-	chunk, want := d.batch.plain, ratio(packed)
-	if cap(chunk)-len(chunk) >= want {
-		return chunk
-	}
-	return make([]byte, 0, min(d.unpack.limit, want+min(ratio(following), max(0, d.room))))
+	return make([]byte, 0, min(d.unpack.limit, want+more)), true
 }
 
 // beginsAtEndOf says whether b lies in the spare part of chunk.
@@ -320,6 +364,7 @@ func (d *decoder) readHeaders(r *reader, n, left int) []kafka.Header {
 	all := d.batch.headers
 	if cap(all)-len(all) < n {
 		all = make([]kafka.Header, 0, max(n, min(n*left, most)))
+		d.batch.Memory += int64(headerCost * cap(all))
 	}
 	begin := len(all)
 	for range n {

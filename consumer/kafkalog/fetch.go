@@ -20,10 +20,15 @@ type FetchRequest struct {
 	Partition int32
 	Offset    int64
 	// MaxBytes bounds the answer, but for a single batch that is larger.
-	// Where it is 0, it is 1 MiB. Compressed batches are unpacked up to eight
-	// times as much in all, and at least one; what is over comes with the next
-	// fetch.
+	// Where it is 0, it is 1 MiB.
 	MaxBytes int
+	// MaxMemory bounds what is unpacked of an answer: decompressed bytes and
+	// what a record takes beside its own. MaxRecords bounds how many records
+	// are taken. Both go by whole batches, of which one is always taken; what
+	// is over comes with the next fetch. Where they are 0, they are eight times
+	// MaxBytes, and no bound.
+	MaxMemory  int
+	MaxRecords int
 	// MinBytes is how much the broker waits for, MaxWait at the longest; where
 	// it is 0, any record is enough.
 	MinBytes int
@@ -53,6 +58,13 @@ type Batch struct {
 	LastStableOffset int64
 	// LogStartOffset is the first offset that the broker still has.
 	LogStartOffset int64
+	// Memory is how many bytes stay in memory for as long as any of the records
+	// is used, since they share them.
+	Memory int64
+	// Wire is how many bytes the records had in the answer. Cut says that there
+	// were more, which MaxMemory or MaxRecords left for the next fetch.
+	Wire int
+	Cut  bool
 
 	body    []byte         // the answer, which uncompressed records lie in
 	plain   []byte         // what was decompressed; records of before may lie in other memory
@@ -93,6 +105,12 @@ func (r *FetchRequest) setDefaults() {
 		r.MaxBytes = usualBytes
 	}
 	r.MaxBytes = min(r.MaxBytes, math.MaxInt32)
+	if r.MaxMemory <= 0 {
+		r.MaxMemory = 8 * r.MaxBytes
+	}
+	if r.MaxRecords <= 0 {
+		r.MaxRecords = math.MaxInt
+	}
 	r.MinBytes = min(max(1, r.MinBytes), math.MaxInt32)
 	r.MaxWait = min(max(0, r.MaxWait), math.MaxInt32*time.Millisecond)
 }
@@ -111,6 +129,7 @@ func (b *Batch) renew() *Batch {
 	clear(b.Records) // they may keep memory that is not reused
 	clear(b.headers)
 	*b = Batch{Records: b.Records[:0], body: b.body, plain: b.plain[:0], headers: b.headers[:0], names: b.names}
+	b.Memory = int64(cap(b.plain) + headerCost*cap(b.headers))
 	return b
 }
 
@@ -125,7 +144,7 @@ func (b *Batch) read(m protocol.Message, req FetchRequest, unpack *unpacker) err
 	if err != nil {
 		return err
 	}
-	d := decoder{batch: b, from: req.Offset, aborted: aborted, unpack: unpack, room: 8 * req.MaxBytes}
+	d := decoder{batch: b, from: req.Offset, aborted: aborted, unpack: unpack, room: req.MaxMemory, most: req.MaxRecords}
 	err = d.decode(records)
 	if err == nil || b.NextOffset > req.Offset {
 		return nil

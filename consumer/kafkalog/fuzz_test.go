@@ -61,7 +61,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		from = max(0, from)
 		batch := &Batch{NextOffset: from}
-		d := decoder{batch: batch, from: from, aborted: []abortedTxn{{producer, first}}, unpack: unpack, room: maxBytes}
+		d := decoder{batch: batch, from: from, aborted: []abortedTxn{{producer, first}}, unpack: unpack, room: maxBytes, most: maxBytes}
 		err := d.decode(data)
 		if err != nil && strings.Contains(err.Error(), panicked) {
 			t.Fatal(err)

@@ -326,6 +326,62 @@ func TestReuse(t *testing.T) {
 	})
 }
 
+// TestFetchKeepsToItsLimits: what an answer holds beyond MaxRecords or MaxMemory
+// comes with the next fetch, and Memory says what the records keep.
+func TestFetchKeepsToItsLimits(t *testing.T) {
+	const inBatch, batches, size = 10, 12, 1000
+	for _, codec := range []struct {
+		name  string
+		codec kgo.CompressionCodec
+	}{{"none", kgo.NoCompression()}, {"lz4", kgo.Lz4Compression()}, {"zstd", kgo.ZstdCompression()}} {
+		for _, limit := range []struct {
+			name string
+			req  FetchRequest
+			most int // records
+		}{
+			{"records", FetchRequest{MaxRecords: 3*inBatch + 5}, 3 * inBatch},
+			{"fewer records than a batch has", FetchRequest{MaxRecords: 1}, inBatch},
+			{"memory for a batch", FetchRequest{MaxMemory: 1}, inBatch},
+		} {
+			t.Run(codec.name+", "+limit.name, func(t *testing.T) {
+				c := embedded(t)
+				client, topic := c.client(t), c.topic(t)
+				producer := c.franz(t, kgo.ProducerBatchCompression(codec.codec))
+				for i := range batches {
+					var values []string
+					for j := range inBatch {
+						values = append(values, strings.Repeat(fmt.Sprint(i, j, " "), size)[:size])
+					}
+					produce(t, producer, topic, values...)
+				}
+				req := limit.req
+				req.Topic = topic
+				for req.Offset < inBatch*batches {
+					batch, err := client.Fetch(t.Context(), req)
+					if err != nil {
+						t.Fatal(err)
+					}
+					checkBatch(t, req.Offset, batch)
+					n, last := len(batch.Records), batch.NextOffset == inBatch*batches
+					if n > limit.most || n < min(limit.most, int(inBatch*batches-req.Offset)) {
+						t.Errorf("from %d came %d records, want %d", req.Offset, n, limit.most)
+					}
+					if batch.Cut == last {
+						t.Errorf("from %d: cut = %v, and the last: %v", req.Offset, batch.Cut, last)
+					}
+					if least := int64(n * size); batch.Memory < least || codec.name != "none" && batch.Memory > 5*least {
+						t.Errorf("%d bytes of memory for %d records of %d", batch.Memory, n, size)
+					}
+					if batch.Wire <= 0 || codec.name == "none" && batch.Wire < n*size {
+						t.Errorf("%d bytes in the answer for %d records", batch.Wire, n)
+					}
+					req.Offset = batch.NextOffset
+				}
+			})
+		}
+	}
+}
+
 func TestOffsets(t *testing.T) {
 	each(t, func(t *testing.T, c cluster) {
 		client, topic := c.client(t), c.topic(t)

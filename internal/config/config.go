@@ -53,11 +53,10 @@ type Kafka struct {
 	// brokers take 6 s to 30 min unless they are told otherwise.
 	SessionTimeout time.Duration
 	// MaxInFlightBytes bounds the records between fetch and outcome, for all
-	// partitions together; default 64 MiB. It is most of the memory that a
+	// partitions together; default 32 MiB. It is most of the memory that a
 	// backlog costs.
 	MaxInFlightBytes int64
-	// MaxInFlightRecords bounds the same by number; default 20,000. It is also
-	// the most that a crash may report twice.
+	// MaxInFlightRecords bounds the same by number; default 10,000.
 	MaxInFlightRecords int64
 }
 
