@@ -90,8 +90,8 @@ chaos-short: bin/chaos ## the same in about three minutes
 	bin/chaos -records 20000 -kills 6 -rebalances 6 -freezes 1 -restarts 1 -outages 3 $(ARGS)
 
 .PHONY: chaos-backlog
-chaos-backlog: bin/chaos ## let BACKLOG (1000000) records pile up behind an API that hangs, and watch a replica's memory
-	bin/chaos -backlog $(or $(BACKLOG),1000000) $(ARGS)
+chaos-backlog: bin/chaos ## let BACKLOG (1000000) records pile up behind an API that hangs, and watch a replica's memory (CODECS='none zstd')
+	for codec in $(or $(CODECS),none zstd); do bin/chaos -backlog $(or $(BACKLOG),1000000) -codec $$codec $(ARGS); done
 
 .PHONY: simulate
 simulate: ## simulate misfortune with SEEDS (100) seeds of each kind

@@ -111,31 +111,73 @@ func (a *api) fail(ctx context.Context, way int, d time.Duration) {
 // seen is what the API accepted: the order in which events came first, and what
 // was going on when one came again.
 type seen struct {
-	mu       sync.Mutex
-	first    map[string]int32
-	n        int32
-	during   string
-	repeated map[string]int
+	mu     sync.Mutex
+	events map[string]acceptance
+	n      int32
+	// crashed counts the crashes that have begun, and settled those after which
+	// nothing of before is on its way to the API any more.
+	crashed, settled int32
+	during           string
+	repeated         map[string]int
+	// unexcused counts what came again though there was no crash in between.
+	unexcused int
 }
 
-func newSeen() *seen { return &seen{first: map[string]int32{}, repeated: map[string]int{}} }
+// acceptance is when an event came: first, in the order of all, and last,
+// counted in crashes.
+type acceptance struct{ first, crash int32 }
+
+func newSeen() *seen { return &seen{events: map[string]acceptance{}, repeated: map[string]int{}} }
 
 func (s *seen) accept(a emulator.Accepted) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.n++
-	if _, before := s.first[a.Event.EventID]; before {
+	at, before := s.events[a.Event.EventID]
+	switch {
+	case !before:
+		at.first = s.n
+	case at.crash == s.crashed:
+		s.unexcused++
+		fallthrough
+	default:
 		s.repeated[s.during]++
-		return
 	}
-	s.first[a.Event.EventID] = s.n
+	at.crash = s.settled
+	s.events[a.Event.EventID] = at
+}
+
+// onTheWay is how long what a replica sent before it crashed may take to be
+// accepted.
+const onTheWay = time.Second
+
+// crash says that a replica is about to be killed or frozen, or to thaw. What
+// was accepted until then, or was on its way, may come again without a broken
+// promise; what comes later may not.
+func (s *seen) crash() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.crashed++
+	this := s.crashed
+	time.AfterFunc(onTheWay, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.settled = max(s.settled, this)
+	})
+}
+
+// unexcusedRepeats counts what came again with no crash in between.
+func (s *seen) unexcusedRepeats() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unexcused
 }
 
 // at says in which order an event came, from 1; 0 when it did not.
 func (s *seen) at(id string) int32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.first[id]
+	return s.events[id].first
 }
 
 func (s *seen) count() int {

@@ -15,7 +15,7 @@ const most = 200
 // backlog lets n records pile up, starts a replica while the API hangs, lets it
 // hang for a minute, and watches the replica until everything is drained.
 func (w *world) backlog(ctx context.Context, n int) error {
-	fmt.Printf("chaos: seed %d, on %s: a backlog of %d records and an API that hangs\n", w.seed, w.broker.name(), n)
+	fmt.Printf("chaos: seed %d, on %s: a backlog of %d records (%s) and an API that hangs\n", w.seed, w.broker.name(), n, w.codec)
 	records := traffic(w.seed, n)
 	w.result.records = len(records)
 	if err := w.send(ctx, records); err != nil {
@@ -53,7 +53,7 @@ func (w *world) backlog(ctx context.Context, n int) error {
 		return err
 	}
 	res := &w.result
-	fmt.Printf("\n| a backlog of %d records | |\n|---|---|\n"+
+	fmt.Printf("\n| a backlog of %d records, compressed: %s | |\n|---|---|\n"+
 		"| partitions owned and their state read after | %s |\n"+
 		"| resident memory while the API hangs for a minute | at most %d MiB |\n"+
 		"| partitions owned during that minute | at least %d of %d |\n"+
@@ -61,7 +61,7 @@ func (w *world) backlog(ctx context.Context, n int) error {
 		"| drained, once the API answers, in | %s (%.0f records a second) |\n"+
 		"| resident memory at its highest, start to end (VmHWM) | %d MiB |\n"+
 		"| lost, reported before the parent, wrong dead letters, repeated | %d, %d, %d, %d |\n\n",
-		n, joined.Round(100*time.Millisecond), hanging, least, partitions, joins, drained.Round(time.Second), float64(n)/drained.Seconds(), peak,
+		n, w.codec, joined.Round(100*time.Millisecond), hanging, least, partitions, joins, drained.Round(time.Second), float64(n)/drained.Seconds(), peak,
 		res.lost, res.early, res.wrongLetters, w.seen.repeats())
 	if peak >= most || least != partitions || joins != 1 || res.lost+res.early+res.wrongLetters+res.failedStops > 0 {
 		return fmt.Errorf("want less than %d MiB, all %d partitions in one generation, nothing lost or wrong, and a clean stop", most, partitions)

@@ -135,9 +135,11 @@ func (w *world) verdict() error {
 		fmt.Fprintf(&table, "| %s | %s | %s |\n", promise, fmt.Sprintf(seen, values...), mark)
 	}
 	repeated, bound := w.seen.repeats(), (r.kills+r.freezes)*inFlight
-	alone, again := w.seen.repeats(duringPlanned), w.seen.repeats(duringAgain)
+	unexcused, again := w.seen.unexcusedRepeats(), w.seen.repeats(duringAgain)
 	row(r.lost == 0, "nothing is lost", "%d records (%d with a fault): %d lost", r.records, r.letters, r.lost)
-	row(alone == 0, "planned changes repeat nothing", "%d planned changes, half of them alone: %d repeated", r.planned, alone)
+	row(unexcused == 0, "planned changes, restarts of the broker and outages repeat nothing",
+		"%d planned changes, %d of them alone, %d restarts, %d outages: %d repeated without a crash in between",
+		r.planned, r.alone, r.restarts, r.outages, unexcused)
 	row(repeated <= bound, fmt.Sprintf("a crash repeats at most what is in flight, %d", inFlight),
 		"%d kills, %d freezes: %d repeated (at most %d); %s", r.kills, r.freezes, repeated, bound, w.causes())
 	row(again == 0, "what was reported is not reported again after a restart or a kill", "%d published again: %d repeated", r.again, again)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/clientevents/clientevents/emulator"
@@ -133,6 +134,33 @@ func TestOracleFindsWhatIsWrong(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestOnlyACrashExcusesARepetition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSeen()
+		accept := func(id string) { s.accept(emulator.Accepted{Event: emulator.Event{EventID: id}}) }
+		for _, id := range []string{"again", "before the crash", "much later"} {
+			accept(id)
+		}
+		accept("again")
+		s.crash()
+		accept("on its way")
+		accept("before the crash")
+		time.Sleep(onTheWay)
+		synctest.Wait()
+		accept("on its way")
+		accept("much later")
+		if s.unexcusedRepeats() != 1 {
+			t.Errorf("%d repetitions without an excuse: want 1", s.unexcusedRepeats())
+		}
+		for _, id := range []string{"much later", "on its way"} {
+			accept(id)
+		}
+		if s.unexcusedRepeats() != 3 || s.repeats() != 6 {
+			t.Errorf("%d of %d repetitions without an excuse: want 3 of 6, since there was one crash", s.unexcusedRepeats(), s.repeats())
+		}
+	})
 }
 
 func TestTrafficOfTwoPhasesHasNothingInCommon(t *testing.T) {

@@ -32,9 +32,19 @@ type plan struct {
 	seed                                          uint64
 	records                                       int
 	rebalances, kills, freezes, restarts, outages int
+	codec                                         string
 }
 
-const exitUnavailable = 3
+// codecs are the ways in which a producer may compress.
+var codecs = map[string]kgo.CompressionCodec{
+	"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),
+	"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
+}
+
+const (
+	exitUsage       = 2
+	exitUnavailable = 3
+)
 
 func main() {
 	if len(os.Args) == 4 && os.Args[1] == embeddedCommand {
@@ -49,8 +59,13 @@ func main() {
 	flag.IntVar(&p.restarts, "restarts", 1, "how often the broker is restarted")
 	flag.IntVar(&p.outages, "outages", 3, "how often the API fails for some seconds")
 	kind := flag.String("broker", "auto", "kafka, embedded (in a process of its own), or auto: kafka where it can be had")
+	flag.StringVar(&p.codec, "codec", "snappy", "how the records are compressed: none, gzip, snappy, lz4 or zstd")
 	backlog := flag.Int("backlog", 0, "instead: let so many records pile up behind an API that hangs for a minute")
 	flag.Parse()
+	if _, ok := codecs[p.codec]; !ok {
+		fmt.Fprintf(os.Stderr, "chaos: -codec %q: want none, gzip, snappy, lz4 or zstd\n", p.codec)
+		os.Exit(exitUsage)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, p, *kind, *backlog)
 	stop()
@@ -147,7 +162,7 @@ func newWorld(ctx context.Context, p plan, kind string) (*world, error) {
 // producer is idempotent: what is published is there once.
 func (w *world) connect(ctx context.Context) (err error) {
 	w.client, err = kgo.NewClient(kgo.SeedBrokers(w.address), kgo.DefaultProduceTopic(topic),
-		kgo.MetadataMinAge(100*time.Millisecond), kgo.MaxBufferedRecords(100_000))
+		kgo.ProducerBatchCompression(codecs[w.codec]), kgo.MetadataMinAge(100*time.Millisecond), kgo.MaxBufferedRecords(100_000))
 	if err != nil {
 		return err
 	}

@@ -25,10 +25,10 @@ const (
 
 // results are what was seen of the promises.
 type results struct {
-	records, again                             int
-	planned, kills, freezes, restarts, outages int
-	stops, takeovers                           []time.Duration
-	failedStops, uncovered                     int
+	records, again                                    int
+	planned, alone, kills, freezes, restarts, outages int
+	stops, takeovers                                  []time.Duration
+	failedStops, uncovered                            int
 	findings
 }
 
@@ -42,6 +42,7 @@ func (w *world) misfortune(ctx context.Context) error {
 	if err := w.phase(ctx, first, alone, w.plannedAlone); err != nil {
 		return err
 	}
+	w.result.alone = w.result.planned
 	fmt.Printf("chaos: %d planned changes: %d repeated\n", w.result.planned, w.seen.repeats())
 	if err := w.phase(ctx, second, len(w.accidents()), w.everything); err != nil {
 		return err
@@ -183,6 +184,7 @@ func (w *world) kill(ctx context.Context) error {
 	victim := w.any()
 	owned := victim.partitions(ctx)
 	w.busy(ctx)
+	w.seen.crash()
 	victim.kill()
 	w.takeover(ctx, owned)
 	return nil
@@ -207,12 +209,14 @@ func (w *world) freeze(ctx context.Context) error {
 	r := w.any()
 	w.busy(ctx)
 	r.frozen = true
+	w.seen.crash()
 	_ = r.cmd.Process.Signal(syscall.SIGSTOP)
 	w.takeover(ctx, 0)
 	select {
 	case <-time.After(sessionLimit / 2):
 	case <-ctx.Done():
 	}
+	w.seen.crash() // what it had half written goes on its way now
 	_ = r.cmd.Process.Signal(syscall.SIGCONT)
 	r.frozen = false
 	return nil
@@ -246,7 +250,7 @@ func (w *world) publishAgain(ctx context.Context, records []journey.Record) erro
 			reported = append(reported, r)
 		}
 	}
-	for _, end := range []func(*replica){w.stop, func(r *replica) { r.kill(); w.result.kills++ }} {
+	for _, end := range []func(*replica){w.stop, func(r *replica) { w.seen.crash(); r.kill(); w.result.kills++ }} {
 		for _, r := range w.living() {
 			end(r)
 		}
