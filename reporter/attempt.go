@@ -167,7 +167,7 @@ func discard(ctx context.Context, body io.Reader) *Error {
 func (w *worker) authorize(ctx context.Context) (token string, failure *Error) {
 	if w.r.tokens != nil {
 		var err error
-		if token, err = w.r.tokens.get(ctx); err != nil {
+		if token, err = w.r.tokens.Get(ctx); err != nil {
 			if errors.Is(err, errAborted) {
 				return "", &Error{Reason: recalled, Err: err, unsent: true}
 			}
@@ -191,7 +191,7 @@ func (w *worker) authorize(ctx context.Context) (token string, failure *Error) {
 
 func (w *worker) refusedToken(token string) {
 	if w.r.tokens != nil {
-		w.r.tokens.refused(token)
+		w.r.tokens.Refused(token)
 	}
 }
 

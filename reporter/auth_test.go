@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -13,42 +12,56 @@ import (
 	"time"
 
 	"golang.org/x/oauth2"
+
+	"github.com/clientevents/clientevents/event"
+	"github.com/clientevents/clientevents/internal/googleauth"
 )
 
-// issuer issues the tokens t1, t2, ….
+// issuer issues the tokens t1, t2, … for an hour each.
 type issuer struct {
-	mu     sync.Mutex
-	issued int
-	asked  []time.Duration
-	start  time.Time
-	// ask makes a token; by default one for an hour.
-	ask func(n int) (*oauth2.Token, error)
+	mu    sync.Mutex
+	start time.Time
+	asked []time.Duration
+	// ask is called for each token; its error is why there is none.
+	ask func(context.Context) error
 }
 
 func newIssuer() *issuer { return &issuer{start: time.Now()} }
 
-func (s *issuer) source() (oauth2.TokenSource, error) { return s, nil }
-
-func (s *issuer) Token() (*oauth2.Token, error) {
-	s.mu.Lock()
-	s.issued++
-	n, ask := s.issued, s.ask
-	s.asked = append(s.asked, time.Since(s.start))
-	s.mu.Unlock()
-	if ask != nil {
-		return ask(n)
-	}
-	return lasting(n, time.Hour), nil
+// keeper keeps the issuer's tokens, until the test is over.
+func (s *issuer) keeper(t *testing.T) *googleauth.Keeper {
+	k := googleauth.NewKeeper(googleauth.KeeperConfig{Get: s.get})
+	t.Cleanup(k.Close)
+	return k
 }
 
-func (s *issuer) setAsk(ask func(int) (*oauth2.Token, error)) {
+func (s *issuer) get(ctx context.Context) (*oauth2.Token, error) {
+	s.mu.Lock()
+	s.asked = append(s.asked, time.Since(s.start))
+	token := &oauth2.Token{AccessToken: fmt.Sprint("t", len(s.asked)), Expiry: time.Now().Add(time.Hour)}
+	ask := s.ask
+	s.mu.Unlock()
+	if ask != nil {
+		if err := ask(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return token, nil
+}
+
+// secretToken keeps the one token "secret", until the test is over.
+func secretToken(t *testing.T) *googleauth.Keeper {
+	k := googleauth.NewKeeper(googleauth.KeeperConfig{Get: func(context.Context) (*oauth2.Token, error) {
+		return &oauth2.Token{AccessToken: "secret"}, nil
+	}})
+	t.Cleanup(k.Close)
+	return k
+}
+
+func (s *issuer) setAsk(ask func(context.Context) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ask = ask
-}
-
-func lasting(n int, d time.Duration) *oauth2.Token {
-	return &oauth2.Token{AccessToken: fmt.Sprint("t", n), Expiry: time.Now().Add(d)}
 }
 
 func (s *issuer) wantAsked(t *testing.T, want ...time.Duration) {
@@ -59,190 +72,6 @@ func (s *issuer) wantAsked(t *testing.T, want ...time.Duration) {
 	if fmt.Sprint(s.asked) != fmt.Sprint(want) {
 		t.Errorf("tokens were asked for at %v, want %v", s.asked, want)
 	}
-}
-
-func (s *issuer) tokens() *tokens { return newTokens(s.source, slog.New(slog.DiscardHandler), exact) }
-
-func wantToken(t *testing.T, tk *tokens, want string) {
-	t.Helper()
-	if got, err := tk.get(t.Context()); got != want || err != nil {
-		t.Errorf("the token is %q, %v; want %q", got, err, want)
-	}
-	synctest.Wait()
-}
-
-func TestTokenIsReplacedBeforeItsEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newIssuer()
-		tk := s.tokens()
-		wantToken(t, tk, "t1")
-		time.Sleep(55*time.Minute - 1)
-		wantToken(t, tk, "t1")
-		time.Sleep(time.Nanosecond)
-		wantToken(t, tk, "t1") // the old one is used while the new one comes
-		wantToken(t, tk, "t2")
-		s.wantAsked(t, 0, 55*time.Minute)
-		if got := tk.expiry().Sub(s.start); got != 115*time.Minute {
-			t.Errorf("the token ends at %v, want 1h55m", got)
-		}
-	})
-}
-
-// Metadata servers give the same token until shortly before its end.
-func TestTokenSourceThatGivesTheSameAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newIssuer()
-		end := time.Now().Add(time.Hour)
-		s.ask = func(int) (*oauth2.Token, error) { return &oauth2.Token{AccessToken: "t", Expiry: end}, nil }
-		tk := s.tokens()
-		for range 3599 {
-			wantToken(t, tk, "t")
-			time.Sleep(time.Second)
-		}
-		if s.issued > 8 {
-			t.Errorf("%d tokens were asked for in an hour", s.issued)
-		}
-	})
-}
-
-func TestTokenWithoutAnEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newIssuer()
-		s.ask = func(n int) (*oauth2.Token, error) { return &oauth2.Token{AccessToken: "t"}, nil }
-		tk := s.tokens()
-		wantToken(t, tk, "t")
-		time.Sleep(1000 * time.Hour)
-		wantToken(t, tk, "t")
-		s.wantAsked(t, 0)
-	})
-}
-
-func TestTokensAreFetchedOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newIssuer()
-		s.ask = func(n int) (*oauth2.Token, error) {
-			time.Sleep(time.Second)
-			return lasting(n, time.Hour), nil
-		}
-		tk := s.tokens()
-		var wg sync.WaitGroup
-		for range 50 {
-			wg.Go(func() {
-				if got, err := tk.get(t.Context()); got != "t1" || err != nil {
-					t.Errorf("the token is %q, %v; want t1", got, err)
-				}
-			})
-		}
-		wg.Wait()
-		s.wantAsked(t, 0)
-	})
-}
-
-// While no new token is to be had, the old one is used until it ends.
-func TestTokenEndpointFails(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newIssuer()
-		tk := s.tokens()
-		wantToken(t, tk, "t1")
-		s.setAsk(func(int) (*oauth2.Token, error) { return nil, errors.New("down") })
-		time.Sleep(55 * time.Minute)
-		wantToken(t, tk, "t1")
-		wantToken(t, tk, "t1")
-		s.wantAsked(t, 0, 55*time.Minute)
-		time.Sleep(500 * time.Millisecond)
-		wantToken(t, tk, "t1")
-		s.wantAsked(t, 0, 55*time.Minute, 55*time.Minute+500*time.Millisecond)
-		time.Sleep(10 * time.Minute)
-		if _, err := tk.get(t.Context()); err == nil || err.Error() != "down" {
-			t.Errorf("the error is %v, want down", err)
-		}
-		s.setAsk(nil)
-		time.Sleep(time.Minute)
-		wantToken(t, tk, "t5")
-	})
-}
-
-func TestInvalidTokens(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		for _, invalid := range []*oauth2.Token{{}, {AccessToken: "t", Expiry: time.Now()}} {
-			s := newIssuer()
-			s.ask = func(int) (*oauth2.Token, error) { return invalid, nil }
-			if token, err := s.tokens().get(t.Context()); err == nil {
-				t.Errorf("the token is %q", token)
-			}
-		}
-		broken := newTokens(func() (oauth2.TokenSource, error) { return nil, errors.New("no such file") }, slog.New(slog.DiscardHandler), exact)
-		if _, err := broken.get(t.Context()); err == nil || err.Error() != "no such file" {
-			t.Errorf("the error is %v", err)
-		}
-	})
-}
-
-// A token endpoint that hangs holds a request no longer than it may take, and is
-// asked again.
-func TestTokenEndpointHangs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		over := make(chan struct{})
-		s := newIssuer()
-		s.ask = func(int) (*oauth2.Token, error) { <-over; return nil, errors.New("at last") }
-		defer func() { close(over); synctest.Wait() }()
-		tk := s.tokens()
-		ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Second, errTimedOut)
-		defer cancel()
-		if _, err := tk.get(ctx); !errors.Is(err, errTimedOut) || time.Since(s.start) != 10*time.Second {
-			t.Errorf("after %v the error is %v, want a timeout after 10s", time.Since(s.start), err)
-		}
-		if _, err := tk.get(t.Context()); err == nil || time.Since(s.start) != fetchTimeout {
-			t.Errorf("after %v the error is %v, want one after %v", time.Since(s.start), err, fetchTimeout)
-		}
-		for range 10 {
-			time.Sleep(time.Minute)
-			if _, err := tk.get(t.Context()); err == nil {
-				t.Error("there is a token")
-			}
-		}
-		// No more than three hang at a time.
-		s.wantAsked(t, 0, 90*time.Second, 3*time.Minute)
-	})
-}
-
-// A fetch that took too long is not in vain.
-func TestLateToken(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newIssuer()
-		s.ask = func(n int) (*oauth2.Token, error) {
-			if n == 1 {
-				time.Sleep(fetchTimeout + 10*time.Second)
-			} else {
-				time.Sleep(time.Hour)
-			}
-			return lasting(n, time.Hour), nil
-		}
-		tk := s.tokens()
-		if _, err := tk.get(t.Context()); err == nil {
-			t.Error("there is a token already")
-		}
-		time.Sleep(11 * time.Second)
-		wantToken(t, tk, "t1")
-		time.Sleep(2 * time.Hour)
-	})
-}
-
-func TestRefusedTokenIsReplaced(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newIssuer()
-		tk := s.tokens()
-		wantToken(t, tk, "t1")
-		tk.refused("t0") // long gone
-		wantToken(t, tk, "t1")
-		tk.refused("t1")
-		wantToken(t, tk, "t2")
-		// It may not have been the token's fault.
-		s.setAsk(func(int) (*oauth2.Token, error) { return nil, errors.New("down") })
-		tk.refused("t2")
-		wantToken(t, tk, "t2")
-		s.wantAsked(t, 0, 0, 0)
-	})
 }
 
 // byToken answers 401 unless a request has the token.
@@ -262,7 +91,7 @@ func TestUnauthenticatedGetsANewToken(t *testing.T) {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newIssuer()
-				g := newRig(t, byToken("t2"), func(c *rigConfig) { oneWorker(c); c.Tokens, c.batch.Size = s.source, size })
+				g := newRig(t, byToken("t2"), func(c *rigConfig) { oneWorker(c); c.Tokens, c.batch.Size = s.keeper(t), size })
 				g.report("a", "b", "c")
 				g.wantOutcomes(accepted(3))
 				g.wantPaused()
@@ -292,7 +121,7 @@ func TestUnauthenticatedParts(t *testing.T) {
 			}
 			answerEach(w, r, byID)
 		}
-		g := newRig(t, answer, func(c *rigConfig) { batches(c); c.Tokens = s.source })
+		g := newRig(t, answer, func(c *rigConfig) { batches(c); c.Tokens = s.keeper(t) })
 		g.report("a", "b")
 		g.wantRequests("0s /batch a,b", "0s /batch a,b")
 		g.wantOutcomes(accepted(2))
@@ -302,7 +131,7 @@ func TestUnauthenticatedParts(t *testing.T) {
 func TestUnauthenticatedForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newIssuer()
-		g := newRig(t, byToken("t5"), func(c *rigConfig) { oneWorker(c); c.Tokens = s.source })
+		g := newRig(t, byToken("t5"), func(c *rigConfig) { oneWorker(c); c.Tokens = s.keeper(t) })
 		g.report("a")
 		g.wantRequests("0s "+alone+"a", "0s "+alone+"a")
 		g.wantPaused("auth")
@@ -317,14 +146,13 @@ func TestUnauthenticatedForLong(t *testing.T) {
 	})
 }
 
-// A token endpoint that hangs does not hang requests, nor does it make them
-// dead letters.
-func TestRequestsWhileTheTokenEndpointHangs(t *testing.T) {
+// While there is no token, no events are taken, and nothing is tried; when there
+// is one, they go at once.
+func TestNoToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		over := make(chan struct{})
 		s := newIssuer()
-		s.ask = func(n int) (*oauth2.Token, error) { <-over; return lasting(n, time.Hour), nil }
-		g := newRig(t, nil, func(c *rigConfig) { oneWorker(c); c.Tokens, c.Timeout = s.source, 10*time.Second })
+		s.ask = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() } // it hangs
+		g := newRig(t, nil, func(c *rigConfig) { oneWorker(c); c.Tokens = s.keeper(t) })
 		g.report("a")
 		time.Sleep(9 * time.Second)
 		g.wantPaused()
@@ -332,38 +160,57 @@ func TestRequestsWhileTheTokenEndpointHangs(t *testing.T) {
 		g.wantRequests()
 		g.wantPaused("auth")
 		g.wantMetric("api_requests_total", "error", 0) // there was none
-		close(over)
-		time.Sleep(time.Minute)
-		g.wantOutcomes(accepted(1))
-		g.wantPaused()
+		g.wantMetric("retries_total", "unauthenticated", 0)
+		if held := g.metric("throttled_seconds_total", ""); held < 38 || held > 40 {
+			t.Errorf("events were held for %v s, want 39", held)
+		}
 	})
 }
 
-// Tokens have a life of their own: an abort ends the waiting, not the fetching.
+func TestEventsGoAsSoonAsThereIsAToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newIssuer()
+		s.ask = func(context.Context) error {
+			return &googleauth.Error{Result: googleauth.Unavailable, Err: errors.New("down")}
+		}
+		g := newRig(t, nil, func(c *rigConfig) { oneWorker(c); c.Tokens = s.keeper(t) })
+		g.report("a")
+		time.Sleep(time.Hour)
+		g.wantPaused("auth")
+		if got := g.r.Status().TokenError; got != "down" {
+			t.Errorf("the status says %q, want down", got)
+		}
+		s.setAsk(nil)
+		up := time.Now()
+		for g.outcome("a").Kind != event.Accepted || len(g.requests()) == 0 {
+			time.Sleep(100 * time.Millisecond)
+		}
+		if took := time.Since(up); took > 30*time.Second {
+			t.Errorf("it took %v to go on", took)
+		}
+		g.wantPaused()
+		g.wantOutcomes(accepted(1))
+	})
+}
+
+// An event whose token ends between two looks waits for the next one; an abort
+// ends the waiting.
 func TestAbortWhileATokenIsFetched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newIssuer()
-		s.ask = func(n int) (*oauth2.Token, error) {
-			time.Sleep(20 * time.Second)
-			return lasting(n, time.Hour), nil
-		}
-		g := newRig(t, nil, func(c *rigConfig) { c.Tokens = s.source })
+		s.ask = func(context.Context) error { time.Sleep(10 * time.Second); return nil }
+		g := newRig(t, nil, func(c *rigConfig) { c.Tokens = s.keeper(t) })
 		g.report("a")
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		g.b.Drain(ctx)
-		g.r.Abort()
-		if !g.b.Drain(t.Context()) || time.Since(g.start) != time.Second {
-			t.Errorf("the drain took %v, want 1s", time.Since(g.start))
+		if !g.b.Drain(ctx) || time.Since(g.start) != 0 {
+			t.Errorf("the drain took %v, want none: nothing was taken yet", time.Since(g.start))
 		}
 		g.b.Resume()
 		time.Sleep(20 * time.Second)
 		g.report("b")
-		synctest.Wait()
-		if got := g.requests(); len(got) != 1 || got[0] != "21s "+alone+"b" {
-			t.Errorf("requests are %q, want b at 21s", got)
-		}
+		g.wantRequests("20s " + alone + "b")
 		s.wantAsked(t, 0)
 	})
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/clientevents/clientevents/event"
+	"github.com/clientevents/clientevents/internal/googleauth"
 )
 
 // Source is where batches come from: a batcher.
@@ -59,8 +60,8 @@ type Config struct {
 	Rate float64
 	// Timeout is for one attempt; default 30 s.
 	Timeout time.Duration
-	// Tokens makes sources of access tokens; nil sends none.
-	Tokens TokenSourceFunc
+	// Tokens keeps the access token; nil sends none.
+	Tokens *googleauth.Keeper
 	// Dial replaces the network, for tests.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// TLS is what to trust and to present; nil is the system's certificates.
@@ -92,7 +93,8 @@ type Reporter struct {
 	gate      *gate
 	judge     *judge
 	limiter   *limiter
-	tokens    *tokens
+	tokens    *googleauth.Keeper
+	tokenless stopwatch
 	metrics   *metrics
 	alone     atomic.Bool // the endpoint knows no batches
 
@@ -143,8 +145,8 @@ func New(cfg Config, source Source) (*Reporter, error) {
 	}
 	r.setTargets(base)
 	r.metrics = newMetrics(cfg.Registerer, r)
-	if cfg.Tokens != nil {
-		r.tokens = newTokens(cfg.Tokens, r.log, cfg.wait)
+	if r.tokens = cfg.Tokens; r.tokens != nil {
+		r.tokens.Notify(source.Poke)
 	}
 	r.ctx, r.abort = context.WithCancelCause(context.Background())
 	return r, nil
@@ -217,6 +219,9 @@ func (r *Reporter) SetRate(perSecond float64) {
 // Run sends until ctx ends. Requests in flight go on to their end; Abort cuts
 // them.
 func (r *Reporter) Run(ctx context.Context) {
+	if r.tokens != nil {
+		r.tokens.Ready(time.Now()) // so that one is there when it is needed
+	}
 	var workers sync.WaitGroup
 	for range r.cfg.Concurrency {
 		workers.Go(func() { r.newWorker().run(ctx) })
@@ -290,7 +295,7 @@ func (r *Reporter) grow(n int) {
 
 // throttled is the time in which something was held back.
 func (r *Reporter) throttled(now time.Time) time.Duration {
-	return r.gate.held.read(now) + r.limiter.held.read(now)
+	return r.gate.held.read(now) + r.limiter.held.read(now) + r.tokenless.read(now)
 }
 
 // Status is what the status page says of the reporter.
@@ -302,6 +307,8 @@ type Status struct {
 	Held        int       `json:"refusals_held,omitempty"`
 	Batches     bool      `json:"batches"`
 	TokenExpiry time.Time `json:"token_expiry,omitzero"`
+	// TokenError is why there is no new access token.
+	TokenError string `json:"token_error,omitempty"`
 }
 
 // Status describes the reporter at the moment.
@@ -315,7 +322,8 @@ func (r *Reporter) Status() Status {
 		}
 	}
 	if r.tokens != nil {
-		s.TokenExpiry = r.tokens.expiry()
+		token := r.tokens.Status()
+		s.TokenExpiry, s.TokenError = token.Expiry, token.LastError
 	}
 	return s
 }
@@ -328,7 +336,9 @@ type pause struct {
 
 var pauses = []pause{
 	{"rejections", func(r *Reporter, _ time.Time) bool { paused, _ := r.judge.status(); return paused }},
-	{"auth", func(r *Reporter, now time.Time) bool { return r.gate.paused(now, Unauthenticated) }},
+	{"auth", func(r *Reporter, now time.Time) bool {
+		return r.gate.paused(now, Unauthenticated) || (r.tokens != nil && r.tokens.Status().Paused)
+	}},
 	{"forbidden", func(r *Reporter, now time.Time) bool { return r.gate.paused(now, Forbidden) }},
 	{"throttled", func(r *Reporter, now time.Time) bool { return r.gate.paused(now, Throttled) }},
 	{"unavailable", func(r *Reporter, now time.Time) bool {

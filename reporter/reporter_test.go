@@ -15,15 +15,16 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/oauth2"
 
 	"github.com/clientevents/clientevents/batcher"
 	"github.com/clientevents/clientevents/event"
+	"github.com/clientevents/clientevents/internal/googleauth"
 	"github.com/clientevents/clientevents/internal/pipenet"
 )
 
@@ -371,9 +372,7 @@ func TestOneEventARequest(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := newRig(t, nil, func(c *rigConfig) {
 					c.Version, c.Parent, c.QuotaProject = test.version, test.parent, "payer"
-					c.Tokens = func() (oauth2.TokenSource, error) {
-						return oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "secret"}), nil
-					}
+					c.Tokens = secretToken(t)
 				})
 				g.report("a")
 				g.wantRequests("0s " + test.path + " a")
@@ -408,10 +407,10 @@ func TestEndpointHasAPath(t *testing.T) {
 }
 
 func TestNewRefusesEndpoints(t *testing.T) {
-	tokens := func() (oauth2.TokenSource, error) { return nil, errors.New("unused") }
+	tokens := googleauth.NewKeeper(googleauth.KeeperConfig{})
 	for _, test := range []struct {
 		endpoint string
-		tokens   TokenSourceFunc
+		tokens   *googleauth.Keeper
 		fault    string // "" where it is fine
 	}{
 		{"https://jobs.googleapis.com", tokens, ""},
@@ -827,16 +826,13 @@ func TestLease(t *testing.T) {
 	})
 }
 
-// The lease may end while the request waits for a token.
+// The lease may end between the batch's admission and its request.
 func TestLeaseIsLookedAtRightBeforeTheRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
+		var looks atomic.Int32
 		g := newRig(t, nil, func(c *rigConfig) {
-			c.Lease = func(now time.Time) bool { return now.Sub(start) < 5*time.Second }
-			c.Tokens = func() (oauth2.TokenSource, error) {
-				time.Sleep(10 * time.Second)
-				return oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "t"}), nil
-			}
+			oneWorker(c)
+			c.Lease = func(time.Time) bool { return looks.Add(1) == 1 }
 		})
 		g.report("a")
 		time.Sleep(time.Minute)

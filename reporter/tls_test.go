@@ -11,8 +11,6 @@ import (
 	"sync"
 	"testing"
 
-	"golang.org/x/oauth2"
-
 	"github.com/clientevents/clientevents/batcher"
 	"github.com/clientevents/clientevents/event"
 )
@@ -69,7 +67,7 @@ func TestOldTLSIsNotSpoken(t *testing.T) {
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that fail
 	server.StartTLS()
 	defer server.Close()
-	r, err := New(tlsConfig(server), batcher.New(batcher.Config{Size: 1}))
+	r, err := New(tlsConfig(t, server), batcher.New(batcher.Config{Size: 1}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,21 +80,19 @@ func TestOldTLSIsNotSpoken(t *testing.T) {
 }
 
 // tlsConfig trusts the server, and would speak any version.
-func tlsConfig(server *httptest.Server) Config {
+func tlsConfig(t *testing.T, server *httptest.Server) Config {
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Certificate())
 	return Config{
 		Endpoint: server.URL, Version: event.V3, Parent: "projects/p", Concurrency: 4,
-		TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS10},
-		Tokens: func() (oauth2.TokenSource, error) {
-			return oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "secret"}), nil
-		},
+		TLS:    &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS10},
+		Tokens: secretToken(t),
 	}
 }
 
 func reportOverTLS(t *testing.T, server *httptest.Server, n int) map[string]event.Outcome {
 	b := batcher.New(batcher.Config{Size: 10, Concurrency: 4})
-	r, err := New(tlsConfig(server), b)
+	r, err := New(tlsConfig(t, server), b)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -75,6 +75,9 @@ func (w *worker) admit(n int, now time.Time) (int, time.Duration) {
 	if !open {
 		return 0, wait
 	}
+	if !r.authorized(now) {
+		return 0, 0
+	}
 	if n, wait = r.judge.check(n, now); n == 0 {
 		return 0, wait
 	}
@@ -84,6 +87,20 @@ func (w *worker) admit(n int, now time.Time) (int, time.Duration) {
 	r.gate.enter(p)
 	w.pass, w.trial, w.ctx = p, r.judge.enter(), r.requestContext()
 	return n, 0
+}
+
+// authorized says whether there is an access token. Without one nothing is
+// taken: an attempt without a token would say nothing about the destination.
+func (r *Reporter) authorized(now time.Time) bool {
+	if r.tokens == nil {
+		return true
+	}
+	if !r.tokens.Ready(now) {
+		r.tokenless.run(now, time.Time{})
+		return false
+	}
+	r.tokenless.stop(now)
+	return true
 }
 
 // send makes one attempt at a batch and deals with what came of it.

@@ -22,6 +22,7 @@ import (
 	"github.com/clientevents/clientevents/batcher"
 	"github.com/clientevents/clientevents/consumer"
 	"github.com/clientevents/clientevents/internal/config"
+	"github.com/clientevents/clientevents/internal/googleauth"
 	"github.com/clientevents/clientevents/internal/version"
 	"github.com/clientevents/clientevents/reporter"
 )
@@ -53,9 +54,12 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer k.Close()
-	tokens, err := tokenSource(ctx, o.Config)
+	tokens, err := tokens(o.Config, o.DialAPI, o.Logger, registry)
 	if err != nil {
 		return err
+	}
+	if tokens != nil {
+		defer tokens.Close()
 	}
 	p, err := NewPipeline(pipelineConfig(o, k, tokens, registry))
 	if err != nil {
@@ -74,7 +78,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	return p.Run(ctx)
 }
 
-func pipelineConfig(o Options, k *Kafka, tokens reporter.TokenSourceFunc, registry prometheus.Registerer) PipelineConfig {
+func pipelineConfig(o Options, k *Kafka, tokens *googleauth.Keeper, registry prometheus.Registerer) PipelineConfig {
 	c := o.Config
 	const batchBytes = 4 << 20
 	return PipelineConfig{
@@ -157,7 +161,12 @@ func NewKafka(c *config.Config, dial network) (*Kafka, error) {
 func (k *Kafka) Client() *kafka.Client { return &kafka.Client{Addr: k.Addr, Transport: k.Transport} }
 
 // Close lets go of the connections.
-func (k *Kafka) Close() { k.Transport.CloseIdleConnections() }
+func (k *Kafka) Close() {
+	k.Transport.CloseIdleConnections()
+	if login, ok := k.Transport.SASL.(*googleLogin); ok {
+		login.keeper.Close()
+	}
+}
 
 func kafkaTLS(c config.TLS) (*tls.Config, error) {
 	if !c.Enabled {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/clientevents/clientevents/consumer"
 	"github.com/clientevents/clientevents/internal/config"
+	"github.com/clientevents/clientevents/internal/googleauth"
 	"github.com/clientevents/clientevents/internal/version"
 )
 
@@ -165,20 +166,11 @@ func (ch *check) credentials() {
 		ch.note("credentials", "none: requests are sent without a token")
 		return
 	}
-	source, err := tokenSource(context.Background(), ch.c)
-	if err != nil {
-		ch.fail("credentials", "%v", err)
-		return
-	}
-	tokens, err := source()
-	if err == nil {
-		_, err = tokens.Token()
-	}
-	if err != nil {
+	if _, err := tokenSource(ch.c, nil).Token(context.Background()); err != nil {
 		ch.fail("credentials", "no access token: %v", err)
 		return
 	}
-	ch.ok("credentials", "an access token was given for scope %s", jobsScope)
+	ch.ok("credentials", "an access token was given for scope %s", googleauth.JobsScope)
 }
 
 func (ch *check) endpoint(ctx context.Context) {

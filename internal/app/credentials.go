@@ -5,112 +5,74 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"net/http"
-	"os"
-	"sync"
+	"log/slog"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/segmentio/kafka-go/sasl"
-	"golang.org/x/oauth2"
-	"golang.org/x/oauth2/google"
 
 	"github.com/clientevents/clientevents/internal/config"
-	"github.com/clientevents/clientevents/reporter"
+	"github.com/clientevents/clientevents/internal/googleauth"
+	"github.com/clientevents/clientevents/internal/version"
 )
 
-// jobsScope is the narrower of the two scopes that the API takes (jobs/v4
-// discovery document).
-const jobsScope = "https://www.googleapis.com/auth/jobs"
-
-// tokenTimeout bounds one request for a token. The library has no bound of its
-// own, and takes no notice of the request that waits.
-const tokenTimeout = 15 * time.Second
-
-// tokenContext carries the HTTP client for tokens. It is not the context of the
-// program: a token may have to be renewed while it drains.
-func tokenContext() context.Context {
-	return context.WithValue(context.Background(), oauth2.HTTPClient, &http.Client{Timeout: tokenTimeout})
+// tokenSource gets access tokens for the API as configured; nil for credentials
+// "none".
+func tokenSource(c *config.Config, dial network) *googleauth.Source {
+	if c.API.Credentials == "none" {
+		return nil
+	}
+	return &googleauth.Source{From: c.API.Credentials, Scope: googleauth.JobsScope, UserAgent: version.UserAgent(), Dial: dial}
 }
 
-// tokenSource makes access tokens as configured; nil for credentials "none". It
-// fails where the credentials can't be used at all.
-func tokenSource(_ context.Context, c *config.Config) (reporter.TokenSourceFunc, error) {
-	if c.API.Credentials == "none" {
+// tokens keeps the access token for the API; nil for credentials "none". It
+// fails where the credentials can't be read.
+func tokens(c *config.Config, dial network, log *slog.Logger, reg prometheus.Registerer) (*googleauth.Keeper, error) {
+	source := tokenSource(c, dial)
+	if source == nil {
 		return nil, nil
 	}
-	find := func() (oauth2.TokenSource, error) {
-		creds, err := findCredentials(c.API.Credentials, jobsScope)
-		if err != nil {
-			return nil, err
-		}
-		return creds.TokenSource, nil
-	}
-	if _, err := find(); err != nil {
-		return nil, fmt.Errorf("api.credentials: %q: %w", c.API.Credentials, err)
-	}
-	return find, nil
-}
-
-// findCredentials reads a file, or looks where Application Default Credentials
-// are to be found.
-func findCredentials(from, scope string) (*google.Credentials, error) {
-	if from == "default" {
-		return google.FindDefaultCredentials(tokenContext(), scope)
-	}
-	data, err := os.ReadFile(from)
+	found, err := googleauth.Find(source.From)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("api.credentials: %q: %w", source.From, err)
 	}
-	kind, err := credentialsType(data)
-	if err != nil {
-		return nil, err
+	if c.API.QuotaProject == "" {
+		c.API.QuotaProject = found.QuotaProject
 	}
-	return google.CredentialsFromJSONWithType(tokenContext(), data, kind, scope)
+	log.Info("credentials", "kind", string(found.Kind), "account", found.Account, "quota_project", c.API.QuotaProject)
+	return googleauth.NewKeeper(googleauth.KeeperConfig{Get: source.Token, Changed: source.Changed, Logger: log, Registerer: reg}), nil
 }
-
-// credentialsType reads what kind of credentials a file holds. The library
-// wants it said, since some kinds name addresses that it then sends secrets to;
-// the file is the operator's own choice here.
-func credentialsType(data []byte) (google.CredentialsType, error) {
-	var head struct{ Type google.CredentialsType }
-	if err := json.Unmarshal(data, &head); err != nil {
-		return "", fmt.Errorf("not a credentials file: %w", err)
-	}
-	switch head.Type {
-	case google.ServiceAccount, google.AuthorizedUser, google.ExternalAccount,
-		google.ExternalAccountAuthorizedUser, google.ImpersonatedServiceAccount:
-		return head.Type, nil
-	}
-	return "", fmt.Errorf("not a credentials file: its type is %q; want service_account, authorized_user, external_account, "+
-		"external_account_authorized_user or impersonated_service_account", head.Type)
-}
-
-// cloudScope is what Google's Managed Service for Apache Kafka asks for.
-const cloudScope = "https://www.googleapis.com/auth/cloud-platform"
 
 // googleLogin logs in to brokers with a Google access token, in the form that
 // Google's Managed Service for Apache Kafka takes: an unsigned JWT header and
-// claims with the token as the signature.
+// claims with the token as the signature
+// (https://github.com/googleapis/managedkafka, kafka-auth-local-server).
 type googleLogin struct {
-	mu     sync.Mutex
-	source oauth2.TokenSource
-	email  string
+	source *googleauth.Source
+	keeper *googleauth.Keeper
 }
 
-func newGoogleLogin() *googleLogin { return &googleLogin{} }
+func newGoogleLogin() *googleLogin {
+	source := &googleauth.Source{From: googleauth.Default, Scope: googleauth.CloudScope, UserAgent: version.UserAgent()}
+	return &googleLogin{source, googleauth.NewKeeper(googleauth.KeeperConfig{Get: source.Token, Changed: source.Changed})}
+}
 
 // Name is the mechanism's.
 func (*googleLogin) Name() string { return "OAUTHBEARER" }
 
 // Start makes the one message that the mechanism has (RFC 7628).
-func (g *googleLogin) Start(context.Context) (sasl.StateMachine, []byte, error) {
-	token, subject, err := g.token()
+func (g *googleLogin) Start(ctx context.Context) (sasl.StateMachine, []byte, error) {
+	token, err := g.keeper.Token(ctx)
 	if err != nil {
 		return nil, nil, fmt.Errorf("kafka.sasl: no Google access token: %w", err)
 	}
 	now := time.Now()
+	end := token.Expiry
+	if end.IsZero() {
+		end = now.Add(time.Hour)
+	}
 	claims, err := json.Marshal(map[string]any{
-		"exp": token.Expiry.Unix(), "iat": now.Unix(), "iss": "Google", "sub": subject, "scope": "kafka",
+		"exp": end.Unix(), "iat": now.Unix(), "iss": "Google", "sub": g.account(ctx), "scope": "kafka",
 	})
 	if err != nil {
 		return nil, nil, err
@@ -120,26 +82,20 @@ func (g *googleLogin) Start(context.Context) (sasl.StateMachine, []byte, error) 
 	return googleLoginDone{}, []byte("n,,\x01auth=Bearer " + jwt + "\x01\x01"), nil
 }
 
-func (g *googleLogin) token() (*oauth2.Token, string, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.source == nil {
-		creds, err := findCredentials("default", cloudScope)
-		if err != nil {
-			return nil, "", err
-		}
-		g.source = creds.TokenSource
-		var key struct {
-			ClientEmail string `json:"client_email"`
-		}
-		_ = json.Unmarshal(creds.JSON, &key) // there is none for some kinds
-		g.email = key.ClientEmail
-		if g.email == "" {
-			g.email = "clientevents"
+// account is whose token it is. The service goes by the token; its own clients
+// name the service account here.
+func (g *googleLogin) account(ctx context.Context) string {
+	found, err := googleauth.Find(googleauth.Default)
+	switch {
+	case err != nil:
+	case found.Account != "":
+		return found.Account
+	case found.Kind == googleauth.Metadata:
+		if email, _, err := g.source.MetadataAccount(ctx); err == nil {
+			return email
 		}
 	}
-	token, err := g.source.Token()
-	return token, g.email, err
+	return "clientevents"
 }
 
 type googleLoginDone struct{}
