@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/clientevents/clientevents/emulator/internal/protojson"
 )
 
 // maxParts is how many calls one batch may hold, the bound in Google's
@@ -144,7 +146,7 @@ func batchBoundary(contentType string) (string, error) {
 	media, attrs, err := mime.ParseMediaType(contentType)
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("Content-Type %q: %w", clip(contentType), err)
+		return "", fmt.Errorf("Content-Type %q: %w", protojson.Clip(contentType), err)
 	case media != "multipart/mixed":
 		return "", fmt.Errorf("Content-Type is %s, want multipart/mixed", media)
 	}
@@ -235,14 +237,14 @@ func checkEnvelope(h headerBlock) error {
 	const want = "application/http"
 	if contentType := h.Get("Content-Type"); contentType != want { // parsing it is rarely needed, and costs
 		if media, _, err := mime.ParseMediaType(contentType); err != nil || media != want {
-			return fmt.Errorf("its Content-Type is %q, want %s", clip(contentType), want)
+			return fmt.Errorf("its Content-Type is %q, want %s", protojson.Clip(contentType), want)
 		}
 	}
 	switch encoding := strings.ToLower(h.Get("Content-Transfer-Encoding")); encoding {
 	case "", "binary", "8bit", "7bit":
 		return nil
 	default:
-		return fmt.Errorf("its Content-Transfer-Encoding is %q, want binary", clip(encoding))
+		return fmt.Errorf("its Content-Transfer-Encoding is %q, want binary", protojson.Clip(encoding))
 	}
 }
 
@@ -251,14 +253,14 @@ func checkEnvelope(h headerBlock) error {
 func parseRequestLine(line string) (part, error) {
 	fields := strings.Split(strings.TrimRight(line, " "), " ")
 	if len(fields) < 2 || len(fields) > 3 || len(fields) == 3 && !strings.HasPrefix(fields[2], "HTTP/1.") {
-		return part{}, fmt.Errorf("%q is not a request line, want METHOD /path HTTP/1.1", clip(line))
+		return part{}, fmt.Errorf("%q is not a request line, want METHOD /path HTTP/1.1", protojson.Clip(line))
 	}
 	p := part{method: fields[0]}
 	if !isToken([]byte(p.method)) {
-		return p, fmt.Errorf("%q is not an HTTP method", clip(p.method))
+		return p, fmt.Errorf("%q is not an HTTP method", protojson.Clip(p.method))
 	}
 	if !strings.HasPrefix(fields[1], "/") {
-		return p, fmt.Errorf("%q is not a path: a part names neither scheme nor host", clip(fields[1]))
+		return p, fmt.Errorf("%q is not a path: a part names neither scheme nor host", protojson.Clip(fields[1]))
 	}
 	p.path, p.query, _ = strings.Cut(fields[1], "?")
 	if _, err := url.PathUnescape(p.path); err != nil {
@@ -279,7 +281,7 @@ func cutHeader(b []byte) (header headerBlock, rest []byte, err error) {
 		}
 		name, value, ok := bytes.Cut(line, []byte(":"))
 		if !ok || !isToken(name) || bytes.ContainsFunc(value, isControl) {
-			return nil, nil, fmt.Errorf("%q is not a header line, want Name: value", clip(string(line)))
+			return nil, nil, fmt.Errorf("%q is not a header line, want Name: value", protojson.Clip(string(line)))
 		}
 		at = next
 	}
@@ -294,7 +296,7 @@ func checkLength(length string, body []byte) ([]byte, error) {
 	}
 	n, err := strconv.Atoi(length)
 	if err != nil || n < 0 {
-		return nil, fmt.Errorf("its Content-Length %q is not a number", clip(length))
+		return nil, fmt.Errorf("its Content-Length %q is not a number", protojson.Clip(length))
 	}
 	if n > len(body) || len(bytes.TrimSpace(body[n:])) > 0 {
 		return nil, fmt.Errorf("its Content-Length is %d, the body has %d bytes", n, len(body))

@@ -16,6 +16,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/clientevents/clientevents/emulator/internal/protojson"
+	"github.com/clientevents/clientevents/emulator/internal/talent"
 )
 
 // Options are what an emulator starts with. The zero value is good.
@@ -34,6 +37,12 @@ type Options struct {
 	Faults Faults
 	// Seed of the random choices (Faults.ErrorShares and Faults.Jitter).
 	Seed uint64
+	// DataDir, if not empty, is the folder that keeps tenants, companies and
+	// jobs from one run to the next. Client events are not kept. See Open.
+	DataDir string
+	// Now is the clock of what the emulator dates and lets expire; time.Now if
+	// nil. Latencies and quotas always go by package time.
+	Now func() time.Time
 	// MaxBodyBytes bounds the body of an HTTP request, before and after
 	// decompression; 10 MiB if 0.
 	MaxBodyBytes int64
@@ -46,6 +55,7 @@ type Emulator struct {
 	maxBody  int64
 	seed     uint64
 	routes   []route
+	catalog  *talent.Catalog
 	inspect  http.Handler
 	store    *store
 	calls    sync.Pool // of *call
@@ -60,25 +70,56 @@ type Emulator struct {
 	closed  chan struct{}
 }
 
-// New returns an emulator that has accepted nothing yet.
+// New returns an emulator that has accepted nothing yet. It panics if the
+// DataDir of the options can't be used; with one, call Open.
 func New(o Options) *Emulator {
+	e, err := Open(o)
+	if err != nil {
+		panic(err)
+	}
+	return e
+}
+
+// Open returns an emulator with what the DataDir of the options holds. An error
+// says why that can't be read, or that another process uses it. Call Close when
+// the emulator is no longer needed.
+func Open(o Options) (*Emulator, error) {
+	catalog, err := talent.Open(talent.Options{Now: o.Now, Dir: o.DataDir})
+	if err != nil {
+		return nil, fmt.Errorf("emulator: %w", err)
+	}
 	e := &Emulator{
 		onAccept: o.OnAccept,
 		maxBody:  cmp.Or(o.MaxBodyBytes, 10<<20),
 		seed:     o.Seed,
-		routes:   clientEventRoutes(),
+		routes:   append(clientEventRoutes(), resourceRoutes()...),
+		catalog:  catalog,
 		store:    newStore(max(cmp.Or(o.Keep, 1000), 0), o.KeepAll),
 		closed:   make(chan struct{}),
 	}
-	e.calls.New = func() any { return &call{dec: newDecoder()} }
+	e.calls.New = func() any { return &call{dec: protojson.NewDecoder()} }
 	e.inspect = e.inspector()
 	e.faults.Store(newFaultState(o.Faults))
-	return e
+	return e, nil
 }
 
 // Events are the kept events in the order they were accepted: the latest
 // Options.Keep, or all with Options.KeepAll.
 func (e *Emulator) Events() []Accepted { return e.store.accepted() }
+
+// EventsAfter are the kept events with a Number above the given one, the oldest
+// first, and the number of the latest event, which is the next cursor. Begin
+// with 0. Where the numbers leave a gap, events came faster than they were
+// asked for, and are no longer kept.
+func (e *Emulator) EventsAfter(number int64) (events []Accepted, latest int64) {
+	return e.store.after(number)
+}
+
+// AwaitEventsAfter is EventsAfter once there is such an event. When the context
+// is done before, it returns its error.
+func (e *Emulator) AwaitEventsAfter(ctx context.Context, number int64) (events []Accepted, latest int64, err error) {
+	return e.store.awaitAfter(ctx, number)
+}
 
 // Stats are the counts since the start or the latest Reset.
 func (e *Emulator) Stats() Stats { return e.store.counts() }
@@ -90,11 +131,16 @@ func (e *Emulator) Reset() { e.store.reset() }
 // Stats.Accepted is), or with the context's error.
 func (e *Emulator) WaitAccepted(ctx context.Context, n int64) error { return e.store.await(ctx, n) }
 
-// Close cuts the requests that wait for a latency or a fault, now and later.
-// It is for those who run the emulator in a server of their own; the server is
-// theirs to close.
-func (e *Emulator) Close() {
-	e.closing.Do(func() { close(e.closed) })
+// Close cuts the requests that wait for a latency or a fault, now and later,
+// and closes the DataDir, of which it returns the error. It is for those who
+// run the emulator in a server of their own; the server is theirs to close.
+func (e *Emulator) Close() error {
+	var err error
+	e.closing.Do(func() {
+		close(e.closed)
+		err = e.catalog.Close()
+	})
+	return err
 }
 
 // shutdownGrace is how long Serve lets requests in course finish.
@@ -146,7 +192,12 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.calls.Put(c)
 	}()
 	c.method, c.path, c.header, c.arrived = r.Method, r.URL.EscapedPath(), r.Header, time.Now()
-	give(w, e.request(w, r, c))
+	answer := e.request(w, r, c)
+	if err := e.catalog.Sync(); err != nil {
+		// What is not on disk must not be acknowledged.
+		answer = e.refuse(c, errorf(http.StatusServiceUnavailable, "%v", err))
+	}
+	give(w, answer)
 }
 
 // request handles a whole HTTP request.
@@ -169,6 +220,9 @@ func (e *Emulator) request(w http.ResponseWriter, r *http.Request, c *call) repl
 		case badQuery != nil:
 			return e.refuse(c, badQuery)
 		case c.path == "/batch" && !st.NoBatch:
+			if err := c.params.checkOwn(nil); err != nil {
+				return e.refuse(c, err)
+			}
 			answer, err := e.serveBatch(r.Context(), st, c, r)
 			if err != nil {
 				return e.refuse(c, err)
@@ -201,6 +255,9 @@ func (e *Emulator) method(st *faultState, c *call) ([]byte, *apiError) {
 	}
 	if wait, ok := e.quota.take(st.Quota, time.Now()); !ok {
 		return nil, quotaExceeded(st.Quota, c.project(), wait)
+	}
+	if err := c.params.checkOwn(r.query); err != nil {
+		return nil, err
 	}
 	if err := c.checkContent(); err != nil {
 		return nil, err
@@ -243,7 +300,7 @@ func (e *Emulator) decompress(encoding string, body []byte) ([]byte, error) {
 		return body, nil
 	case "gzip":
 	default:
-		return nil, fmt.Errorf("Content-Encoding %q is not known, want gzip", clip(encoding))
+		return nil, fmt.Errorf("Content-Encoding %q is not known, want gzip", protojson.Clip(encoding))
 	}
 	zipped, err := gzip.NewReader(bytes.NewReader(body))
 	if err != nil {

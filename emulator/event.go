@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/clientevents/clientevents/emulator/internal/protojson"
 )
 
 // Event is an accepted client event, whatever the version it came in.
@@ -71,8 +73,8 @@ type version struct {
 	// projects/P/jobs/J and projects/P/tenants/T/jobs/J.
 	bareJobs, tenantJobs bool
 
-	request message[eventRequest]
-	event   message[eventRequest]
+	request protojson.Message[eventRequest]
+	event   protojson.Message[eventRequest]
 }
 
 // eventRequest is a CreateClientEventRequest as it is decoded.
@@ -91,64 +93,64 @@ func newVersion(v version) *version {
 		types = types[:len(types)-1]
 	}
 
-	job := message[eventRequest]{typ: pkg + ".JobEvent", fields: []field[eventRequest]{
-		{"type", "type", func(d *decoder, r *eventRequest) error {
-			return d.enum(&r.event.Type, pkg+".JobEvent.JobEventType", types)
+	job := protojson.Message[eventRequest]{Type: pkg + ".JobEvent", Fields: []protojson.Field[eventRequest]{
+		{JSON: "type", Proto: "type", Read: func(d *protojson.Decoder, r *eventRequest) error {
+			return d.Enum(&r.event.Type, pkg+".JobEvent.JobEventType", types)
 		}},
-		{"jobs", "jobs", func(d *decoder, r *eventRequest) error { return d.strings(&r.event.Jobs) }},
+		{JSON: "jobs", Proto: "jobs", Read: func(d *protojson.Decoder, r *eventRequest) error { return d.Strings(&r.event.Jobs) }},
 	}}
 	if v.name == "v4beta1" {
-		job.fields = append(job.fields, field[eventRequest]{
-			"profile", "profile",
-			func(d *decoder, r *eventRequest) error { return d.string(&r.event.Profile) },
+		job.Fields = append(job.Fields, protojson.Field[eventRequest]{
+			JSON: "profile", Proto: "profile",
+			Read: func(d *protojson.Decoder, r *eventRequest) error { return d.String(&r.event.Profile) },
 		})
 	}
 
-	v.event = message[eventRequest]{typ: pkg + ".ClientEvent", fields: []field[eventRequest]{
-		{"requestId", "request_id", func(d *decoder, r *eventRequest) error { return d.string(&r.event.RequestID) }},
-		{"eventId", "event_id", func(d *decoder, r *eventRequest) error { return d.string(&r.event.EventID) }},
-		{"createTime", "create_time", func(d *decoder, r *eventRequest) error {
-			return d.timestamp(&r.event.CreateTime, "createTime")
+	v.event = protojson.Message[eventRequest]{Type: pkg + ".ClientEvent", Fields: []protojson.Field[eventRequest]{
+		{JSON: "requestId", Proto: "request_id", Read: func(d *protojson.Decoder, r *eventRequest) error { return d.String(&r.event.RequestID) }},
+		{JSON: "eventId", Proto: "event_id", Read: func(d *protojson.Decoder, r *eventRequest) error { return d.String(&r.event.EventID) }},
+		{JSON: "createTime", Proto: "create_time", Read: func(d *protojson.Decoder, r *eventRequest) error {
+			return d.Timestamp(&r.event.CreateTime, "createTime")
 		}},
-		{"jobEvent", "job_event", func(d *decoder, r *eventRequest) error {
-			r.hasJob = r.hasJob || d.json.PeekKind() == '{'
-			return job.read(d, r)
+		{JSON: "jobEvent", Proto: "job_event", Read: func(d *protojson.Decoder, r *eventRequest) error {
+			r.hasJob = r.hasJob || d.Peek() == '{'
+			return job.Read(d, r)
 		}},
 	}}
 	if v.legacy {
-		v.event.fields = append(v.event.fields,
-			field[eventRequest]{
-				"parentEventId", "parent_event_id",
-				func(d *decoder, r *eventRequest) error { return d.string(&r.event.ParentEventID) },
+		v.event.Fields = append(v.event.Fields,
+			protojson.Field[eventRequest]{
+				JSON: "parentEventId", Proto: "parent_event_id",
+				Read: func(d *protojson.Decoder, r *eventRequest) error { return d.String(&r.event.ParentEventID) },
 			},
-			field[eventRequest]{
-				"extraInfo", "extra_info",
-				func(d *decoder, r *eventRequest) error { return d.stringMap(&r.event.ExtraInfo) },
+			protojson.Field[eventRequest]{
+				JSON: "extraInfo", Proto: "extra_info",
+				Read: func(d *protojson.Decoder, r *eventRequest) error { return d.StringMap(&r.event.ExtraInfo) },
 			})
 	} else {
-		v.event.fields = append(v.event.fields, field[eventRequest]{
-			"eventNotes", "event_notes",
-			func(d *decoder, r *eventRequest) error { return d.string(&r.event.Notes) },
+		v.event.Fields = append(v.event.Fields, protojson.Field[eventRequest]{
+			JSON: "eventNotes", Proto: "event_notes",
+			Read: func(d *protojson.Decoder, r *eventRequest) error { return d.String(&r.event.Notes) },
 		})
 	}
 
-	v.request = message[eventRequest]{typ: pkg + ".CreateClientEventRequest", fields: []field[eventRequest]{
-		{"clientEvent", "client_event", func(d *decoder, r *eventRequest) error {
-			r.hasEvent = d.json.PeekKind() == '{'
-			start := d.json.InputOffset()
-			err := v.event.read(d, r)
-			r.raw = trimValue(d.body[start:d.json.InputOffset()])
+	v.request = protojson.Message[eventRequest]{Type: pkg + ".CreateClientEventRequest", Fields: []protojson.Field[eventRequest]{
+		{JSON: "clientEvent", Proto: "client_event", Read: func(d *protojson.Decoder, r *eventRequest) error {
+			r.hasEvent = d.Peek() == '{'
+			start := d.Offset()
+			err := v.event.Read(d, r)
+			r.raw = trimValue(d.Since(start))
 			return err
 		}},
 	}}
 	if v.name == "v4beta1" {
 		// The method's body is "*", and Go's generated client repeats the
 		// parent in it. That of the path is what counts.
-		v.request.fields = append(v.request.fields, field[eventRequest]{
-			"parent", "parent",
-			func(d *decoder, _ *eventRequest) error {
+		v.request.Fields = append(v.request.Fields, protojson.Field[eventRequest]{
+			JSON: "parent", Proto: "parent",
+			Read: func(d *protojson.Decoder, _ *eventRequest) error {
 				var parent string
-				return d.string(&parent)
+				return d.String(&parent)
 			},
 		})
 	}
@@ -165,20 +167,20 @@ func trimValue(b []byte) []byte {
 }
 
 // decode reads and checks the body of a clientEvents.create.
-func (v *version) decode(d *decoder, body []byte) (eventRequest, *apiError) {
+func (v *version) decode(d *protojson.Decoder, body []byte) (eventRequest, *apiError) {
 	var r eventRequest
-	var err *apiError
+	var bad *protojson.Fault
 	if v.wrapped {
-		d.reset(body)
-		err = v.request.root(d, &r)
+		d.Reset(body)
+		bad = v.request.Root(d, &r)
 	} else {
-		d.reset(body, "client_event")
+		d.Reset(body, "client_event")
 		r.hasEvent = true
-		err = v.event.root(d, &r)
+		bad = v.event.Root(d, &r)
 		r.raw = body
 	}
-	if err != nil {
-		return r, err
+	if bad != nil {
+		return r, badRequestOf(bad)
 	}
 	return r, v.check(&r)
 }
@@ -188,7 +190,7 @@ func (v *version) decode(d *decoder, body []byte) (eventRequest, *apiError) {
 func (v *version) check(r *eventRequest) *apiError {
 	var bad []fieldViolation
 	no := func(field, format string, args ...any) {
-		bad = append(bad, fieldViolation{field, fmt.Sprintf(format, args...)})
+		bad = append(bad, fieldViolation{Field: field, Description: fmt.Sprintf(format, args...)})
 	}
 	e := &r.event
 	if !r.hasEvent {
@@ -225,7 +227,7 @@ func (v *version) checkJob(r *eventRequest, no func(string, string, ...any)) {
 	}
 	for i, name := range r.event.Jobs {
 		if !v.isJobName(name) {
-			no(fmt.Sprintf("client_event.job_event.jobs[%d]", i), "%q is not a job name, %s", clip(name), v.jobNames())
+			no(fmt.Sprintf("client_event.job_event.jobs[%d]", i), "%q is not a job name, %s", protojson.Clip(name), v.jobNames())
 		}
 	}
 }
@@ -304,6 +306,7 @@ func (v *version) createClientEvent(e *Emulator, c *call) ([]byte, *apiError) {
 		Event:   r.event,
 		Raw:     r.raw,
 	}
+	a.Warnings = e.warnings(&a)
 	a.Duplicate = e.store.accept(&a)
 	if e.onAccept != nil {
 		e.onAccept(a)

@@ -378,7 +378,7 @@ func TestHang(t *testing.T) {
 		}
 
 		emu.SetFaults(emulator.Faults{All: &emulator.Fault{Hang: make(chan struct{})}})
-		time.AfterFunc(time.Minute, emu.Close)
+		time.AfterFunc(time.Minute, func() { emu.Close() })
 		begin = time.Now()
 		if _, err := postV3(t.Context(), client, 3); !errors.Is(err, io.EOF) || time.Since(begin) != time.Minute {
 			t.Errorf("after Close: %v after %v", err, time.Since(begin))

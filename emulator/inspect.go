@@ -7,6 +7,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/clientevents/clientevents/emulator/internal/protojson"
 )
 
 // inspectPath is where the emulator's own pages are.
@@ -19,6 +21,12 @@ func (e *Emulator) inspector() http.Handler {
 	mux.HandleFunc("DELETE "+inspectPath+"events", func(w http.ResponseWriter, _ *http.Request) {
 		e.Reset()
 		writeJSON(w, struct{}{})
+	})
+	mux.HandleFunc("GET "+inspectPath+"jobs", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, map[string][]Job{"jobs": e.Jobs()})
+	})
+	mux.HandleFunc("GET "+inspectPath+"companies", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, map[string][]Company{"companies": e.Companies()})
 	})
 	mux.HandleFunc("GET "+inspectPath+"stats", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, e.Stats())
@@ -33,7 +41,7 @@ func (e *Emulator) listEvents(w http.ResponseWriter, r *http.Request) {
 	if s := query.Get("limit"); s != "" {
 		var err error
 		if limit, err = strconv.Atoi(s); err != nil || limit < 0 {
-			bad := errorf(http.StatusBadRequest, "limit=%s: want a number, 0 or more", clip(s))
+			bad := errorf(http.StatusBadRequest, "limit=%s: want a number, 0 or more", protojson.Clip(s))
 			send(w, bad.reply(false))
 			return
 		}

@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/clientevents/clientevents/emulator/internal/protojson"
 )
 
 // params are the query parameters that change the answer. The other system
@@ -19,6 +22,44 @@ type params struct {
 	token string
 	// fields is the selector of a partial answer, nil for all of it.
 	fields *selection
+	// own are the parameters of the method itself, checked when it is known.
+	own []param
+}
+
+// param is a query parameter, its name in lowerCamelCase.
+type param struct{ name, value string }
+
+// query is the value of one of the method's own parameters, "" for none. Of
+// those that come twice the last one counts.
+func (p *params) query(name string) string {
+	value := ""
+	for _, one := range p.own {
+		if one.name == name {
+			value = one.value
+		}
+	}
+	return value
+}
+
+// queries are all values of one of the method's own parameters.
+func (p *params) queries(name string) []string {
+	var values []string
+	for _, one := range p.own {
+		if one.name == name {
+			values = append(values, one.value)
+		}
+	}
+	return values
+}
+
+// checkOwn refuses parameters that the method does not have.
+func (p *params) checkOwn(known []string) *apiError {
+	for _, one := range p.own {
+		if !slices.Contains(known, one.name) {
+			return badParam(fmt.Sprintf("Invalid JSON payload received. Unknown name %q: Cannot bind query parameter. Field '%s' could not be found in request message.", one.name, one.name))
+		}
+	}
+	return nil
 }
 
 // with is p overridden by what query says.
@@ -74,7 +115,7 @@ func (p *params) set(name, value string) *apiError {
 		p.fields = sel
 	case ".xgafv", "callback", "key", "quotaUser", "uploadType", "upload_protocol":
 	default:
-		return badParam(fmt.Sprintf("Invalid JSON payload received. Unknown name %q: Cannot bind query parameter. Field '%s' could not be found in request message.", name, name))
+		p.own = append(p.own, param{protojson.JSONName(name), value})
 	}
 	return nil
 }

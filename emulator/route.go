@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/clientevents/clientevents/emulator/internal/protojson"
 )
 
 // call is one call of an API method: an HTTP request, or a part of a batch.
@@ -25,7 +27,7 @@ type call struct {
 	// part is the number of the part in its batch, from 1; 0 for none.
 	part int
 
-	dec *decoder
+	dec *protojson.Decoder
 	// out is where the answer is built, scratch where it is built first when
 	// it has to be changed afterwards.
 	out, scratch []byte
@@ -41,7 +43,7 @@ type reply struct {
 
 func (c *call) release() {
 	*c = call{dec: c.dec, out: c.out, scratch: c.scratch}
-	c.dec.reset(nil)
+	c.dec.Reset(nil)
 }
 
 // route is one line of the path table.
@@ -50,17 +52,25 @@ type route struct {
 	// segments of the path; "*" matches any one that is not empty.
 	segments []string
 	handle   func(*Emulator, *call) ([]byte, *apiError)
+	// query are the parameters that the method takes beyond those of all.
+	query []string
 }
 
-//nolint:unparam // other resources have other methods
-func newRoute(method, pattern string, handle func(*Emulator, *call) ([]byte, *apiError)) route {
-	return route{method, strings.Split(pattern, "/"), handle}
+func newRoute(method, pattern string, handle func(*Emulator, *call) ([]byte, *apiError), query ...string) route {
+	return route{method, strings.Split(pattern, "/"), handle, query}
 }
 
 func (r *route) match(path string) bool {
 	path = strings.TrimPrefix(path, "/")
 	for i, want := range r.segments {
 		segment, rest, more := strings.Cut(path, "/")
+		if verb, ok := strings.CutPrefix(want, "*:"); ok { // such as *:complete
+			segment, ok = strings.CutSuffix(segment, ":"+verb)
+			if !ok {
+				return false
+			}
+			want = "*"
+		}
 		if segment == "" || want != "*" && want != segment || more != (i < len(r.segments)-1) {
 			return false
 		}
@@ -83,13 +93,13 @@ func (e *Emulator) find(c *call) (*route, *apiError) {
 		allowed = append(allowed, r.method)
 	}
 	if allowed == nil {
-		return nil, errorf(http.StatusNotFound, "Method not found: %s is no path of this service.", clip(c.path))
+		return nil, errorf(http.StatusNotFound, "Method not found: %s is no path of this service.", protojson.Clip(c.path))
 	}
 	return nil, notAllowed(c.method, c.path, allowed...)
 }
 
 func notAllowed(method, path string, allowed ...string) *apiError {
-	err := errorf(http.StatusMethodNotAllowed, "%s is not a method of %s, which knows %s.", clip(method), clip(path), strings.Join(allowed, ", "))
+	err := errorf(http.StatusMethodNotAllowed, "%s is not a method of %s, which knows %s.", protojson.Clip(method), protojson.Clip(path), strings.Join(allowed, ", "))
 	err.header = http.Header{"Allow": {strings.Join(allowed, ", ")}}
 	return err
 }
@@ -127,7 +137,7 @@ func (c *call) checkContent() *apiError {
 	media, attrs, err := mime.ParseMediaType(contentType)
 	charset := attrs["charset"]
 	if err != nil || media != "application/json" || charset != "" && !strings.EqualFold(charset, "utf-8") {
-		return errorf(http.StatusBadRequest, "Unsupported content with type: %s", clip(contentType))
+		return errorf(http.StatusBadRequest, "Unsupported content with type: %s", protojson.Clip(contentType))
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"net/http"
@@ -10,12 +11,15 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/clientevents/clientevents/emulator/internal/protojson"
 )
 
 // apiError is an answer other than 200: a google.rpc.Status and the headers
 // that go with it.
 type apiError struct {
 	code    int
+	status  string // the google.rpc.Code, if it is not the usual one of code
 	message string
 	details []any
 	header  http.Header
@@ -51,10 +55,7 @@ type (
 		Type            string           `json:"@type"`
 		FieldViolations []fieldViolation `json:"fieldViolations"`
 	}
-	fieldViolation struct {
-		Field       string `json:"field,omitempty"`
-		Description string `json:"description"`
-	}
+	fieldViolation = protojson.Violation
 )
 
 const (
@@ -66,6 +67,14 @@ const (
 
 func errorf(code int, format string, args ...any) *apiError {
 	return &apiError{code: code, message: fmt.Sprintf(format, args...)}
+}
+
+// badRequestOf is the 400 that tells of a fault in the body, nil for none.
+func badRequestOf(f *protojson.Fault) *apiError {
+	if f == nil {
+		return nil
+	}
+	return badFields(f.Message, f.Violations)
 }
 
 // badFields is the 400 that names the fields at fault.
@@ -100,7 +109,7 @@ func (e *apiError) reply(compact bool) reply {
 	}
 	answer := struct {
 		Error status `json:"error"`
-	}{status{e.code, e.message, statusName(e.code), e.details}}
+	}{status{e.code, e.message, cmp.Or(e.status, statusName(e.code)), e.details}}
 	opts := []json.Options{json.Deterministic(true), jsontext.AllowInvalidUTF8(true)}
 	if !compact {
 		opts = append(opts, jsontext.WithIndent("  "))

@@ -11,6 +11,9 @@ import (
 
 // Accepted is an event that was accepted.
 type Accepted struct {
+	// Number counts accepted events from 1, on through a Reset. It is a cursor
+	// for EventsAfter.
+	Number int64 `json:"number"`
 	// Time is when its HTTP request was taken up.
 	Time time.Time `json:"time"`
 	// Version of the API, such as "v4".
@@ -23,6 +26,9 @@ type Accepted struct {
 	// Duplicate: its eventId was accepted before. The service does not
 	// deduplicate, nor does the emulator.
 	Duplicate bool `json:"duplicate"`
+	// Warnings say why the service would discard the event later, though it
+	// accepts it as the emulator does.
+	Warnings []Warning `json:"warnings,omitempty"`
 	// Event is what was understood.
 	Event Event `json:"event"`
 	// Raw is the ClientEvent's JSON as it was sent, without the wrapper. It
@@ -30,11 +36,20 @@ type Accepted struct {
 	Raw []byte `json:"-"`
 }
 
+// Warning is one reason to discard an event.
+type Warning struct {
+	// Field of the ClientEvent: requestId or jobEvent.jobs.
+	Field  string `json:"field"`
+	Reason string `json:"reason"`
+}
+
 // Stats are counts since the start or the latest reset.
 type Stats struct {
 	// Accepted events, of which Duplicates had an eventId seen before.
 	Accepted   int64 `json:"accepted"`
 	Duplicates int64 `json:"duplicates"`
+	// Warned are those with Warnings.
+	Warned int64 `json:"warned"`
 	// Refused calls, by the HTTP status they were answered with. A batch that
 	// is refused as a whole counts once.
 	Refused map[int]int64 `json:"refused"`
@@ -70,6 +85,10 @@ type store struct {
 	seen, older map[uint64]struct{}
 	stats       Stats
 	waiting     []waiter
+	// number is that of the latest event, and more, if not nil, is closed when
+	// there is another.
+	number int64
+	more   chan struct{}
 }
 
 type waiter struct {
@@ -96,8 +115,12 @@ func (s *store) accept(a *Accepted) (duplicate bool) {
 	id := maphash.String(s.ids, a.Event.EventID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a.Duplicate = s.remember(id)
+	s.number++
+	a.Number, a.Duplicate = s.number, s.remember(id)
 	s.stats.Accepted++
+	if a.Warnings != nil {
+		s.stats.Warned++
+	}
 	if a.Duplicate {
 		s.stats.Duplicates++
 	}
@@ -132,6 +155,10 @@ func (s *store) remember(id uint64) (known bool) {
 
 // wake tells those who wait for as many accepted events as there are now.
 func (s *store) wake() {
+	if s.more != nil {
+		close(s.more)
+		s.more = nil
+	}
 	if len(s.waiting) == 0 {
 		return
 	}
@@ -160,6 +187,44 @@ func (s *store) await(ctx context.Context, n int64) error {
 	defer s.mu.Unlock()
 	s.waiting = slices.DeleteFunc(s.waiting, func(other waiter) bool { return other.done == w.done })
 	return ctx.Err()
+}
+
+// after are the kept events with a larger number, and the number of the latest.
+func (s *store) after(number int64) ([]Accepted, int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.since(number), s.number
+}
+
+func (s *store) since(number int64) []Accepted {
+	all := slices.Concat(s.events[s.next:], s.events[:s.next])
+	i := slices.IndexFunc(all, func(a Accepted) bool { return a.Number > number })
+	if i < 0 {
+		return nil
+	}
+	return all[i:]
+}
+
+// awaitAfter is after, once there is an event with a larger number.
+func (s *store) awaitAfter(ctx context.Context, number int64) ([]Accepted, int64, error) {
+	for {
+		s.mu.Lock()
+		if s.number > number {
+			defer s.mu.Unlock()
+			return s.since(number), s.number, nil
+		}
+		if s.more == nil {
+			s.more = make(chan struct{})
+		}
+		more := s.more
+		s.mu.Unlock()
+		select {
+		case <-more:
+		case <-ctx.Done():
+			_, latest := s.after(number)
+			return nil, latest, ctx.Err()
+		}
+	}
 }
 
 func (s *store) countRequest() {

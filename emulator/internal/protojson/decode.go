@@ -1,4 +1,6 @@
-package emulator
+// Package protojson reads and writes messages of the API as proto3 JSON, by the
+// rules of Google's front end.
+package protojson
 
 import (
 	"bytes"
@@ -12,27 +14,41 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// decoder reads one message of proto3 JSON by the rules of Google's front end:
+// Decoder reads one message of proto3 JSON by the rules of Google's front end:
 // names in lowerCamelCase or as in the proto file, null is unset, unknown names
 // are refused. It goes on after a fault of a field and collects them all, as
 // the front end does; broken JSON ends it.
-type decoder struct {
+type Decoder struct {
 	json       *jsontext.Decoder
 	src        bytes.Buffer
 	body       []byte
 	path       []string
-	violations []fieldViolation
+	violations []Violation
+}
+
+// Violation is what is wrong with one field: a google.rpc.BadRequest.FieldViolation.
+type Violation struct {
+	// Field is its path in the names of the proto file, "" for the whole.
+	Field       string `json:"field,omitempty"`
+	Description string `json:"description"`
+}
+
+// Fault is what makes a request's body or parameters unreadable or invalid.
+type Fault struct {
+	Message    string
+	Violations []Violation
 }
 
 // maxViolations bounds the faults told in one answer.
 const maxViolations = 50
 
-func newDecoder() *decoder {
-	return &decoder{json: jsontext.NewDecoder(new(bytes.Buffer))}
+// NewDecoder returns a decoder to be reset before its use.
+func NewDecoder() *Decoder {
+	return &Decoder{json: jsontext.NewDecoder(new(bytes.Buffer))}
 }
 
-// reset makes d ready to read body, whose message is at path (none: the top).
-func (d *decoder) reset(body []byte, path ...string) {
+// Reset makes d ready to read body, whose message is at path (none: the top).
+func (d *Decoder) Reset(body []byte, path ...string) {
 	d.body = body
 	d.src = *bytes.NewBuffer(body)
 	// Names that come twice are told with their path, see readFields.
@@ -41,21 +57,23 @@ func (d *decoder) reset(body []byte, path ...string) {
 	d.violations = nil
 }
 
-// field is one field of a message of type M.
-type field[M any] struct {
-	json, proto string
-	read        func(*decoder, *M) error
+// Field is one field of a message of type M.
+type Field[M any] struct {
+	// JSON and Proto are its names in lowerCamelCase and as in the proto file.
+	JSON, Proto string
+	// Read reads the value that is next in the decoder into the message.
+	Read func(*Decoder, *M) error
 }
 
-// message is the decoding table of one proto message.
-type message[M any] struct {
-	// typ is the full name in the proto file.
-	typ    string
-	fields []field[M]
+// Message is the decoding table of one proto message.
+type Message[M any] struct {
+	// Type is the full name in the proto file.
+	Type   string
+	Fields []Field[M]
 }
 
-// root reads the whole body as m.
-func (msg *message[M]) root(d *decoder, m *M) *apiError {
+// Root reads the whole body as m.
+func (msg *Message[M]) Root(d *Decoder, m *M) *Fault {
 	if len(bytes.TrimSpace(d.body)) == 0 {
 		return nil // Google reads an empty body as an empty message.
 	}
@@ -69,7 +87,7 @@ func (msg *message[M]) root(d *decoder, m *M) *apiError {
 	return d.fault()
 }
 
-func (msg *message[M]) readRoot(d *decoder, m *M) error {
+func (msg *Message[M]) readRoot(d *Decoder, m *M) error {
 	kind := d.json.PeekKind()
 	if kind == '{' {
 		return msg.readFields(d, m)
@@ -81,18 +99,18 @@ func (msg *message[M]) readRoot(d *decoder, m *M) error {
 	return nil
 }
 
-// read reads the value of a field whose type is the message.
-func (msg *message[M]) read(d *decoder, m *M) error {
+// Read reads the value of a field whose type is the message.
+func (msg *Message[M]) Read(d *Decoder, m *M) error {
 	switch d.json.PeekKind() {
 	case '{':
 		return msg.readFields(d, m)
 	case 'n':
 		return d.json.SkipValue()
 	}
-	return d.invalid("type.googleapis.com/" + msg.typ)
+	return d.invalid("type.googleapis.com/" + msg.Type)
 }
 
-func (msg *message[M]) readFields(d *decoder, m *M) error {
+func (msg *Message[M]) readFields(d *Decoder, m *M) error {
 	if _, err := d.json.ReadToken(); err != nil {
 		return err
 	}
@@ -118,8 +136,8 @@ func (msg *message[M]) readFields(d *decoder, m *M) error {
 			d.duplicate(string(name))
 		}
 		seen |= 1 << i
-		d.path = append(d.path, msg.fields[i].proto)
-		if err := msg.fields[i].read(d, m); err != nil {
+		d.path = append(d.path, msg.Fields[i].Proto)
+		if err := msg.Fields[i].Read(d, m); err != nil {
 			return err
 		}
 		d.path = d.path[:len(d.path)-1]
@@ -128,9 +146,9 @@ func (msg *message[M]) readFields(d *decoder, m *M) error {
 	return err
 }
 
-func (msg *message[M]) find(name []byte) int {
-	for i := range msg.fields {
-		if f := &msg.fields[i]; string(name) == f.json || string(name) == f.proto {
+func (msg *Message[M]) find(name []byte) int {
+	for i := range msg.Fields {
+		if f := &msg.Fields[i]; string(name) == f.JSON || string(name) == f.Proto {
 			return i
 		}
 	}
@@ -145,8 +163,8 @@ func fieldName(raw jsontext.Value) ([]byte, error) {
 	return jsontext.AppendUnquote(nil, raw)
 }
 
-// string reads a string field.
-func (d *decoder) string(dst *string) error {
+// String reads a string field.
+func (d *Decoder) String(dst *string) error {
 	switch d.json.PeekKind() {
 	case '"':
 		tok, err := d.json.ReadToken()
@@ -161,8 +179,8 @@ func (d *decoder) string(dst *string) error {
 	return d.invalid("TYPE_STRING")
 }
 
-// strings reads a repeated string field.
-func (d *decoder) strings(dst *[]string) error {
+// Strings reads a repeated string field.
+func (d *Decoder) Strings(dst *[]string) error {
 	switch d.json.PeekKind() {
 	case '[':
 	case 'n':
@@ -185,7 +203,7 @@ func (d *decoder) strings(dst *[]string) error {
 }
 
 // element reads one string of a list; null is none, unlike that of a field.
-func (d *decoder) element(i int) (string, error) {
+func (d *Decoder) element(i int) (string, error) {
 	if d.json.PeekKind() != '"' {
 		return "", d.invalidAt(fmt.Sprintf("%s[%d]", d.where(), i), "TYPE_STRING")
 	}
@@ -193,8 +211,8 @@ func (d *decoder) element(i int) (string, error) {
 	return tok.String(), err
 }
 
-// stringMap reads a map<string, string> field.
-func (d *decoder) stringMap(dst *map[string]string) error {
+// StringMap reads a map<string, string> field.
+func (d *Decoder) StringMap(dst *map[string]string) error {
 	switch d.json.PeekKind() {
 	case '{':
 	case 'n':
@@ -225,9 +243,9 @@ func (d *decoder) stringMap(dst *map[string]string) error {
 	return err
 }
 
-// enum reads a field of the enum type typ: a name, or its number, which is the
+// Enum reads a field of the enum type typ: a name, or its number, which is the
 // index in names.
-func (d *decoder) enum(dst *string, typ string, names []string) error {
+func (d *Decoder) Enum(dst *string, typ string, names []string) error {
 	switch d.json.PeekKind() {
 	case 'n':
 		return d.json.SkipValue()
@@ -253,9 +271,9 @@ func (d *decoder) enum(dst *string, typ string, names []string) error {
 	return nil
 }
 
-// timestamp reads a google.protobuf.Timestamp: RFC 3339 with an offset, at most
+// Timestamp reads a google.protobuf.Timestamp: RFC 3339 with an offset, at most
 // nine digits of a second, the years 1 to 9999.
-func (d *decoder) timestamp(dst *time.Time, jsonName string) error {
+func (d *Decoder) Timestamp(dst *time.Time, jsonName string) error {
 	const typ = "type.googleapis.com/google.protobuf.Timestamp"
 	switch d.json.PeekKind() {
 	case '"':
@@ -303,29 +321,29 @@ func fractionDigits(s string) (n int, ok bool) {
 }
 
 // where is the path of the field being read, in the names of the proto file.
-func (d *decoder) where() string { return strings.Join(d.path, ".") }
+func (d *Decoder) where() string { return strings.Join(d.path, ".") }
 
 // at is where() in the form that messages have it, "" at the top.
-func (d *decoder) at() string {
+func (d *Decoder) at() string {
 	if len(d.path) == 0 {
 		return ""
 	}
 	return " at '" + d.where() + "'"
 }
 
-func (d *decoder) unknown(name string) {
-	d.violate(d.where(), fmt.Sprintf("Invalid JSON payload received. Unknown name %q%s: Cannot find field.", clip(name), d.at()))
+func (d *Decoder) unknown(name string) {
+	d.violate(d.where(), fmt.Sprintf("Invalid JSON payload received. Unknown name %q%s: Cannot find field.", Clip(name), d.at()))
 }
 
-func (d *decoder) duplicate(name string) {
-	d.violate(d.where(), fmt.Sprintf("Invalid JSON payload received. Duplicate name %q%s.", clip(name), d.at()))
+func (d *Decoder) duplicate(name string) {
+	d.violate(d.where(), fmt.Sprintf("Invalid JSON payload received. Duplicate name %q%s.", Clip(name), d.at()))
 }
 
 // invalid notes that the next value is not of the type of the field being
 // read, and skips it.
-func (d *decoder) invalid(typ string) error { return d.invalidAt(d.where(), typ) }
+func (d *Decoder) invalid(typ string) error { return d.invalidAt(d.where(), typ) }
 
-func (d *decoder) invalidAt(at, typ string) error {
+func (d *Decoder) invalidAt(at, typ string) error {
 	value, err := d.json.ReadValue()
 	if err != nil {
 		return err
@@ -334,12 +352,21 @@ func (d *decoder) invalidAt(at, typ string) error {
 	return nil
 }
 
-func (d *decoder) invalidText(at, typ, value string) {
-	d.violate(at, fmt.Sprintf("Invalid value at '%s' (%s), %s", at, typ, clip(value)))
+func (d *Decoder) invalidText(at, typ, value string) {
+	d.violate(at, fmt.Sprintf("Invalid value at '%s' (%s), %s", at, typ, Clip(value)))
 }
 
-// clip shortens what an answer quotes from the request.
-func clip(s string) string {
+// Peek is the kind of the next value.
+func (d *Decoder) Peek() jsontext.Kind { return d.json.PeekKind() }
+
+// Offset is how much of the body has been read, in bytes.
+func (d *Decoder) Offset() int64 { return d.json.InputOffset() }
+
+// Since is what of the body has been read since the offset start.
+func (d *Decoder) Since(start int64) []byte { return d.body[start:d.json.InputOffset()] }
+
+// Clip shortens what an answer quotes from the request.
+func Clip(s string) string {
 	const most = 200
 	if len(s) <= most {
 		return s
@@ -347,14 +374,14 @@ func clip(s string) string {
 	return strings.ToValidUTF8(s[:most], "") + "..."
 }
 
-func (d *decoder) violate(at, description string) {
+func (d *Decoder) violate(at, description string) {
 	if len(d.violations) < maxViolations {
-		d.violations = append(d.violations, fieldViolation{Field: at, Description: description})
+		d.violations = append(d.violations, Violation{Field: at, Description: description})
 	}
 }
 
 // end checks that nothing follows the message.
-func (d *decoder) end() error {
+func (d *Decoder) end() error {
 	_, err := d.json.ReadToken()
 	switch {
 	case errors.Is(err, io.EOF):
@@ -366,7 +393,7 @@ func (d *decoder) end() error {
 }
 
 // fault is the answer to what the fields had wrong, nil for nothing.
-func (d *decoder) fault() *apiError {
+func (d *Decoder) fault() *Fault {
 	if len(d.violations) == 0 {
 		return nil
 	}
@@ -374,11 +401,11 @@ func (d *decoder) fault() *apiError {
 	for i, v := range d.violations {
 		lines[i] = v.Description
 	}
-	return badFields(strings.Join(lines, "\n"), d.violations)
+	return &Fault{strings.Join(lines, "\n"), d.violations}
 }
 
 // broken is the answer to what is not JSON.
-func (d *decoder) broken(err error) *apiError {
+func (d *Decoder) broken(err error) *Fault {
 	reason := err.Error()
 	if syntactic := (*jsontext.SyntacticError)(nil); errors.As(err, &syntactic) {
 		reason = fmt.Sprintf("%v at offset %d", syntactic.Err, syntactic.ByteOffset)
@@ -387,5 +414,5 @@ func (d *decoder) broken(err error) *apiError {
 		reason = fmt.Sprintf("Unexpected end of string, at offset %d", len(d.body))
 	}
 	message := "Invalid JSON payload received. " + reason + "."
-	return badFields(message, []fieldViolation{{Description: message}})
+	return &Fault{message, []Violation{{Description: message}}}
 }

@@ -1,0 +1,269 @@
+package talent
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+// The buckets of the file, and what their values are.
+const (
+	bucketMeta       = "meta"       // "request key": 32 bytes; "sequence"
+	bucketTenants    = "tenants"    // tenantRecord by resource name
+	bucketCompanies  = "companies"  // company by resource name
+	bucketJobs       = "jobs"       // job by resource name
+	bucketOperations = "operations" // operation by resource name
+	bucketOpenCounts = "openCounts" // openCounts by the tenant's resource name
+)
+
+var buckets = []string{bucketMeta, bucketTenants, bucketCompanies, bucketJobs, bucketOperations, bucketOpenCounts}
+
+// fileName is the catalog's file in its folder.
+const fileName = "talent.db"
+
+// disk writes changes to a bbolt file. Changes queue up while the catalog is
+// locked, and Sync writes all that are waiting in one transaction, so that
+// callers at the same time share its fsync. A nil disk keeps nothing.
+type disk struct {
+	db *bbolt.DB
+
+	mu      sync.Mutex
+	waiting []change
+	queued  int64 // changes ever queued
+
+	writing sync.Mutex   // held by who writes
+	written atomic.Int64 // changes ever written
+}
+
+// change is a value to put, or to remove if it is nil.
+type change struct {
+	bucket, key string
+	value       []byte
+}
+
+func (d *disk) put(bucket, key string, value any) {
+	if d == nil {
+		return
+	}
+	raw, err := json.Marshal(value, json.Deterministic(true))
+	if err != nil { // what is kept always marshals
+		panic(err)
+	}
+	d.add(change{bucket, key, raw})
+}
+
+func (d *disk) remove(bucket, key string) {
+	if d != nil {
+		d.add(change{bucket: bucket, key: key})
+	}
+}
+
+func (d *disk) add(c change) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.waiting = append(d.waiting, c)
+	d.queued++
+}
+
+// sync returns once all changes so far are on disk. After an error they stay
+// queued, and the next sync tries again.
+func (d *disk) sync() error {
+	d.mu.Lock()
+	want := d.queued
+	d.mu.Unlock()
+	if d.written.Load() >= want {
+		return nil
+	}
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	if d.written.Load() >= want {
+		return nil // another's transaction has taken ours along
+	}
+	d.mu.Lock()
+	some := d.waiting
+	d.waiting = nil
+	d.mu.Unlock()
+	if err := d.db.Update(func(tx *bbolt.Tx) error { return write(tx, some) }); err != nil {
+		d.mu.Lock()
+		d.waiting = append(some, d.waiting...)
+		d.mu.Unlock()
+		return fmt.Errorf("the catalog could not be written to disk: %w", err)
+	}
+	d.written.Add(int64(len(some)))
+	return nil
+}
+
+func write(tx *bbolt.Tx, changes []change) error {
+	for _, c := range changes {
+		b := tx.Bucket([]byte(c.bucket))
+		var err error
+		if c.value == nil {
+			err = b.Delete([]byte(c.key))
+		} else {
+			err = b.Put([]byte(c.key), c.value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Sync returns once all that the catalog has answered is on disk. Without a
+// folder there is nothing to do.
+func (c *Catalog) Sync() error {
+	if c.disk == nil {
+		return nil
+	}
+	return c.disk.sync()
+}
+
+// Close writes what is left and closes the file.
+func (c *Catalog) Close() error {
+	if c.disk == nil {
+		return nil
+	}
+	return errors.Join(c.disk.sync(), c.disk.db.Close())
+}
+
+// open reads what the folder keeps, and keeps it there from now on.
+func (c *Catalog) open(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	path := filepath.Join(dir, fileName)
+	db, err := bbolt.Open(path, 0o644, &bbolt.Options{Timeout: time.Second})
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return fmt.Errorf("%s is in use by another process", path)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if err := db.Update(c.load); err != nil {
+		_ = db.Close() // the first error says more
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	c.disk = &disk{db: db}
+	c.used.Store(true)
+	return nil
+}
+
+// load reads the file, and sets up a new one.
+func (c *Catalog) load(tx *bbolt.Tx) error {
+	for _, name := range buckets {
+		if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
+			return err
+		}
+	}
+	meta, name := tx.Bucket([]byte(bucketMeta)), []byte("request key")
+	if key := meta.Get(name); len(key) == len(c.key) {
+		copy(c.key[:], key)
+	} else if err := meta.Put(name, c.key[:]); err != nil {
+		return err
+	}
+	// The order matters: each is kept by the one before.
+	err := errors.Join(
+		each(tx, bucketTenants, c.loadTenant),
+		each(tx, bucketOpenCounts, c.loadOpenCounts),
+		each(tx, bucketCompanies, c.loadCompany),
+		each(tx, bucketJobs, c.loadJob),
+		each(tx, bucketOperations, c.loadOperation),
+	)
+	for _, t := range c.tenants {
+		t.enterLoaded()
+	}
+	return err
+}
+
+// enterLoaded enters the jobs as they were when the latest of them was written.
+// Those that expired since do so in settle, which counts them as open before.
+func (t *tenant) enterLoaded() {
+	var latest time.Time
+	for _, j := range t.jobs {
+		if j.Updated.After(latest) {
+			latest = j.Updated
+		}
+	}
+	for _, j := range t.jobs {
+		t.enter(j, latest)
+	}
+}
+
+func each[T any](tx *bbolt.Tx, bucket string, load func(*T) error) error {
+	return tx.Bucket([]byte(bucket)).ForEach(func(key, value []byte) error {
+		one := new(T)
+		err := json.Unmarshal(value, one)
+		if err == nil {
+			err = load(one)
+		}
+		if err != nil {
+			return fmt.Errorf("%s %s: %w", bucket, key, err)
+		}
+		return nil
+	})
+}
+
+func (c *Catalog) loadTenant(r *tenantRecord) error {
+	t := newTenant(r.scope())
+	t.record = r
+	c.tenants[t.scope] = t
+	c.sequence = max(c.sequence, r.Sequence)
+	return nil
+}
+
+// loadedTenant is the tenant of something that was read.
+func (c *Catalog) loadedTenant(scope Scope) (*tenant, error) {
+	if c.tenants[scope] == nil && scope.Tenant == DefaultTenant {
+		c.tenants[scope] = newTenant(scope)
+	}
+	if t := c.tenants[scope]; t != nil {
+		return t, nil
+	}
+	return nil, fmt.Errorf("its tenant %s is missing", scope)
+}
+
+func (c *Catalog) loadOpenCounts(counts *openCounts) error {
+	t, err := c.loadedTenant(counts.Scope)
+	if err == nil && counts.Most != nil {
+		t.life.openMost = counts.Most
+	}
+	return err
+}
+
+func (c *Catalog) loadCompany(one *company) error {
+	t, err := c.loadedTenant(one.Scope)
+	if err != nil {
+		return err
+	}
+	t.addCompany(one)
+	c.sequence = max(c.sequence, one.Sequence)
+	return nil
+}
+
+func (c *Catalog) loadJob(j *job) error {
+	t, err := c.loadedTenant(j.Scope)
+	if err != nil {
+		return err
+	}
+	if t.companies[j.Company] == nil {
+		return fmt.Errorf("its company %s is missing", j.Company)
+	}
+	j.derived = derive(j.Fields)
+	t.jobs[j.ID] = j
+	t.companies[j.Company].jobs++
+	c.sequence = max(c.sequence, j.Sequence)
+	return nil
+}
+
+func (c *Catalog) loadOperation(o *operation) error {
+	c.operations[o.Scope.Project+"/"+o.ID] = o
+	return nil
+}

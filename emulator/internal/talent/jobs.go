@@ -1,0 +1,302 @@
+package talent
+
+import (
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/clientevents/clientevents/emulator/internal/protojson"
+)
+
+// job as it is kept.
+type job struct {
+	Scope    Scope  `json:"scope"`
+	ID       string `json:"id"`
+	Sequence int64  `json:"sequence"`
+	// Company is the id of its company, Language and Requisition the two
+	// fields that identify it along with the company.
+	Company     string `json:"company"`
+	Language    string `json:"language"`
+	Requisition string `json:"requisition"`
+	// Fields are those that the client set, and those that have a default.
+	Fields Object `json:"fields"`
+
+	Created   time.Time `json:"created"`
+	Updated   time.Time `json:"updated"`
+	Published time.Time `json:"published"`
+	Expires   time.Time `json:"expires"`
+	// BornExpired jobs can't be updated, see postingExpireTime.
+	BornExpired bool `json:"bornExpired,omitzero"`
+
+	derived Object // derivedInfo
+	open    bool   // see tenant.enter
+}
+
+func (j *job) sequenceNumber() int64 { return j.Sequence }
+
+// identity is what no two open jobs of a tenant share: "A job is not allowed to
+// be created if there is another job with the same company, language_code and
+// requisition_id".
+type identity struct{ company, language, requisition string }
+
+func (j *job) identity() identity { return identity{j.Company, j.Language, j.Requisition} }
+
+// CreateJob is jobs.create.
+func (c *Catalog) CreateJob(v *Dialect, scope Scope, in Object) (Object, *Error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.createJob(v, scope, in)
+}
+
+func (c *Catalog) createJob(v *Dialect, scope Scope, in Object) (Object, *Error) {
+	t, err := c.tenantOf(scope)
+	if err != nil {
+		return nil, err
+	}
+	in = v.input("Job", in)
+	now := c.now()
+	made := &job{Scope: t.scope, ID: newJobID(), Created: now, Updated: now}
+	if err := t.fill(v, made, in, in, nil, now); err != nil {
+		return nil, err
+	}
+	if err := checkBirth(v, made, in, now); err != nil {
+		return nil, err
+	}
+	if other := t.open[made.identity()]; other != nil {
+		return nil, alreadyOpen(scope, other)
+	}
+	made.Sequence = c.next()
+	c.addJob(t, made, now)
+	return t.jobObject(v, scope, made), nil
+}
+
+// checkBirth looks at a job that is expired when it is created: "when creating
+// a job with past timestamp, the posting_publish_time must be set before
+// posting_expire_time". In v3 it is simply "treated as expired immediately".
+func checkBirth(v *Dialect, made *job, in Object, now time.Time) *Error {
+	if v.Legacy || now.Before(made.Expires) {
+		return nil
+	}
+	if _, set := in["postingPublishTime"]; !set || !made.Published.Before(made.Expires) {
+		return fieldErrorf(InvalidArgument, "job.posting_publish_time",
+			"must be set before job.posting_expire_time, since that (%s) is past", protojson.FormatTime(made.Expires))
+	}
+	made.BornExpired = true
+	return nil
+}
+
+func alreadyOpen(scope Scope, other *job) *Error {
+	return errorf(AlreadyExists, "%s is open and has the same company, language code and requisition id.", scope.name("jobs", other.ID))
+}
+
+func (c *Catalog) addJob(t *tenant, made *job, now time.Time) {
+	t.jobs[made.ID] = made
+	t.companies[made.Company].jobs++
+	t.enter(made, now)
+	c.countOpen(t, now)
+	c.saveJob(made)
+	c.settle(t, now) // one more expired job may be one too many
+}
+
+// UpdateJob is jobs.patch.
+func (c *Catalog) UpdateJob(v *Dialect, scope Scope, id string, in Object, mask Mask) (Object, *Error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.updateJob(v, scope, id, in, mask)
+}
+
+func (c *Catalog) updateJob(v *Dialect, scope Scope, id string, in Object, mask Mask) (Object, *Error) {
+	t, old, err := c.job(scope, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkSentName("job", in, scope.name("jobs", id)); err != nil {
+		return nil, err
+	}
+	if old.BornExpired {
+		// "This kind of job can not be updated. … If you want to modify a job
+		// that was expired on creation, delete it and create a new one".
+		return nil, errorf(FailedPrecondition, "%s was expired when it was created, so it can't be updated; delete it and create a new one.",
+			scope.name("jobs", id))
+	}
+	fields, err := mask.fields(v, "Job")
+	if err != nil {
+		return nil, err
+	}
+	now := c.now()
+	updated := *old
+	updated.Updated = now
+	sent := fields.only(v.input("Job", in))
+	merged := v.named(fields.merge(v, old.Fields, v.kept(sent)))
+	if _, has := merged[v.CompanyName]; !has && !fields.has(v.CompanyName) {
+		merged[v.CompanyName] = scope.name("companies", old.Company)
+	}
+	if err := t.fill(v, &updated, sent, merged, fields, now); err != nil {
+		return nil, err
+	}
+	// "Updating an expired job fails if there is another existing open job with
+	// same company, language_code and requisition_id".
+	if other := t.open[updated.identity()]; other != nil && other != old {
+		return nil, alreadyOpen(scope, other)
+	}
+	c.replaceJob(t, old, updated, now)
+	return t.jobObject(v, scope, old), nil
+}
+
+// replaceJob makes old what updated is.
+func (c *Catalog) replaceJob(t *tenant, old *job, updated job, now time.Time) {
+	t.leave(old)
+	t.companies[old.Company].jobs--
+	*old = updated
+	t.companies[old.Company].jobs++
+	t.enter(old, now)
+	c.countOpen(t, now)
+	c.saveJob(old)
+	c.settle(t, now)
+}
+
+// job is a job that is there: open, or "recently expired within the last 90
+// days".
+func (c *Catalog) job(scope Scope, id string) (*tenant, *job, *Error) {
+	t, err := c.tenantOf(scope)
+	if err != nil {
+		return nil, nil, err
+	}
+	if j := t.jobs[id]; j != nil {
+		return t, j, nil
+	}
+	return nil, nil, notFound(scope.name("jobs", id))
+}
+
+// GetJob is jobs.get.
+func (c *Catalog) GetJob(v *Dialect, scope Scope, id string) (Object, *Error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t, j, err := c.job(scope, id)
+	if err != nil {
+		return nil, err
+	}
+	return t.jobObject(v, scope, j), nil
+}
+
+// DeleteJob is jobs.delete. In v3 "the expired job can't be deleted or listed".
+func (c *Catalog) DeleteJob(v *Dialect, scope Scope, id string) *Error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, err := c.deleteJob(v, scope, id)
+	return err
+}
+
+// deleteJob answers what the job was.
+func (c *Catalog) deleteJob(v *Dialect, scope Scope, id string) (Object, *Error) {
+	t, j, err := c.job(scope, id)
+	if err != nil {
+		return nil, err
+	}
+	if v.Legacy && !j.open {
+		return nil, errorf(FailedPrecondition, "%s is expired, and %s can't delete expired jobs; it goes by itself 90 days after its expire time.",
+			scope.name("jobs", id), v.Version)
+	}
+	o := t.jobObject(v, scope, j)
+	c.forgetJob(t, j)
+	return o, nil
+}
+
+func (c *Catalog) forgetJob(t *tenant, j *job) {
+	t.leave(j)
+	t.companies[j.Company].jobs--
+	delete(t.jobs, j.ID)
+	c.disk.remove(bucketJobs, j.Scope.name("jobs", j.ID))
+}
+
+func (c *Catalog) saveJob(j *job) { c.disk.put(bucketJobs, j.Scope.name("jobs", j.ID), j) }
+
+// DeleteJobs is the batchDelete of v3 and v4beta1: the jobs that the filter
+// finds are deleted at once.
+func (c *Catalog) DeleteJobs(v *Dialect, scope Scope, filter string) *Error {
+	f, err := parseFilter(v, filter)
+	if err != nil {
+		return err
+	}
+	// "companyName (Required), requisitionId (Required)".
+	var bad violations
+	if f.company == "" {
+		bad.add("filter", "companyName is required")
+	}
+	if f.requisition == "" {
+		bad.add("filter", "requisitionId is required")
+	}
+	if err := bad.err(); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t, err := c.tenantOf(scope)
+	if err != nil {
+		return err
+	}
+	if v.Legacy {
+		f.status = "OPEN"
+	}
+	for _, j := range t.jobsOf(f.matcher(v, t)) {
+		c.forgetJob(t, j)
+	}
+	return nil
+}
+
+// ListJobs is jobs.list. Jobs come in the order they were created in.
+func (c *Catalog) ListJobs(v *Dialect, scope Scope, filter, view, token string, size int) (list []any, next string, err *Error) {
+	f, err := parseFilter(v, filter)
+	if err != nil {
+		return nil, "", err
+	}
+	// "At least one of companyName and requisitionId must present or an
+	// INVALID_ARGUMENT error is thrown".
+	if f.company == "" && f.requisition == "" {
+		return nil, "", fieldErrorf(InvalidArgument, "filter", "needs companyName or requisitionId, such as companyName = %q",
+			v.nameForm("companies", "company"))
+	}
+	show, err := viewOf(view, viewFull)
+	if err != nil {
+		return nil, "", err
+	}
+	most := 100
+	if show == viewIDOnly {
+		most = 1000
+	}
+	if size < 1 {
+		size = 100
+	}
+	p, err := newPage(token, pageSize(size, most), fmt.Sprint("jobs of ", scope.key(), f))
+	if err != nil {
+		return nil, "", err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t, err := c.tenantOf(scope)
+	if err != nil {
+		return nil, "", err
+	}
+	some, next := cut(p, t.jobsOf(f.matcher(v, t)))
+	for _, j := range some {
+		list = append(list, show.of(t.jobObject(v, scope, j)))
+	}
+	return list, next, nil
+}
+
+// jobObject is the job as the version shows it.
+func (t *tenant) jobObject(v *Dialect, scope Scope, j *job) Object {
+	o := maps.Clone(j.Fields)
+	o["name"] = scope.name("jobs", j.ID)
+	o["company"] = scope.name("companies", j.Company)
+	o["companyDisplayName"] = t.companies[j.Company].displayName()
+	o["languageCode"] = j.Language
+	o["postingCreateTime"] = protojson.FormatTime(j.Created)
+	o["postingUpdateTime"] = protojson.FormatTime(j.Updated)
+	o["postingPublishTime"] = protojson.FormatTime(j.Published)
+	o["postingExpireTime"] = protojson.FormatTime(j.Expires)
+	if len(j.derived) > 0 {
+		o["derivedInfo"] = j.derived
+	}
+	return v.named(o)
+}
