@@ -14,6 +14,10 @@ const (
 	maxWait   = time.Minute
 )
 
+// maxTokenWait is the longest wait for tokens to be taken again. Each try is with
+// a new one, and costs a request that is refused at the door.
+const maxTokenWait = 15 * time.Second
+
 // waitAfter is how long to wait after so many failures in a row, at least one:
 // twice as long after each, and up to a half more or less, so that replicas
 // don't come back all at once.
@@ -127,6 +131,8 @@ func (g *gate) fail(p pass, err *Error) time.Duration {
 		g.hold(now, err.RetryAfter)
 	case g.renews && err.Reason == Unauthenticated && err.Status != 0 && g.failures == 1:
 		// The token is being replaced; the probe waits for the new one.
+	case g.renews && err.Reason == Unauthenticated:
+		g.until = now.Add(min(maxTokenWait, g.wait(g.failures)))
 	default:
 		g.until = now.Add(g.wait(g.failures))
 	}

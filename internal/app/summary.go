@@ -94,7 +94,11 @@ func ofPauses(s *Status) *Summary {
 		found.Headline = "Paused: " + name
 	}
 	found.Level = levelBad
-	if gate := s.Reporter.Gate; !gate.Open {
+	switch gate := s.Reporter.Gate; {
+	case name == "auth" && gate.Open && s.Reporter.TokenError != "":
+		found.Headline = "Paused: there is no access token"
+		found.Detail = "It is tried again every few seconds. The last try said: " + s.Reporter.TokenError
+	case !gate.Open:
 		found.Detail = waiting(s.Now, gate)
 	}
 	return &found

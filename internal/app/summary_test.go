@@ -63,6 +63,12 @@ func TestSummary(t *testing.T) {
 			},
 			levelBad, "Paused: the API refuses the credentials", "For 90 s; the next try is in 30 s. It said: 401",
 		},
+		"no token": {
+			func(s *Status) {
+				s.Reporter.Paused, s.Reporter.TokenError = []string{"auth"}, "500 Internal Server Error"
+			},
+			levelBad, "Paused: there is no access token", "The last try said: 500 Internal Server Error",
+		},
 		"too short for a pause": {
 			func(s *Status) {
 				s.Reporter.Gate = reporter.GateStatus{Reason: reporter.Throttled, Since: now.Add(-3 * time.Second)}

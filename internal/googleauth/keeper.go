@@ -140,7 +140,7 @@ func (k *Keeper) Close() {
 func (k *Keeper) Ready(now time.Time) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.renew(now)
+	k.renew(now, true)
 	ready := k.usable(now) && (!k.stale || k.fetching == nil)
 	switch {
 	case ready:
@@ -166,7 +166,7 @@ func (k *Keeper) Token(ctx context.Context) (*oauth2.Token, error) {
 	defer k.mu.Unlock()
 	for first := true; ; first = false {
 		now := time.Now()
-		k.renew(now)
+		k.renew(now, true)
 		switch usable := k.usable(now); {
 		case usable && (!k.stale || k.fetching == nil):
 			// A token that was refused is used again where there is no other:
@@ -201,12 +201,14 @@ func (k *Keeper) usable(now time.Time) bool {
 	return k.token != nil && (k.token.Expiry.IsZero() || now.Before(k.token.Expiry))
 }
 
-// renew starts a try for a new token where one is due. The caller holds mu.
-func (k *Keeper) renew(now time.Time) {
+// renew starts a try for a new token where one is due. wanted says that somebody
+// is about to use the token: one that was refused is replaced only then, so that
+// what comes is fresh. The caller holds mu.
+func (k *Keeper) renew(now time.Time, wanted bool) {
 	if k.fetching != nil || k.ctx.Err() != nil {
 		return
 	}
-	due := !k.usable(now) || k.stale || (!k.renewAt.IsZero() && !now.Before(k.renewAt))
+	due := !k.usable(now) || (wanted && k.stale) || (!k.renewAt.IsZero() && !now.Before(k.renewAt))
 	if k.changed(now) {
 		due, k.retryAt, k.failures = true, time.Time{}, 0
 	}
@@ -247,7 +249,7 @@ func (k *Keeper) schedule(now time.Time) {
 func (k *Keeper) wake() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.renew(time.Now())
+	k.renew(time.Now(), false)
 }
 
 // changed looks now and then whether the credentials were replaced.
@@ -317,7 +319,6 @@ func (k *Keeper) Refused(token string) {
 	defer k.mu.Unlock()
 	if k.token != nil && k.token.AccessToken == token {
 		k.stale, k.retryAt = true, time.Time{}
-		k.renew(time.Now())
 	}
 }
 

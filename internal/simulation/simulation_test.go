@@ -36,6 +36,7 @@ import (
 	"github.com/clientevents/clientevents/emulator"
 	"github.com/clientevents/clientevents/event"
 	"github.com/clientevents/clientevents/internal/app"
+	"github.com/clientevents/clientevents/internal/googleauth"
 	"github.com/clientevents/clientevents/internal/journey"
 	"github.com/clientevents/clientevents/internal/kafkatest"
 	"github.com/clientevents/clientevents/reporter"
@@ -72,9 +73,13 @@ type world struct {
 	kills    int
 	stops    int
 
-	timeout     time.Duration // of one request to the API
-	published   int           // so many of the records are
-	portionFrom int           // what a test remembers of a portion
+	tokens      func(*replica) *googleauth.Keeper // nil for no tokens
+	timeout     time.Duration                     // of one request to the API
+	published   int                               // so many of the records are
+	portionFrom int                               // what a test remembers of a portion
+
+	// guard answers a request itself where it says false; nil lets all pass.
+	guard func(http.ResponseWriter, *http.Request) bool
 
 	doom atomic.Pointer[doom]
 }
@@ -116,12 +121,20 @@ func newWorld(t *testing.T, seed uint64, mix journey.Mix) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: w.api}
+	server := &http.Server{Handler: http.HandlerFunc(w.serveAPI)}
 	go func() { _ = server.Serve(l) }()
 	t.Cleanup(func() { _ = server.Close() })
 	g := journey.New(journey.Options{Seed: seed, Version: event.V3, Start: time.Now()})
 	w.records = slices.Collect(g.Mixed(mix, *size))
 	return w
+}
+
+// serveAPI is the API behind what a test puts before it.
+func (w *world) serveAPI(rw http.ResponseWriter, r *http.Request) {
+	if w.guard != nil && !w.guard(rw, r) {
+		return
+	}
+	w.api.ServeHTTP(rw, r)
 }
 
 // replica is a pipeline with a network that can be cut.
@@ -179,6 +192,10 @@ func (w *world) start() *replica {
 		MetadataTopics: []string{topic, topic + ".dead-letter", topic + ".reported"},
 	}
 	log := w.log.With("replica", r.name)
+	var tokens *googleauth.Keeper
+	if w.tokens != nil {
+		tokens = w.tokens(r)
+	}
 	p, err := app.NewPipeline(app.PipelineConfig{
 		Consumer: consumer.Config{
 			Brokers: w.kafka.Brokers, Topic: topic, Group: group,
@@ -193,6 +210,7 @@ func (w *world) start() *replica {
 		Reporter: reporter.Config{
 			Endpoint: "http://" + apiAddress, Version: event.V3, Parent: "projects/demo",
 			Concurrency: concurrency, Timeout: w.timeout, Dial: r.dial(w.network.DialContext), Logger: log,
+			Tokens: tokens,
 		},
 	})
 	if err != nil {
@@ -204,6 +222,9 @@ func (w *world) start() *replica {
 	go func() {
 		r.done <- p.Run(ctx)
 		r.transport.CloseIdleConnections()
+		if tokens != nil {
+			tokens.Close()
+		}
 	}()
 	w.replicas = append(w.replicas, r)
 	return r
