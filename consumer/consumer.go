@@ -22,6 +22,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/segmentio/kafka-go"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/clientevents/clientevents/consumer/kafkalog"
 	"github.com/clientevents/clientevents/event"
@@ -92,6 +93,9 @@ type Config struct {
 	// OnShare is told whenever the partitions of this replica change: how many
 	// of how many it owns.
 	OnShare func(owned, all int)
+
+	// Tracer makes a span for each event; nil makes none.
+	Tracer trace.Tracer
 
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer

@@ -15,6 +15,7 @@ import (
 
 	"github.com/clientevents/clientevents/consumer/kafkalog"
 	"github.com/clientevents/clientevents/event"
+	"github.com/clientevents/clientevents/internal/exemplar"
 )
 
 // owner does the work of one partition in one generation: it reads the state,
@@ -286,7 +287,11 @@ func (o *owner) read(r record) (*item, *event.Fault) {
 	if o.beforeDecode != nil {
 		o.beforeDecode(r)
 	}
-	return decode(r, o.cfg.Rules.Version, o.partition.id, o.done)
+	it, fault := decode(r, o.cfg.Rules.Version, o.partition.id, o.done)
+	if o.cfg.Tracer != nil && len(r.value) > 0 {
+		o.startSpan(it)
+	}
+	return it, fault
 }
 
 func recordOf(r *kafkalog.Record) record {
@@ -299,7 +304,7 @@ func (o *owner) done(d *event.Delivery, outcome event.Outcome) {
 	var ready []*event.Delivery
 	switch outcome.Kind {
 	case event.Accepted:
-		o.metrics.endToEnd.Observe(max(0, now.Sub(d.Timestamp).Seconds()))
+		exemplar.Observe(o.metrics.endToEnd, max(0, now.Sub(d.Timestamp).Seconds()), d.Span)
 		var ours bool
 		if ready, ours = o.partition.accepted(d, now); !ours {
 			o.sink.Settle(1)

@@ -296,6 +296,7 @@ func (p *partition) fail(c *claim, fault event.Fault, status int, now time.Time)
 }
 
 func (p *partition) bury(it *item, fault event.Fault, status int) {
+	it.traceFault(fault)
 	p.downstream++
 	p.unwritten++
 	p.letters = append(p.letters, letter{it, fault, status})
@@ -306,6 +307,7 @@ func (p *partition) bury(it *item, fault event.Fault, status int) {
 func (p *partition) finish(it *item, outcome string) {
 	p.tracker.done(it.ticket)
 	it.chunk.release()
+	it.endSpan(outcome)
 	p.metrics.records[outcome].Inc()
 }
 
@@ -462,6 +464,7 @@ func (p *partition) revoke() (unwritten int) {
 	defer p.mu.Unlock()
 	p.revoked = true
 	unwritten = len(p.marks)
+	p.endSpans()
 	p.claims, p.orphans, p.patience, p.marks, p.letters = nil, nil, nil, nil, nil
 	p.index = newIndex(p.rules.Window)
 	p.account.close()

@@ -6,6 +6,8 @@ package event
 
 import (
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Event is one decoded and valid client event.
@@ -40,6 +42,9 @@ type Delivery struct {
 	Timestamp time.Time
 	// Attempts counts the attempts already made; the reporter keeps it.
 	Attempts int
+	// Span follows the event from its record to its outcome; nil where it is
+	// not traced. The consumer ends it.
+	Span trace.Span
 	// Done is told the outcome, exactly once, by whoever holds the delivery
 	// last. It may be called from any goroutine, and does not block.
 	Done func(*Delivery, Outcome)

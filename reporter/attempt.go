@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/clientevents/clientevents/internal/exemplar"
 )
 
 // Bounds of what is read and sent.
@@ -128,7 +130,7 @@ func (w *worker) exchange(to *target, read func(context.Context, *http.Response)
 	if failure = readAnswer(ctx, resp, read); failure != nil && failure.Status == 0 {
 		return 0, failure // it was cut
 	}
-	w.r.metrics.duration.Observe(time.Since(began).Seconds())
+	exemplar.Observe(w.r.metrics.duration, time.Since(began).Seconds(), w.span)
 	if resp.StatusCode == http.StatusUnauthorized {
 		w.refusedToken(token)
 	}

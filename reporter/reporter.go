@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/clientevents/clientevents/event"
 	"github.com/clientevents/clientevents/internal/googleauth"
@@ -74,7 +75,10 @@ type Config struct {
 	UserAgent string
 	// Lease says whether the partitions are still ours; nil is always. No
 	// request starts where it says no.
-	Lease      func(time.Time) bool
+	Lease func(time.Time) bool
+	// Tracer makes a span for each request that has a traced event; nil makes
+	// none.
+	Tracer     trace.Tracer
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 

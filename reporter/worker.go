@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/clientevents/clientevents/event"
 )
 
@@ -23,6 +25,7 @@ type worker struct {
 	trial bool // of the judge
 
 	payload *payload
+	span    trace.Span // of the request; nil where it is not traced
 	writer  *batchWriter
 	reader  *partReader
 	part    part
@@ -145,7 +148,9 @@ func (w *worker) sendAlone(batch []*event.Delivery) {
 	d.Attempts++
 	p := w.emptyPayload()
 	p.data = d.AppendRequest(p.data, w.r.cfg.Version)
+	w.span = w.startSpan(batch)
 	status, err := w.exchange(w.r.targets[single], readAccepted)
+	endSpan(w.span, status, err)
 	w.count(status, err)
 	switch {
 	case err == nil || err.permanent():
@@ -174,7 +179,9 @@ func (w *worker) sendTogether(batch []*event.Delivery) {
 	}
 	p := w.emptyPayload()
 	p.data = w.writer.appendBatch(p.data, batch)
+	w.span = w.startSpan(batch)
 	status, err := w.exchange(w.r.targets[together], func(ctx context.Context, resp *http.Response) *Error { return w.readParts(ctx, resp, len(batch)) })
+	endSpan(w.span, status, err)
 	if err == nil {
 		w.r.grow(len(batch))
 		w.concludeParts(batch)

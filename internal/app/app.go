@@ -23,6 +23,7 @@ import (
 	"github.com/clientevents/clientevents/consumer"
 	"github.com/clientevents/clientevents/internal/config"
 	"github.com/clientevents/clientevents/internal/googleauth"
+	"github.com/clientevents/clientevents/internal/tracing"
 	"github.com/clientevents/clientevents/internal/version"
 	"github.com/clientevents/clientevents/reporter"
 )
@@ -61,7 +62,13 @@ func Run(ctx context.Context, o Options) (err error) {
 	if tokens != nil {
 		defer tokens.Close()
 	}
-	p, err := NewPipeline(pipelineConfig(o, k, tokens, registry))
+	cfg := pipelineConfig(o, k, tokens, registry)
+	stopTracing, err := startTracing(ctx, o, &cfg)
+	if err != nil {
+		return err
+	}
+	defer stopTracing()
+	p, err := NewPipeline(cfg)
 	if err != nil {
 		return err
 	}
@@ -125,6 +132,25 @@ func pipelineConfig(o Options, k *Kafka, tokens *googleauth.Keeper, registry pro
 			Registerer:   registry,
 		},
 	}
+}
+
+// startTracing lets the stages make spans, where traces are wanted. What it
+// returns sends the last of them.
+func startTracing(ctx context.Context, o Options, cfg *PipelineConfig) (stop func(), err error) {
+	if o.Config.Tracing.Endpoint == "" {
+		return func() {}, nil
+	}
+	provider, err := tracing.New(context.WithoutCancel(ctx), tracing.Config{
+		Endpoint:    o.Config.Tracing.Endpoint,
+		SampleRatio: o.Config.Tracing.SampleRatio,
+		Version:     version.Number(),
+		Logger:      o.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	cfg.Consumer.Tracer, cfg.Reporter.Tracer = provider.Tracer(), provider.Tracer()
+	return provider.Stop, nil
 }
 
 // Kafka is how the cluster is reached.

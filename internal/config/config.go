@@ -18,6 +18,7 @@ type Config struct {
 	Parents Parents
 	Admin   Admin
 	Log     Log
+	Tracing Tracing
 
 	// Warnings are what is not a fault, but may be a mistake; one line each.
 	Warnings []string
@@ -142,6 +143,16 @@ type Admin struct {
 	// Listen is host:port; default ":9090", which is every address of the
 	// machine. Port 0 is any that is free.
 	Listen string
+}
+
+// Tracing is where traces of events go.
+type Tracing struct {
+	// Endpoint is the base URL of an OpenTelemetry collector that takes
+	// OTLP/HTTP; "" (default) makes no traces.
+	Endpoint string
+	// SampleRatio is the share of events that are traced of those whose records
+	// have no traceparent, 0 to 1; default 0.01.
+	SampleRatio float64
 }
 
 // Log is what the program says and how.

@@ -85,6 +85,8 @@ func Keys() []Key {
 		{Path: "admin.listen", Type: "host:port", Default: ":9090", Help: "metrics, health, status page", set: listen},
 		{Path: "log.level", Type: "one of a few words", Default: "info", Help: "`debug`, `info`, `warn` or `error`", set: level},
 		{Path: "log.format", Type: "one of a few words", Help: "`text` or `json`; text on a terminal, else json", set: oneOf(func(c *Config) *string { return &c.Log.Format }, "", "text", "json")},
+		{Path: "tracing.endpoint", Type: "a URL", Help: "OpenTelemetry collector that takes OTLP over HTTP, such as `http://localhost:4318`; none: no traces", set: collector},
+		{Path: "tracing.sample_ratio", Type: "a number", Default: "0.01", Help: "share of events that are traced, 0 to 1, where a record's `traceparent` doesn't decide", set: ratio(func(c *Config) *float64 { return &c.Tracing.SampleRatio })},
 	}
 }
 
@@ -264,17 +266,42 @@ func listen(c *Config, s string) error {
 }
 
 func endpoint(c *Config, s string) error {
+	c.API.Endpoint = strings.TrimSuffix(s, "/")
+	return checkURL(s, "https://jobs.googleapis.com", "api.credentials")
+}
+
+func collector(c *Config, s string) error {
+	c.Tracing.Endpoint = strings.TrimSuffix(s, "/")
+	if s == "" {
+		return nil
+	}
+	return checkURL(s, "http://localhost:4318", "OTEL_EXPORTER_OTLP_HEADERS")
+}
+
+// checkURL wants a base URL; example is one, and login is what sets credentials
+// for it.
+func checkURL(s, example, login string) error {
 	u, err := url.Parse(s)
 	switch {
 	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
-		return errors.New("want an http or https URL, such as https://jobs.googleapis.com")
+		return errors.New("want an http or https URL, such as " + example)
 	case u.User != nil:
-		return errors.New("want a URL without a user: credentials are set by api.credentials")
+		return errors.New("want a URL without a user: credentials are set by " + login)
 	case u.RawQuery != "" || u.Fragment != "":
 		return errors.New("want a URL without a query or fragment")
 	}
-	c.API.Endpoint = strings.TrimSuffix(s, "/")
 	return nil
+}
+
+func ratio(field func(*Config) *float64) setter {
+	return func(c *Config, s string) error {
+		f, err := strconv.ParseFloat(s, 64)
+		if err != nil || !(f >= 0 && f <= 1) {
+			return errors.New("want a share from 0 to 1, such as 0.05")
+		}
+		*field(c) = f
+		return nil
+	}
 }
 
 func version(c *Config, s string) error {

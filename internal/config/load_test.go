@@ -51,6 +51,7 @@ func TestDefaults(t *testing.T) {
 		Dedupe:  Dedupe{Window: 24 * time.Hour},
 		Parents: Parents{Policy: "require", Wait: 30 * time.Second},
 		Admin:   Admin{Listen: ":9090"},
+		Tracing: Tracing{SampleRatio: 0.01},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -106,6 +107,9 @@ admin:
 log:
   level: warn
   format: json
+tracing:
+  endpoint: http://collector:4318/
+  sample_ratio: 0.5
 `
 	want = &Config{
 		Kafka: Kafka{
@@ -124,6 +128,7 @@ log:
 		Parents: Parents{Policy: "allow", Wait: 90 * time.Second},
 		Admin:   Admin{Listen: "127.0.0.1:0"},
 		Log:     Log{Level: slog.LevelWarn, Format: "json"},
+		Tracing: Tracing{Endpoint: "http://collector:4318", SampleRatio: 0.5},
 	}
 	values := map[string]string{
 		"KAFKA_BROKERS": "broker-1:9092, [::1]:9093", "KAFKA_TOPIC": "events", "KAFKA_GROUP": "reporters",
@@ -136,6 +141,7 @@ log:
 		"REPORT_CONCURRENCY": "4", "REPORT_RATE": "12.5", "REPORT_BATCH_SIZE": "1", "REPORT_LINGER": "0s",
 		"DEDUPE_WINDOW": "48h", "PARENTS_POLICY": "allow", "PARENTS_WAIT": "90s", "ADMIN_LISTEN": "127.0.0.1:0",
 		"LOG_LEVEL": "warn", "LOG_FORMAT": "json",
+		"TRACING_ENDPOINT": "http://collector:4318", "TRACING_SAMPLE_RATIO": "0.5",
 	}
 	for name, value := range values {
 		environ = append(environ, "CLIENTEVENTS_"+name+"="+value)
@@ -438,6 +444,10 @@ func TestFaults(t *testing.T) {
 		}},
 		{name: "credentials in the clear", yaml: least + "  endpoint: http://example.com\n", want: []string{
 			`api.endpoint: "http://example.com": credentials are not sent over plain http, except to a loopback address: want https, or api.credentials: none (config.yaml:8:13)`,
+		}},
+		{name: "tracing", yaml: least + "tracing: {endpoint: \"collector:4318\", sample_ratio: 2}\n", want: []string{
+			`tracing.endpoint: "collector:4318": want an http or https URL, such as http://localhost:4318 (config.yaml:8:21)`,
+			`tracing.sample_ratio: "2": want a share from 0 to 1, such as 0.05 (config.yaml:8:53)`,
 		}},
 		{name: "credentials", yaml: least + "  credentials: defaults\n", want: []string{
 			`api.credentials: "defaults": want default, none, or the path of a credentials file: there is no such file (config.yaml:8:16)`,
