@@ -144,6 +144,9 @@ type Consumer struct {
 
 	recent recent // dead letters
 
+	// pausedAll says that this replica fetches nothing, as an operator wishes.
+	pausedAll atomic.Bool
+
 	// draining says that the replica is on its way out of the group.
 	draining atomic.Bool
 
@@ -343,4 +346,8 @@ type PartitionStatus struct {
 	Oldest     time.Time `json:"oldest_unfinished,omitzero"`
 	// Trouble is what the partition waits for at the brokers; "" for nothing.
 	Trouble string `json:"trouble,omitempty"`
+	// Paused: nothing is fetched, since an operator wants it so. PausedSince is
+	// zero where it is all partitions of the replica that are paused.
+	Paused      bool      `json:"paused"`
+	PausedSince time.Time `json:"paused_since,omitzero"`
 }

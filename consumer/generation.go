@@ -185,6 +185,7 @@ func (g *generation) end(ctx context.Context, owners *sync.WaitGroup) {
 	}
 	g.metrics.assigned.Set(0)
 	g.metrics.dedupe.Set(0)
+	g.metrics.paused.Set(0)
 	g.metrics.oldest.Set(0)
 	g.log.Info("partitions given back", "generation", g.gen.ID)
 }
@@ -345,15 +346,19 @@ func away(err error) bool {
 
 // observe sets the gauges that describe the partitions.
 func (g *generation) observe() {
-	known, oldest := 0, time.Time{}
+	known, paused, oldest := 0, 0, time.Time{}
 	for _, s := range g.status() {
 		known += s.Known
+		if s.Paused {
+			paused++
+		}
 		if !s.Oldest.IsZero() && (oldest.IsZero() || s.Oldest.Before(oldest)) {
 			oldest = s.Oldest
 		}
 		g.metrics.lag.WithLabelValues(partitionLabel(s.Partition)).Set(float64(s.Lag))
 	}
 	g.metrics.dedupe.Set(float64(known))
+	g.metrics.paused.Set(float64(paused))
 	seconds := 0.0
 	if !oldest.IsZero() {
 		seconds = float64(oldest.UnixMilli()) / 1000

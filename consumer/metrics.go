@@ -24,6 +24,7 @@ type metrics struct {
 	endToEnd       prometheus.Histogram
 	lag            *prometheus.GaugeVec
 	assigned       prometheus.Gauge
+	paused         prometheus.Gauge
 	rebalances     prometheus.Counter
 	dedupe         prometheus.Gauge
 	oldest         prometheus.Gauge
@@ -55,6 +56,10 @@ func newMetrics(reg prometheus.Registerer, b *budget) *metrics {
 		assigned: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "clientevents_assigned_partitions",
 			Help: "Partitions of the source topic that this replica owns.",
+		}),
+		paused: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "clientevents_paused_partitions",
+			Help: "Partitions of this replica that stand still, since an operator paused them.",
 		}),
 		rebalances: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "clientevents_rebalances_total",
@@ -116,7 +121,7 @@ func newMetrics(reg prometheus.Registerer, b *budget) *metrics {
 		m.writeFailures.WithLabelValues(topic)
 	}
 	if reg != nil {
-		reg.MustRegister(records, deadLetters, m.endToEnd, m.lag, m.assigned, m.rebalances, m.dedupe, m.oldest,
+		reg.MustRegister(records, deadLetters, m.endToEnd, m.lag, m.assigned, m.paused, m.rebalances, m.dedupe, m.oldest,
 			m.restoring, m.stateSeconds, m.writeFailures, m.fetchFailures, m.commitFailures, m.skippedOffsets, m.bufferedBytes)
 	}
 	return m

@@ -36,13 +36,18 @@ type owner struct {
 	previous *session // what the state topic says of the owner before
 	poison   []int64  // offsets of records that must not be touched
 
-	restored  atomic.Bool
-	remaining atomic.Int64
-	beat      atomic.Int64 // when the owner last moved, Unix nanoseconds
-	failing   atomic.Bool  // the last fetch failed
-	blocked   atomic.Bool  // the budget is used up
-	noState   atomic.Bool  // the last write to the state topic failed
-	noLetters atomic.Bool  // the last write to the dead-letter topic failed
+	restored     atomic.Bool
+	remaining    atomic.Int64
+	beat         atomic.Int64 // when the owner last moved, Unix nanoseconds
+	failing      atomic.Bool  // the last fetch failed
+	blocked      atomic.Bool  // the budget is used up
+	pausedSince  atomic.Int64 // Unix milliseconds; 0 while the partition is not paused
+	standing     atomic.Bool  // it is paused, and nothing is fetched any more
+	pauseChanged signal
+	noting       sync.Mutex // held by who writes a pause
+
+	noState   atomic.Bool // the last write to the state topic failed
+	noLetters atomic.Bool // the last write to the dead-letter topic failed
 	position  atomic.Int64
 	end       atomic.Int64
 	committed atomic.Int64
@@ -53,6 +58,8 @@ func newOwner(c *Consumer, id int32, committed int64) *owner {
 		Consumer: c,
 		log:      c.log.With("partition", id),
 		account:  &account{budget: c.budget},
+
+		pauseChanged: newSignal(),
 	}
 	o.partition = newPartition(id, c.cfg.Rules, c.metrics, o.account, committed)
 	o.position.Store(committed)
@@ -137,8 +144,12 @@ func (o *owner) fetch(position int64) error {
 	failures, ask := 0, math.MaxInt
 	for o.intake.Err() == nil {
 		o.moves()
+		o.standStill()
 		if err := o.room(); err != nil {
 			return nil
+		}
+		if !o.mayFetch() {
+			continue
 		}
 		most, records := o.budget.fetch()
 		ask = min(ask, most)
@@ -158,6 +169,9 @@ func (o *owner) fetch(position int64) error {
 		}
 		failures, ask = 0, nextAsk(ask, batch)
 		o.failing.Store(false)
+		if !o.mayFetch() {
+			continue // paused meanwhile: what came is fetched again
+		}
 		o.end.Store(batch.HighWatermark)
 		o.take(batch)
 		position = batch.NextOffset
@@ -189,15 +203,15 @@ func (o *owner) room() error {
 	}
 	o.blocked.Store(true)
 	defer o.blocked.Store(false)
-	for o.partition.spread() {
+	for o.partition.spread() && o.mayFetch() {
 		o.moves()
 		if err := pause(o.intake, 2); err != nil {
 			return err
 		}
 	}
-	for {
+	for o.mayFetch() {
 		o.moves()
-		ctx, cancel := context.WithTimeout(o.intake, 5*time.Second)
+		ctx, cancel := context.WithTimeout(o.intake, lookEvery)
 		err := o.account.room(ctx)
 		cancel()
 		if err == nil || o.intake.Err() != nil {
@@ -207,14 +221,15 @@ func (o *owner) room() error {
 			o.end.Store(last)
 		}
 	}
+	return nil
 }
 
 // reading says whether records can be read as fast as they are taken: not while
-// the broker can't be reached, nor while the budget is used up by events that
+// the broker can't be reached or the partition is paused, nor while the budget is used up by events that
 // are still moving. (Where they are not, everything waits for parents that the
 // budget keeps from being read, and only the end of their patience helps.)
 func (o *owner) reading() bool {
-	return o.restored.Load() && !o.failing.Load() && (!o.blocked.Load() || !o.partition.busy())
+	return o.restored.Load() && !o.failing.Load() && o.mayFetch() && (!o.blocked.Load() || !o.partition.busy())
 }
 
 // recover deals with a failed fetch and says where to go on.
@@ -373,6 +388,10 @@ func (o *owner) status() PartitionStatus {
 		Waiting:    p.waiting(),
 		Known:      p.index.len(),
 		Trouble:    o.trouble(),
+		Paused:     o.standing.Load(),
+	}
+	if s.Paused {
+		s.PausedSince = o.pausedAt()
 	}
 	if oldest, ok := p.tracker.oldest(); ok {
 		s.Oldest = oldest

@@ -51,6 +51,7 @@ func (o *owner) renew(ctx context.Context) {
 		case <-tick.C:
 			if o.restored.Load() {
 				_ = o.note(ctx, session{poison: o.poison}) // it fails only when ctx ends
+				o.renewPause(ctx)
 			}
 		}
 	}
@@ -118,7 +119,13 @@ func (o *owner) remember(batch *kafkalog.Batch) error {
 	defer p.mu.Unlock()
 	for i := range batch.Records {
 		r := &batch.Records[i]
-		if len(r.Key) == 0 || r.Value == nil {
+		switch {
+		case len(r.Key) == 0:
+			continue
+		case r.Value == nil:
+			if r.Key[0] == statePause {
+				o.pausedSince.Store(0)
+			}
 			continue
 		}
 		var err error
@@ -133,6 +140,11 @@ func (o *owner) remember(batch *kafkalog.Batch) error {
 			var s session
 			if s, err = parseSession(r.Value); err == nil {
 				o.previous = &s
+			}
+		case statePause:
+			var since time.Time
+			if since, err = parsePause(r.Value); err == nil {
+				o.pausedSince.Store(since.UnixMilli())
 			}
 		default:
 			err = fmt.Errorf("a record of kind %q, which this version does not know: was it written by a newer one?", r.Key[0])

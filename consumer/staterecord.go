@@ -9,11 +9,12 @@ import (
 	"github.com/clientevents/clientevents/event"
 )
 
-// The state topic holds two kinds of records, told apart by the first byte of
+// The state topic holds three kinds of records, told apart by the first byte of
 // the key:
 //
 //	'r' + 16 bytes of the event id's SHA-256   a reported event
 //	's'                                        how the partition's owner fares
+//	'p'                                        the partition is paused
 //
 // The value of a reported event is
 //
@@ -22,7 +23,7 @@ import (
 //	6 bytes  content hash, big-endian
 //	varint   create time, Unix milliseconds
 //
-// and when it was reported is the record's timestamp. The value of the other is
+// and when it was reported is the record's timestamp. The value of an owner's is
 //
 //	1 byte   format, 1
 //	1 byte   1 if the owner took its leave, otherwise 0
@@ -30,12 +31,18 @@ import (
 //	varint   the offset that follows the last one
 //	varints  the offsets of records that are known to end the process
 //
+// and that of a pause, which is deleted when the partition goes on,
+//
+//	1 byte   format, 1
+//	varint   since when, Unix milliseconds
+//
 // where a varint is signed, as encoding/binary writes it. A format changes only
 // together with its first byte; a format that is not known is refused, since to
 // pass over it would be to report those events again.
 const (
 	stateReported = 'r'
 	stateSession  = 's'
+	statePause    = 'p'
 	stateFormat   = 1
 	// entryFixed is how long a reported event's value is before the varint.
 	entryFixed = 2 + contentBits/8

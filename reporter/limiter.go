@@ -12,6 +12,10 @@ import (
 type limiter struct {
 	tokens *rate.Limiter
 	held   stopwatch
+
+	mu         sync.Mutex
+	configured float64
+	override   float64 // 0 for none
 }
 
 // burstTime is what a burst may run ahead of the rate.
@@ -23,8 +27,28 @@ func newLimiter(perSecond float64) *limiter {
 	return l
 }
 
-// set changes the rate; 0 is no limit.
+// set changes the rate that holds while there is no override; 0 is no limit.
 func (l *limiter) set(perSecond float64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.configured = perSecond
+	l.apply()
+}
+
+// overrule lets another rate hold; 0 ends that.
+func (l *limiter) overrule(perSecond float64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.override = perSecond
+	l.apply()
+}
+
+// apply sets the rate that holds. The caller holds mu.
+func (l *limiter) apply() {
+	perSecond := l.configured
+	if l.override > 0 {
+		perSecond = l.override
+	}
 	if perSecond <= 0 {
 		l.tokens.SetLimit(rate.Inf)
 		return

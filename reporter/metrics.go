@@ -60,7 +60,7 @@ func newMetrics(reg prometheus.Registerer, r *Reporter) *metrics {
 	for _, p := range pauses {
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name:        "clientevents_paused",
-			Help:        "1 while reporting stands still for this reason: at once for rejections, when a new try did not help for auth and forbidden, after 10 s for throttled and unavailable.",
+			Help:        "1 while reporting stands still for this reason: at once for operator and rejections, when a new try did not help for auth and forbidden, after 10 s for throttled and unavailable.",
 			ConstLabels: prometheus.Labels{"reason": p.name},
 		}, func() float64 {
 			if p.holds(r, time.Now()) {

@@ -100,7 +100,9 @@ type Reporter struct {
 	tokens    *googleauth.Keeper
 	tokenless stopwatch
 	metrics   *metrics
-	alone     atomic.Bool // the endpoint knows no batches
+	alone     atomic.Bool  // the endpoint knows no batches
+	paused    atomic.Bool  // an operator wants nothing to be sent
+	requests  atomic.Int64 // in flight
 
 	sizes struct { // of batches, see shrink
 		mu    sync.Mutex
@@ -219,6 +221,24 @@ func (r *Reporter) SetRate(perSecond float64) {
 	r.limiter.set(perSecond)
 	r.source.Poke()
 }
+
+// OverrideRate lets another rate hold than what SetRate says, in events a
+// second; 0 ends that.
+func (r *Reporter) OverrideRate(perSecond float64) {
+	r.limiter.overrule(perSecond)
+	r.source.Poke()
+}
+
+// Pause lets no request start, or lets them start again. Those in flight go on
+// to their end.
+func (r *Reporter) Pause(paused bool) {
+	r.paused.Store(paused)
+	r.source.Poke()
+}
+
+// Standing says whether a pause has become true: no request is in flight, and
+// none starts.
+func (r *Reporter) Standing() bool { return r.paused.Load() && r.requests.Load() == 0 }
 
 // Run sends until ctx ends. Requests in flight go on to their end; Abort cuts
 // them.
@@ -339,6 +359,7 @@ type pause struct {
 }
 
 var pauses = []pause{
+	{"operator", func(r *Reporter, _ time.Time) bool { return r.Standing() }},
 	{"rejections", func(r *Reporter, _ time.Time) bool { paused, _ := r.judge.status(); return paused }},
 	{"auth", func(r *Reporter, now time.Time) bool {
 		return r.gate.paused(now, Unauthenticated) || (r.tokens != nil && r.tokens.Status().Paused)

@@ -69,7 +69,20 @@ const leaseWait = 100 * time.Millisecond
 
 // admit says how many of n events may go now in one request, or when to ask
 // again. It runs for one worker at a time.
-func (w *worker) admit(n int, now time.Time) (int, time.Duration) {
+func (w *worker) admit(n int, now time.Time) (allowed int, wait time.Duration) {
+	// Counted before the look at the pause, so that whoever pauses and then sees
+	// no request can be sure that there is none.
+	w.r.requests.Add(1)
+	if !w.r.paused.Load() { // otherwise, until Pause pokes
+		allowed, wait = w.admitUnpaused(n, now)
+	}
+	if allowed == 0 {
+		w.r.requests.Add(-1)
+	}
+	return allowed, wait
+}
+
+func (w *worker) admitUnpaused(n int, now time.Time) (int, time.Duration) {
 	r := w.r
 	if r.cfg.Lease != nil && !r.cfg.Lease(now) {
 		return 0, leaseWait
@@ -108,6 +121,7 @@ func (r *Reporter) authorized(now time.Time) bool {
 
 // send makes one attempt at a batch and deals with what came of it.
 func (w *worker) send(batch []*event.Delivery) {
+	defer w.r.requests.Add(-1)
 	switch batch = w.withoutOversized(batch); len(batch) {
 	case 0:
 		w.r.gate.withdraw(w.pass)

@@ -28,7 +28,7 @@ func startAdmin(ctx context.Context, o Options, p *Pipeline, registry *prometheu
 	if err != nil {
 		return nil, fmt.Errorf("admin.listen: %q: %w", o.Config.Admin.Listen, err)
 	}
-	m := newMonitor(p, o.Config)
+	m := newMonitor(p, o)
 	a := &admin{
 		server:   &http.Server{Handler: adminHandler(m, registry), ReadHeaderTimeout: 10 * time.Second},
 		listener: listener,
@@ -36,7 +36,10 @@ func startAdmin(ctx context.Context, o Options, p *Pipeline, registry *prometheu
 	}
 	var watchCtx context.Context
 	watchCtx, a.unwatch = context.WithCancel(context.WithoutCancel(ctx))
-	a.watching.Go(func() { m.run(watchCtx) })
+	a.watching.Go(func() {
+		defer m.actions.stop()
+		m.run(watchCtx)
+	})
 	if o.OnListen != nil {
 		o.OnListen(listener.Addr())
 	}
@@ -73,7 +76,7 @@ func adminHandler(m *monitor, registry *prometheus.Registry) http.Handler {
 		fmt.Fprintln(w, "ok")
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		ready, why := m.pipeline.consumer.Ready()
+		ready, why := m.pipeline.Ready()
 		if !ready {
 			http.Error(w, "not ready: "+why, http.StatusServiceUnavailable)
 			return
@@ -82,6 +85,7 @@ func adminHandler(m *monitor, registry *prometheus.Registry) http.Handler {
 	})
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, m.Status()) })
 	mux.HandleFunc("GET /status/history", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, m.history()) })
+	m.actions.serve(mux)
 	servePage(mux)
 	return mux
 }

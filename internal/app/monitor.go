@@ -23,6 +23,7 @@ const (
 type monitor struct {
 	pipeline *Pipeline
 	config   *config.Config
+	actions  *actions
 	started  time.Time
 
 	mu      sync.Mutex
@@ -50,8 +51,8 @@ type history struct {
 	Samples  []sample `json:"samples"`
 }
 
-func newMonitor(p *Pipeline, c *config.Config) *monitor {
-	return &monitor{pipeline: p, config: c, started: time.Now()}
+func newMonitor(p *Pipeline, o Options) *monitor {
+	return &monitor{pipeline: p, config: o.Config, actions: newActions(p, o), started: time.Now()}
 }
 
 // run takes samples until ctx ends.
@@ -59,7 +60,9 @@ func (m *monitor) run(ctx context.Context) {
 	tick := time.NewTicker(sampleEvery)
 	defer tick.Stop()
 	for {
-		m.keep(m.look(time.Now()))
+		now := time.Now()
+		m.keep(m.look(now))
+		m.actions.settle(now)
 		select {
 		case <-ctx.Done():
 			return

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,12 +32,16 @@ type Pipeline struct {
 	batcher  *batcher.Batcher
 	reporter *reporter.Reporter
 	log      *slog.Logger
+
+	drain    chan struct{} // closed when an operator wants it to drain
+	draining sync.Once
+	drained  atomic.Bool
 }
 
 // NewPipeline wires the stages: consumer → batcher → reporter, and the outcomes
 // back along the deliveries.
 func NewPipeline(cfg PipelineConfig) (*Pipeline, error) {
-	p := &Pipeline{batcher: batcher.New(cfg.Batch), log: cfg.Consumer.Logger}
+	p := &Pipeline{batcher: batcher.New(cfg.Batch), log: cfg.Consumer.Logger, drain: make(chan struct{})}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
@@ -70,11 +75,62 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	workersCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var workers sync.WaitGroup
 	workers.Go(func() { p.reporter.Run(workersCtx) })
-	err := p.consumer.Run(ctx)
+	err := p.consume(ctx)
 	stop()
 	p.reporter.Abort()
 	workers.Wait()
 	return err
+}
+
+// consume runs the consumer until ctx ends, or until it is to drain; then it
+// waits for the end of ctx, doing nothing. A program that ended by itself would
+// only be started again.
+func (p *Pipeline) consume(ctx context.Context) error {
+	consuming, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan struct{})
+	defer close(ended)
+	go func() {
+		select {
+		case <-p.drain:
+			stop()
+		case <-ended:
+		}
+	}()
+	err := p.consumer.Run(consuming)
+	if err != nil || ctx.Err() != nil {
+		return err
+	}
+	p.drained.Store(true)
+	p.log.Info("drained: the group is left, and nothing is done until the program is stopped")
+	<-ctx.Done()
+	return nil
+}
+
+// Drain finishes what is in flight, commits, leaves the consumer group, and does
+// nothing more. It does not wait for that; see Drained.
+func (p *Pipeline) Drain() { p.draining.Do(func() { close(p.drain) }) }
+
+// Drained says whether a Drain is over.
+func (p *Pipeline) Drained() bool { return p.drained.Load() }
+
+// Pause lets this replica fetch and send nothing, or go on with both. What is in
+// flight is finished. The replica stays a member of its group.
+func (p *Pipeline) Pause(paused bool) {
+	p.consumer.PauseAll(paused)
+	p.reporter.Pause(paused)
+}
+
+// Paused says whether a Pause has become true: nothing is fetched, and no
+// request is in flight.
+func (p *Pipeline) Paused() bool { return p.consumer.Standing() && p.reporter.Standing() }
+
+// Ready says whether the replica does its work; if not, why.
+func (p *Pipeline) Ready() (bool, string) {
+	if p.drained.Load() {
+		return false, "drained"
+	}
+	return p.consumer.Ready()
 }
 
 // Consumer and Reporter are for the status page.

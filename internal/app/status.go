@@ -33,6 +33,7 @@ type Status struct {
 
 	Reporter   reporter.Status            `json:"reporter"`
 	Partitions []consumer.PartitionStatus `json:"partitions"`
+	Admin      AdminStatus                `json:"admin"`
 }
 
 // Source is where the events come from.
@@ -89,11 +90,12 @@ func (m *monitor) Status() Status {
 		Latest:     []LatestLetter{},
 		Reporter:   p.reporter.Status(),
 		Partitions: p.consumer.Partitions(),
+		Admin:      m.actions.status(now),
 		Destination: Destination{
 			Endpoint: m.config.API.Endpoint, Version: m.config.API.Version.String(), Parent: m.config.API.Parent,
 		},
 	}
-	s.Ready, s.NotReady = p.consumer.Ready()
+	s.Ready, s.NotReady = p.Ready()
 	s.Outcomes, s.Letters = p.consumer.Counts()
 	s.Backlog = backlogOf(s.Partitions)
 	for _, l := range p.consumer.RecentLetters() {

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,6 +28,7 @@ import (
 // site is a running replica's admin server.
 type site struct {
 	base string
+	stop func() // as SIGTERM does
 }
 
 // runSite runs a replica and waits for its admin server.
@@ -43,15 +45,16 @@ func (r *rig) runSite(t *testing.T, change func(*app.Options)) *site {
 		change(&o)
 	}
 	go func() { ended <- app.Run(ctx, o) }()
-	t.Cleanup(func() {
+	stop := sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("stop: %v", err)
 		}
 	})
+	t.Cleanup(stop)
 	select {
 	case base := <-listens:
-		return &site{base}
+		return &site{base, stop}
 	case err := <-ended:
 		ended <- nil
 		t.Fatalf("it did not start: %v", err)

@@ -33,12 +33,38 @@ const (
 // summarize says the main thing first: what stands still, and only then how
 // fast the rest goes.
 func summarize(s *Status) Summary {
-	for _, of := range []func(*Status) *Summary{ofMembership, ofPauses, ofBrokers, ofGate} {
+	for _, of := range []func(*Status) *Summary{ofOperator, ofMembership, ofPauses, ofBrokers, ofGate} {
 		if found := of(s); found != nil {
 			return *found
 		}
 	}
 	return ofFlow(s)
+}
+
+func ofOperator(s *Status) *Summary {
+	switch {
+	case s.Admin.Drained:
+		return &Summary{
+			Level: levelPaused, Headline: "Drained: this replica has left the group and does nothing",
+			Detail: "Others carry its partitions, if there are others. It can be stopped.",
+		}
+	case s.Admin.Paused:
+		return &Summary{
+			Level: levelPaused, Headline: "Paused by an operator: this replica fetches and sends nothing",
+			Detail: lastAction(s), Advice: "Resume, when what it was for is done. Partitions that go to other replicas are not paused.",
+		}
+	}
+	return nil
+}
+
+// lastAction says who asked for the pause, and when.
+func lastAction(s *Status) string {
+	for _, a := range s.Admin.Latest {
+		if a.What == "pause all" {
+			return "For " + lasting(s.Now.Sub(a.Time)) + ", as " + a.By + " wished."
+		}
+	}
+	return ""
 }
 
 func ofMembership(s *Status) *Summary {
@@ -61,6 +87,10 @@ func ofMembership(s *Status) *Summary {
 
 // pauseTexts are what each value of clientevents_paused means, and what to do.
 var pauseTexts = map[string]Summary{
+	"operator": {
+		Headline: "Paused by an operator: nothing is sent",
+		Advice:   "Resume, when what it was for is done.",
+	},
 	"rejections": {
 		Headline: "Paused: the API refuses every event for good",
 		Detail:   "So many in a row are not the events' fault. What was refused is held back, and one event at a time is tried.",
@@ -94,6 +124,9 @@ func ofPauses(s *Status) *Summary {
 		found.Headline = "Paused: " + name
 	}
 	found.Level = levelBad
+	if name == "operator" {
+		found.Level = levelPaused
+	}
 	switch gate := s.Reporter.Gate; {
 	case name == "auth" && gate.Open && s.Reporter.TokenError != "":
 		found.Headline = "Paused: there is no access token"
@@ -169,6 +202,21 @@ func waiting(now time.Time, gate reporter.GateStatus) string {
 }
 
 func ofFlow(s *Status) Summary {
+	found := ofRate(s)
+	var paused []string
+	for i := range s.Partitions {
+		if s.Partitions[i].Paused {
+			paused = append(paused, strconv.Itoa(int(s.Partitions[i].Partition)))
+		}
+	}
+	if len(paused) > 0 {
+		found.Level = levelPaused
+		found.Headline += "; " + partitionsText(paused) + " paused"
+	}
+	return found
+}
+
+func ofRate(s *Status) Summary {
 	rate := s.Rates.Reported
 	switch {
 	case len(s.Partitions) == 0:

@@ -143,6 +143,10 @@ type Admin struct {
 	// Listen is host:port; default ":9090", which is every address of the
 	// machine. Port 0 is any that is free.
 	Listen string
+	// TokenFile holds the token that who asks for an action has to send, at
+	// least 16 characters; "" (default) switches actions off. It is read for
+	// each action, so the token can be replaced.
+	TokenFile string
 }
 
 // Tracing is where traces of events go.

@@ -83,6 +83,7 @@ func Keys() []Key {
 		{Path: "parents.policy", Type: "one of a few words", Default: "require", Help: "`require` or `allow`", set: oneOf(func(c *Config) *string { return &c.Parents.Policy }, "require", "allow")},
 		{Path: "parents.wait", Type: "a duration", Default: "30s", Help: "how long a child waits for its parent", set: duration(func(c *Config) *time.Duration { return &c.Parents.Wait }, 0, 24*time.Hour)},
 		{Path: "admin.listen", Type: "host:port", Default: ":9090", Help: "metrics, health, status page", set: listen},
+		{Path: "admin.token_file", Type: "a path", Help: "file that holds the token for admin actions; without it they are off", set: file(func(c *Config) *string { return &c.Admin.TokenFile })},
 		{Path: "log.level", Type: "one of a few words", Default: "info", Help: "`debug`, `info`, `warn` or `error`", set: level},
 		{Path: "log.format", Type: "one of a few words", Help: "`text` or `json`; text on a terminal, else json", set: oneOf(func(c *Config) *string { return &c.Log.Format }, "", "text", "json")},
 		{Path: "tracing.endpoint", Type: "a URL", Help: "OpenTelemetry collector that takes OTLP over HTTP, such as `http://localhost:4318`; none: no traces", set: collector},

@@ -104,6 +104,7 @@ parents:
   wait: 1m30s
 admin:
   listen: 127.0.0.1:0
+  token_file: password
 log:
   level: warn
   format: json
@@ -126,7 +127,7 @@ tracing:
 		Report:  Report{Concurrency: 4, Rate: 12.5, BatchSize: 1},
 		Dedupe:  Dedupe{Window: 48 * time.Hour},
 		Parents: Parents{Policy: "allow", Wait: 90 * time.Second},
-		Admin:   Admin{Listen: "127.0.0.1:0"},
+		Admin:   Admin{Listen: "127.0.0.1:0", TokenFile: "password"},
 		Log:     Log{Level: slog.LevelWarn, Format: "json"},
 		Tracing: Tracing{Endpoint: "http://collector:4318", SampleRatio: 0.5},
 	}
@@ -139,7 +140,7 @@ tracing:
 		"API_ENDPOINT": "http://127.0.0.1:8080", "API_VERSION": "v4", "API_PARENT": "projects/p/tenants/t",
 		"API_CREDENTIALS": "credentials.json", "API_QUOTA_PROJECT": "q", "API_TIMEOUT": "5s",
 		"REPORT_CONCURRENCY": "4", "REPORT_RATE": "12.5", "REPORT_BATCH_SIZE": "1", "REPORT_LINGER": "0s",
-		"DEDUPE_WINDOW": "48h", "PARENTS_POLICY": "allow", "PARENTS_WAIT": "90s", "ADMIN_LISTEN": "127.0.0.1:0",
+		"DEDUPE_WINDOW": "48h", "PARENTS_POLICY": "allow", "PARENTS_WAIT": "90s", "ADMIN_LISTEN": "127.0.0.1:0", "ADMIN_TOKEN_FILE": "password",
 		"LOG_LEVEL": "warn", "LOG_FORMAT": "json",
 		"TRACING_ENDPOINT": "http://collector:4318", "TRACING_SAMPLE_RATIO": "0.5",
 	}
