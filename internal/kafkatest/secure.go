@@ -14,6 +14,10 @@ type Secure struct {
 	TLS     []string // no client certificate
 	MTLS    []string // a client certificate is demanded
 	SASLTLS []string // PLAIN or SCRAM over TLS
+	OAuth   []string // OAUTHBEARER; the broker asks about tokens at Introspection
+
+	// Introspection is host:port, where a test may listen and answer (RFC 7662).
+	Introspection string
 
 	Username, Password string // for all SASL mechanisms
 	CAFile             string // PEM: the authority that signed the brokers' certificates
@@ -35,6 +39,7 @@ func RealSecure(t testing.TB) Secure {
 	return Secure{
 		SASL: brokers("KAFKA_SASL_BROKERS"), TLS: brokers("KAFKA_TLS_BROKERS"),
 		MTLS: brokers("KAFKA_MTLS_BROKERS"), SASLTLS: brokers("KAFKA_SASL_TLS_BROKERS"),
+		OAuth: brokers("KAFKA_OAUTH_BROKERS"), Introspection: get("KAFKA_OAUTH_INTROSPECTION"),
 		Username: get("KAFKA_SASL_USERNAME"), Password: get("KAFKA_SASL_PASSWORD"),
 		CAFile: get("KAFKA_CA_FILE"), CertFile: get("KAFKA_CERT_FILE"), KeyFile: get("KAFKA_KEY_FILE"),
 	}

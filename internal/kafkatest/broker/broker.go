@@ -36,12 +36,18 @@ const (
 	TLS       = "TLS"       // a client certificate is not asked for
 	MTLS      = "MTLS"      // a client certificate is demanded
 	SASLTLS   = "SASLTLS"   // PLAIN or SCRAM over TLS
+	OAuth     = "OAUTH"     // OAUTHBEARER, no encryption; see [Broker.Environment]
 )
 
-const controller = "CONTROLLER"
+const (
+	controller = "CONTROLLER"
+	// introspection is where the broker asks about tokens. Nobody listens there
+	// but a test that wants to answer (RFC 7662).
+	introspection = "INTROSPECTION"
+)
 
 var protocols = map[string]string{
-	Plaintext: "PLAINTEXT", SASL: "SASL_PLAINTEXT", TLS: "SSL", MTLS: "SSL", SASLTLS: "SASL_SSL", controller: "PLAINTEXT",
+	Plaintext: "PLAINTEXT", SASL: "SASL_PLAINTEXT", TLS: "SSL", MTLS: "SSL", SASLTLS: "SASL_SSL", OAuth: "SASL_PLAINTEXT", controller: "PLAINTEXT",
 }
 
 // Time limits. They are for a machine that is busy with other things.
@@ -103,6 +109,8 @@ func (b *Broker) Environment() []string {
 		"KAFKA_CERT_FILE=" + filepath.Join(b.dir, clientCertFile),
 		"KAFKA_KEY_FILE=" + filepath.Join(b.dir, clientKeyFile),
 		"KAFKA_MTLS_BROKERS=" + b.Address(MTLS),
+		"KAFKA_OAUTH_BROKERS=" + b.Address(OAuth),
+		"KAFKA_OAUTH_INTROSPECTION=" + b.addresses[introspection],
 		"KAFKA_SASL_BROKERS=" + b.Address(SASL),
 		"KAFKA_SASL_PASSWORD=" + Password,
 		"KAFKA_SASL_TLS_BROKERS=" + b.Address(SASLTLS),
@@ -162,7 +170,7 @@ func (b *Broker) file(name string) string { return filepath.Join(b.dir, name) }
 // the last one is chosen, so that they differ.
 func (b *Broker) chooseAddresses(ctx context.Context, port int) error {
 	b.addresses = make(map[string]string)
-	for listener := range protocols {
+	for _, listener := range append(slices.Collect(maps.Keys(protocols)), introspection) {
 		address := "127.0.0.1:0"
 		if listener == Plaintext {
 			address = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
@@ -215,6 +223,12 @@ func (b *Broker) serverConfig(overrides map[string]string) string {
 			config[prefix+scram+".sasl.jaas.config"] = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 		}
 	}
+	config["listener.name.oauth.sasl.enabled.mechanisms"] = "OAUTHBEARER"
+	config["listener.name.oauth.oauthbearer.sasl.server.callback.handler.class"] = "io.strimzi.kafka.oauth.server.JaasServerOauthValidatorCallbackHandler"
+	config["listener.name.oauth.oauthbearer.sasl.jaas.config"] = `org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required` +
+		` unsecuredLoginStringClaim_sub="broker" oauth.introspection.endpoint.uri="http://` + b.addresses[introspection] + `/introspect"` +
+		` oauth.client.id="broker" oauth.client.secret="broker-secret" oauth.check.issuer="false" oauth.access.token.is.jwt="false"` +
+		` oauth.check.access.token.type="false" oauth.username.claim="sub";`
 	maps.Copy(config, overrides)
 	var text strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(config)) {
