@@ -33,7 +33,7 @@ func serveEmulator(t *testing.T, o emulator.Options) (*emulator.Emulator, string
 	e := emulator.New(o)
 	server := httptest.NewServer(e)
 	t.Cleanup(server.Close)
-	t.Cleanup(e.Close)
+	t.Cleanup(func() { _ = e.Close() })
 	return e, server.URL
 }
 
