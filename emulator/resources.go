@@ -44,6 +44,10 @@ var resourceVersions = []*resources{
 		dialect: lazyDialect(discovery.JobsV3, talent.Dialect{Bare: true, CompanyName: "companyName", Legacy: true}),
 	},
 	{
+		version: "v4beta1", bare: true, tenants: true, wrapped: true,
+		dialect: lazyDialect(discovery.JobsV4beta1, talent.Dialect{Bare: true, Tenants: true, CompanyName: "company"}),
+	},
+	{
 		version: "v4", tenants: true,
 		dialect: lazyDialect(discovery.JobsV4, talent.Dialect{Tenants: true, CompanyName: "company"}),
 	},

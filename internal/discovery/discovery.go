@@ -19,11 +19,18 @@ var jobsV3 []byte
 //go:embed jobs-v4.json
 var jobsV4 []byte
 
+//go:embed jobs-v4beta1.json
+var jobsV4beta1 []byte
+
 // JobsV3 is the document of Cloud Talent Solution v3.
 func JobsV3() (*API, error) { return Parse(jobsV3) }
 
 // JobsV4 is the document of Cloud Talent Solution v4.
 func JobsV4() (*API, error) { return Parse(jobsV4) }
+
+// JobsV4beta1 is a document of Cloud Talent Solution v4beta1. Google publishes
+// none; it is made from the protobuf definitions.
+func JobsV4beta1() (*API, error) { return Parse(jobsV4beta1) }
 
 // API is one discovery document.
 type API struct {

@@ -12,8 +12,9 @@ func TestEmbeddedDocuments(t *testing.T) {
 		path    string
 		request string
 	}{
-		"v3": {JobsV3, "v3", "v3/{+parent}/clientEvents", "CreateClientEventRequest"},
-		"v4": {JobsV4, "v4", "v4/{+parent}/clientEvents", "ClientEvent"},
+		"v3":      {JobsV3, "v3", "v3/{+parent}/clientEvents", "CreateClientEventRequest"},
+		"v4beta1": {JobsV4beta1, "v4beta1", "v4beta1/{+parent}/clientEvents", "CreateClientEventRequest"},
+		"v4":      {JobsV4, "v4", "v4/{+parent}/clientEvents", "ClientEvent"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
