@@ -64,6 +64,7 @@ func resourceRoutes() []route {
 		if v.tenants {
 			parents = append(parents, v.version+"/projects/*/tenants/*")
 			routes = append(routes, v.tenantRoutes()...)
+			routes = append(routes, newRoute(http.MethodGet, v.version+"/projects/*/operations/*", v.getOperation))
 		}
 		for _, parent := range parents {
 			routes = append(routes, v.companyRoutes(parent)...)
@@ -311,6 +312,13 @@ func (v *resources) jobRoutes(parent string) []route {
 	}
 	if v.wrapped {
 		routes = append(routes, newRoute(http.MethodPost, all+":batchDelete", v.deleteJobs, "filter"))
+	} else {
+		routes = append(routes, newRoute(http.MethodPost, all+":batchDelete", v.batch("BatchDeleteJobsRequest", (*talent.Catalog).RemoveJobs)))
+	}
+	if v.tenants { // v3 has neither these batches nor operations
+		routes = append(routes,
+			newRoute(http.MethodPost, all+":batchCreate", v.batch("BatchCreateJobsRequest", (*talent.Catalog).CreateJobs)),
+			newRoute(http.MethodPost, all+":batchUpdate", v.batch("BatchUpdateJobsRequest", (*talent.Catalog).UpdateJobs)))
 	}
 	return routes
 }
@@ -367,4 +375,23 @@ func (v *resources) deleteJobs(e *Emulator, c *call) ([]byte, *apiError) {
 		filter = c.params.query("filter")
 	}
 	return v.answer(c, "Empty", nil, e.catalog.DeleteJobs(v.dialect(), v.scope(c), filter))
+}
+
+// batch serves a method that does many changes as one operation.
+func (v *resources) batch(schema string,
+	run func(*talent.Catalog, *talent.Dialect, talent.Scope, talent.Object) (talent.Object, *talent.Error),
+) func(*Emulator, *call) ([]byte, *apiError) {
+	return func(e *Emulator, c *call) ([]byte, *apiError) {
+		in, bad := v.read(c, schema)
+		if bad != nil {
+			return nil, bad
+		}
+		o, err := run(e.catalog, v.dialect(), v.scope(c), in)
+		return v.answer(c, "Operation", o, err)
+	}
+}
+
+func (v *resources) getOperation(e *Emulator, c *call) ([]byte, *apiError) {
+	o, err := e.catalog.Operation(v.dialect(), c.resource())
+	return v.answer(c, "Operation", o, err)
 }

@@ -443,22 +443,35 @@ type Writer struct {
 }
 
 // Append writes o as compact JSON, with those fields that the schema knows, in
-// the order of their names.
+// the order of their names. Of an object with an @type the schema is that
+// type's; without a schema all is written.
 func (w Writer) Append(dst []byte, schema *discovery.Schema, o Object) []byte {
 	s := w.API.Resolve(schema)
+	if typ, has := o["@type"].(string); has {
+		s = w.API.Schemas[typ[strings.LastIndexByte(typ, '.')+1:]]
+	}
 	dst = append(dst, '{')
 	for _, name := range slices.Sorted(maps.Keys(o)) {
-		field := s.Properties[name]
-		if s.AdditionalProperties != nil {
-			field = s.AdditionalProperties
-		}
-		if field == nil && name != "@type" {
+		field, known := fieldOf(s, name)
+		if !known && name != "@type" {
 			continue
 		}
 		dst = appendName(dst, name)
 		dst = w.appendValue(dst, field, o[name])
 	}
 	return append(dst, '}')
+}
+
+// fieldOf is the schema of a member, nil for one of any type.
+func fieldOf(s *discovery.Schema, name string) (field *discovery.Schema, known bool) {
+	switch {
+	case s == nil || s.Type == "any":
+		return nil, true
+	case s.AdditionalProperties != nil:
+		return s.AdditionalProperties, true
+	}
+	field = s.Properties[name]
+	return field, field != nil
 }
 
 func (w Writer) appendValue(dst []byte, field *discovery.Schema, v any) []byte {
@@ -475,15 +488,17 @@ func (w Writer) appendValue(dst []byte, field *discovery.Schema, v any) []byte {
 		return strconv.AppendBool(dst, v)
 	case float64:
 		return strconv.AppendFloat(dst, v, 'f', -1, 64)
-	case int:
-		return strconv.AppendInt(dst, int64(v), 10)
 	case []any:
+		var items *discovery.Schema
+		if s != nil {
+			items = s.Items
+		}
 		dst = append(dst, '[')
 		for i, element := range v {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			dst = w.appendValue(dst, s.Items, element)
+			dst = w.appendValue(dst, items, element)
 		}
 		return append(dst, ']')
 	case Object:

@@ -264,6 +264,6 @@ func (c *Catalog) loadJob(j *job) error {
 }
 
 func (c *Catalog) loadOperation(o *operation) error {
-	c.operations[o.Scope.Project+"/"+o.ID] = o
+	c.operations[o.name()] = o
 	return nil
 }
