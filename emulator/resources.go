@@ -22,7 +22,9 @@ type resources struct {
 	// wrapped: bodies are {"job": J, "updateMask": "…"}; otherwise J, with the
 	// mask in the query.
 	wrapped bool
-	dialect func() *talent.Dialect
+	// complete is the name of the method that completes a query.
+	complete string
+	dialect  func() *talent.Dialect
 }
 
 // lazyDialect reads the version's document when its first call comes: many an
@@ -40,15 +42,15 @@ func lazyDialect(read func() (*discovery.API, error), d talent.Dialect) func() *
 
 var resourceVersions = []*resources{
 	{
-		version: "v3", bare: true, wrapped: true,
+		version: "v3", bare: true, wrapped: true, complete: "complete",
 		dialect: lazyDialect(discovery.JobsV3, talent.Dialect{Bare: true, CompanyName: "companyName", Legacy: true}),
 	},
 	{
-		version: "v4beta1", bare: true, tenants: true, wrapped: true,
+		version: "v4beta1", bare: true, tenants: true, wrapped: true, complete: "complete",
 		dialect: lazyDialect(discovery.JobsV4beta1, talent.Dialect{Bare: true, Tenants: true, CompanyName: "company"}),
 	},
 	{
-		version: "v4", tenants: true,
+		version: "v4", tenants: true, complete: "completeQuery",
 		dialect: lazyDialect(discovery.JobsV4, talent.Dialect{Tenants: true, CompanyName: "company"}),
 	},
 }
@@ -63,6 +65,12 @@ func resourceRoutes() []route {
 		}
 		if v.tenants {
 			parents = append(parents, v.version+"/projects/*/tenants/*")
+		}
+		for _, parent := range parents { // first: P:complete is not the tenant of that name
+			routes = append(routes, newRoute(http.MethodGet, parent+":"+v.complete, v.completeQuery,
+				"company", "companyName", "languageCode", "languageCodes", "pageSize", "query", "scope", "type"))
+		}
+		if v.tenants {
 			routes = append(routes, v.tenantRoutes()...)
 			routes = append(routes, newRoute(http.MethodGet, v.version+"/projects/*/operations/*", v.getOperation))
 		}
@@ -309,6 +317,8 @@ func (v *resources) jobRoutes(parent string) []route {
 		newRoute(http.MethodGet, one, v.getJob),
 		newRoute(http.MethodPatch, one, v.updateJob, v.maskQuery()...),
 		newRoute(http.MethodDelete, one, v.deleteJob),
+		newRoute(http.MethodPost, all+":search", v.searchJobs),
+		newRoute(http.MethodPost, all+":searchForAlert", v.searchJobs),
 	}
 	if v.wrapped {
 		routes = append(routes, newRoute(http.MethodPost, all+":batchDelete", v.deleteJobs, "filter"))
@@ -394,4 +404,31 @@ func (v *resources) batch(schema string,
 func (v *resources) getOperation(e *Emulator, c *call) ([]byte, *apiError) {
 	o, err := e.catalog.Operation(v.dialect(), c.resource())
 	return v.answer(c, "Operation", o, err)
+}
+
+func (v *resources) searchJobs(e *Emulator, c *call) ([]byte, *apiError) {
+	in, bad := v.read(c, "SearchJobsRequest")
+	if bad != nil {
+		return nil, bad
+	}
+	o, err := e.catalog.Search(v.dialect(), v.scope(c), in)
+	return v.answer(c, "SearchJobsResponse", o, err)
+}
+
+func (v *resources) completeQuery(e *Emulator, c *call) ([]byte, *apiError) {
+	size, bad := c.pageSize()
+	if bad != nil {
+		return nil, bad
+	}
+	r := talent.Completion{
+		Query:     c.params.query("query"),
+		Company:   c.params.query(v.dialect().CompanyName),
+		Languages: append(c.params.queries("languageCodes"), c.params.queries("languageCode")...),
+		Type:      c.params.query("type"),
+		Scope:     c.params.query("scope"),
+		PageSize:  size,
+	}
+	scope, _, _ := v.dialect().ParseName(strings.TrimSuffix(c.resource(), ":"+v.complete), "")
+	o, err := e.catalog.Complete(v.dialect(), scope, r)
+	return v.answer(c, "CompleteQueryResponse", o, err)
 }

@@ -28,8 +28,9 @@ type job struct {
 	// BornExpired jobs can't be updated, see postingExpireTime.
 	BornExpired bool `json:"bornExpired,omitzero"`
 
-	derived Object // derivedInfo
-	open    bool   // see tenant.enter
+	derived Object       // derivedInfo
+	index   *searchIndex // nil until a search needs it
+	open    bool         // see tenant.enter
 }
 
 func (j *job) sequenceNumber() int64 { return j.Sequence }

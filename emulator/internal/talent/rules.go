@@ -41,7 +41,7 @@ func (t *tenant) fill(v *Dialect, j *job, sent, whole Object, fields masked, now
 	for _, name := range []string{"company", "postingPublishTime", "postingExpireTime"} {
 		delete(j.Fields, name) // the job has them itself
 	}
-	j.derived = derive(j.Fields)
+	j.derived, j.index = derive(j.Fields), nil
 	return nil
 }
 
