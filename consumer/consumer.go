@@ -147,6 +147,10 @@ type Consumer struct {
 	// pausedAll says that this replica fetches nothing, as an operator wishes.
 	pausedAll atomic.Bool
 
+	// endedAt is when the last generation began to end, Unix nanoseconds; 0 for
+	// none.
+	endedAt atomic.Int64
+
 	// draining says that the replica is on its way out of the group.
 	draining atomic.Bool
 
@@ -164,7 +168,7 @@ func New(cfg Config, sink Sink) *Consumer {
 		sink:    sink,
 		log:     cfg.Logger,
 		budget:  b,
-		metrics: newMetrics(cfg.Registerer, b),
+		metrics: newMetrics(cfg.Registerer, b, cfg.Rules.Version),
 		client:  &kafka.Client{Addr: addr, Transport: cfg.Transport},
 		kafka:   kafkalog.NewClient(addr, cfg.Transport),
 	}

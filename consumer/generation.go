@@ -27,6 +27,9 @@ type generation struct {
 // growthInterval is how often the leader looks for partitions that were added.
 const growthInterval = 15 * time.Second
 
+// retentionInterval is how often to ask for the source topic's retention.
+const retentionInterval = 10 * time.Minute
+
 func newGeneration(c *Consumer, gen *kafka.Generation) *generation {
 	assigned := gen.Assignments[c.cfg.Topic]
 	slices.SortFunc(assigned, func(a, b kafka.PartitionAssignment) int { return a.ID - b.ID })
@@ -56,7 +59,12 @@ func (g *generation) run(ctx, genCtx context.Context, balancers *balancers) erro
 			}
 		})
 	}
+	watching, unwatch := context.WithCancel(context.WithoutCancel(genCtx))
+	var aside sync.WaitGroup
+	aside.Go(func() { g.watchRetention(watching) })
 	err := g.attend(ctx, genCtx, failed, balancers)
+	unwatch()
+	aside.Wait()
 	g.end(ctx, &owners)
 	return err
 }
@@ -68,6 +76,9 @@ func (g *generation) begin() {
 	}
 	g.lease.extend(time.Now().Add(g.cfg.SessionTimeout))
 	g.metrics.rebalances.Inc()
+	if ended := g.endedAt.Load(); ended != 0 {
+		g.metrics.rebalance.Observe(time.Since(time.Unix(0, ended)).Seconds())
+	}
 	g.metrics.assigned.Set(float64(len(all)))
 	g.log.Info("partitions assigned", "generation", g.gen.ID, "partitions", all)
 	g.tellShare()
@@ -161,6 +172,7 @@ func (g *generation) grown(ctx context.Context, dealt int) bool {
 
 // end finishes what is in flight and gives the partitions back.
 func (g *generation) end(ctx context.Context, owners *sync.WaitGroup) {
+	began := time.Now()
 	for _, o := range g.owners {
 		o.stopIntake()
 	}
@@ -186,7 +198,9 @@ func (g *generation) end(ctx context.Context, owners *sync.WaitGroup) {
 	g.metrics.assigned.Set(0)
 	g.metrics.dedupe.Set(0)
 	g.metrics.paused.Set(0)
+	g.metrics.waiting.Set(0)
 	g.metrics.oldest.Set(0)
+	g.endedAt.Store(began.UnixNano())
 	g.log.Info("partitions given back", "generation", g.gen.ID)
 }
 
@@ -346,24 +360,42 @@ func away(err error) bool {
 
 // observe sets the gauges that describe the partitions.
 func (g *generation) observe() {
-	known, paused, oldest := 0, 0, time.Time{}
-	for _, s := range g.status() {
+	known, waiting, paused, oldest := 0, 0, 0, time.Time{}
+	all := g.status()
+	for i := range all {
+		s := &all[i]
 		known += s.Known
+		waiting += s.Waiting
 		if s.Paused {
 			paused++
 		}
 		if !s.Oldest.IsZero() && (oldest.IsZero() || s.Oldest.Before(oldest)) {
 			oldest = s.Oldest
 		}
-		g.metrics.lag.WithLabelValues(partitionLabel(s.Partition)).Set(float64(s.Lag))
+		g.metrics.observe(s)
 	}
 	g.metrics.dedupe.Set(float64(known))
 	g.metrics.paused.Set(float64(paused))
-	seconds := 0.0
-	if !oldest.IsZero() {
-		seconds = float64(oldest.UnixMilli()) / 1000
+	g.metrics.waiting.Set(float64(waiting))
+	g.metrics.oldest.Set(timestamp(oldest))
+}
+
+// watchRetention asks now and then how long the source topic keeps records.
+func (g *generation) watchRetention(ctx context.Context) {
+	again := time.NewTicker(retentionInterval)
+	defer again.Stop()
+	for {
+		if kept, err := g.sourceRetention(ctx); err == nil {
+			g.metrics.retention.WithLabelValues().Set(kept)
+		} else if ctx.Err() == nil {
+			g.log.Debug("could not ask how long the source topic keeps records", "topic", g.cfg.Topic, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-again.C:
+		}
 	}
-	g.metrics.oldest.Set(seconds)
 }
 
 func (g *generation) status() []PartitionStatus {

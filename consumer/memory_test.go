@@ -134,7 +134,7 @@ func TestWhoWaitsNoMoreIsForgotten(t *testing.T) {
 	const children = 20_000
 	now := time.Unix(1_800_000_000, 0)
 	p := newPartition(0, Rules{Version: event.V3, Window: time.Hour, ParentsRequired: true, ParentsWait: time.Hour},
-		newMetrics(nil, newBudget(1<<30, 1<<30)), &account{budget: newBudget(1<<30, 1<<30)}, 0)
+		newMetrics(nil, newBudget(1<<30, 1<<30), event.V3), &account{budget: newBudget(1<<30, 1<<30)}, 0)
 	p.tick(now, true)
 	admit := func(offset int64, id, parent string, typ string) []*event.Delivery {
 		value := fmt.Appendf(nil, `{"eventId":%q,"requestId":"r","createTime":"2026-01-02T03:04:05Z","jobEvent":{"type":%q,"jobs":["projects/p/jobs/1"]}`, id, typ)

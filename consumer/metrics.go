@@ -19,13 +19,21 @@ const (
 )
 
 type metrics struct {
+	fetched        prometheus.Counter
 	records        map[string]prometheus.Counter
+	reported       map[event.Type]prometheus.Counter
 	deadLetters    map[event.Reason]prometheus.Counter
 	endToEnd       prometheus.Histogram
 	lag            *prometheus.GaugeVec
+	end            *prometheus.GaugeVec
+	watermark      *prometheus.GaugeVec
+	oldestOf       *prometheus.GaugeVec
+	waiting        prometheus.Gauge
+	retention      *prometheus.GaugeVec
 	assigned       prometheus.Gauge
 	paused         prometheus.Gauge
 	rebalances     prometheus.Counter
+	rebalance      prometheus.Histogram
 	dedupe         prometheus.Gauge
 	oldest         prometheus.Gauge
 	restoring      *prometheus.GaugeVec
@@ -37,22 +45,41 @@ type metrics struct {
 	bufferedBytes  prometheus.GaugeFunc
 }
 
-func newMetrics(reg prometheus.Registerer, b *budget) *metrics {
+func newMetrics(reg prometheus.Registerer, b *budget, version event.Version) *metrics {
 	m := &metrics{
-		records:     map[string]prometheus.Counter{},
-		deadLetters: map[event.Reason]prometheus.Counter{},
-		endToEnd: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:                            "clientevents_end_to_end_seconds",
-			Help:                            "Time from a record's timestamp to the API's acceptance of its event.",
-			Buckets:                         []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43200},
-			NativeHistogramBucketFactor:     1.1,
-			NativeHistogramMaxBucketNumber:  160,
-			NativeHistogramMinResetDuration: time.Hour,
+		fetched: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "clientevents_fetched_records_total",
+			Help: "Records that were read from the source topic.",
 		}),
+		records:     map[string]prometheus.Counter{},
+		reported:    map[event.Type]prometheus.Counter{},
+		deadLetters: map[event.Reason]prometheus.Counter{},
+		endToEnd: histogram("clientevents_end_to_end_seconds", "Time from a record's timestamp to the API's acceptance of its event.",
+			.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 43200),
 		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "clientevents_consumer_lag",
 			Help: "Records of a partition that have no outcome yet: its end less the watermark.",
 		}, []string{"partition"}),
+		end: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "clientevents_partition_end_offset",
+			Help: "Offset that the next record of a partition will have, as far as is known.",
+		}, []string{"partition"}),
+		watermark: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "clientevents_partition_watermark_offset",
+			Help: "Offset below which every record of a partition has its outcome; what is committed.",
+		}, []string{"partition"}),
+		oldestOf: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "clientevents_partition_oldest_unfinished_timestamp_seconds",
+			Help: "Timestamp of a partition's oldest record that has no outcome yet; 0 when there is none.",
+		}, []string{"partition"}),
+		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "clientevents_waiting_for_parent",
+			Help: "Events that wait for their parent to be reported.",
+		}),
+		retention: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "clientevents_source_retention_seconds",
+			Help: "How long the source topic keeps records; +Inf for ever. Absent where the broker does not say (DescribeConfigs).",
+		}, nil),
 		assigned: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "clientevents_assigned_partitions",
 			Help: "Partitions of the source topic that this replica owns.",
@@ -65,6 +92,9 @@ func newMetrics(reg prometheus.Registerer, b *budget) *metrics {
 			Name: "clientevents_rebalances_total",
 			Help: "Generations of the consumer group that this replica has taken part in.",
 		}),
+		rebalance: histogram("clientevents_rebalance_seconds",
+			"Time from the end of one generation of the consumer group, its drain included, to the next one's assignment.",
+			.1, .25, .5, 1, 2.5, 5, 10, 20, 30, 60),
 		dedupe: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "clientevents_dedupe_entries",
 			Help: "Event ids that are remembered as reported.",
@@ -77,11 +107,8 @@ func newMetrics(reg prometheus.Registerer, b *budget) *metrics {
 			Name: "clientevents_state_restore_remaining_records",
 			Help: "State records still to be read before a partition's events are taken.",
 		}, []string{"partition"}),
-		stateSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:    "clientevents_state_write_seconds",
-			Help:    "Time of one write to the state topic.",
-			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
-		}),
+		stateSeconds: histogram("clientevents_state_write_seconds", "Time of one write to the state topic.",
+			prometheus.ExponentialBuckets(0.0005, 2, 14)...),
 		writeFailures: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "clientevents_topic_write_failures_total",
 			Help: "Writes to the state or the dead-letter topic that failed and are tried again.",
@@ -110,6 +137,13 @@ func newMetrics(reg prometheus.Registerer, b *budget) *metrics {
 	for _, outcome := range []string{outcomeReported, outcomeDuplicate, outcomeDeadLetter, outcomeSkipped} {
 		m.records[outcome] = records.WithLabelValues(outcome)
 	}
+	reported := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "clientevents_reported_total",
+		Help: "Events that were reported, by type.",
+	}, []string{"type"})
+	for _, t := range version.Types() {
+		m.reported[t] = reported.WithLabelValues(t.String())
+	}
 	deadLetters := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "clientevents_dead_letters_total",
 		Help: "Dead letters by reason, counted when the broker has them.",
@@ -121,10 +155,23 @@ func newMetrics(reg prometheus.Registerer, b *budget) *metrics {
 		m.writeFailures.WithLabelValues(topic)
 	}
 	if reg != nil {
-		reg.MustRegister(records, deadLetters, m.endToEnd, m.lag, m.assigned, m.paused, m.rebalances, m.dedupe, m.oldest,
-			m.restoring, m.stateSeconds, m.writeFailures, m.fetchFailures, m.commitFailures, m.skippedOffsets, m.bufferedBytes)
+		reg.MustRegister(m.fetched, records, reported, deadLetters, m.endToEnd, m.lag, m.end, m.watermark, m.oldestOf, m.oldest,
+			m.waiting, m.retention, m.assigned, m.paused, m.rebalances, m.rebalance, m.dedupe, m.restoring, m.stateSeconds,
+			m.writeFailures, m.fetchFailures, m.commitFailures, m.skippedOffsets, m.bufferedBytes)
 	}
 	return m
+}
+
+// histogram has classic buckets for everybody, and native ones for a Prometheus
+// that asks for them.
+func histogram(name, help string, buckets ...float64) prometheus.Histogram {
+	return prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: name, Help: help,
+		Buckets:                         buckets, // without them, native ones would be all there is
+		NativeHistogramBucketFactor:     1.1,
+		NativeHistogramMaxBucketNumber:  160,
+		NativeHistogramMinResetDuration: time.Hour,
+	})
 }
 
 // counterValue reads a counter of our own.
@@ -153,8 +200,26 @@ const (
 
 func partitionLabel(id int32) string { return strconv.Itoa(int(id)) }
 
+// observe shows how a partition fares.
+func (m *metrics) observe(s *PartitionStatus) {
+	label := partitionLabel(s.Partition)
+	m.lag.WithLabelValues(label).Set(float64(s.Lag))
+	m.end.WithLabelValues(label).Set(float64(s.End))
+	m.watermark.WithLabelValues(label).Set(float64(max(0, s.Watermark)))
+	m.oldestOf.WithLabelValues(label).Set(timestamp(s.Oldest))
+}
+
 // forget removes the series of a partition that was given away.
 func (m *metrics) forget(id int32) {
-	m.lag.DeleteLabelValues(partitionLabel(id))
-	m.restoring.DeleteLabelValues(partitionLabel(id))
+	for _, vec := range []*prometheus.GaugeVec{m.lag, m.end, m.watermark, m.oldestOf, m.restoring} {
+		vec.DeleteLabelValues(partitionLabel(id))
+	}
+}
+
+// timestamp is t in Unix seconds; 0 for none.
+func timestamp(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMilli()) / 1000
 }

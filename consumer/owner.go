@@ -217,11 +217,18 @@ func (o *owner) room() error {
 		if err == nil || o.intake.Err() != nil {
 			return err
 		}
-		if _, last, err := o.kafka.Offsets(o.intake, o.cfg.Topic, o.partition.id); err == nil {
-			o.end.Store(last)
-		}
+		o.look()
 	}
 	return nil
+}
+
+// look finds where the partition ends, for when no fetch tells.
+func (o *owner) look() {
+	ctx, cancel := context.WithTimeout(o.intake, 5*time.Second)
+	defer cancel()
+	if _, last, err := o.kafka.Offsets(ctx, o.cfg.Topic, o.partition.id); err == nil {
+		o.end.Store(last)
+	}
 }
 
 // reading says whether records can be read as fast as they are taken: not while
@@ -247,6 +254,7 @@ func (o *owner) recover(position int64, cause error, failures int) (int64, error
 	} else if failures == 0 || failures%20 == 0 {
 		o.log.Warn("could not fetch; trying again", "error", cause)
 	}
+	o.look() // so that the lag is told although nothing can be read
 	return position, pause(o.intake, failures)
 }
 
@@ -277,6 +285,7 @@ func (o *owner) outOfRange(position int64) (int64, error) {
 
 // take decodes what was fetched and lets the partition decide.
 func (o *owner) take(batch *kafkalog.Batch) {
+	o.metrics.fetched.Add(float64(len(batch.Records)))
 	items := make([]*item, 0, len(batch.Records))
 	faults := make([]*event.Fault, 0, len(batch.Records))
 	for i := range batch.Records {

@@ -320,6 +320,7 @@ func (p *partition) marked(marks []mark) {
 		return
 	}
 	for _, m := range marks {
+		p.metrics.reported[m.item.Type].Inc()
 		p.finish(m.item, outcomeReported)
 	}
 	p.wrote(len(marks))

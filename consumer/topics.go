@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -220,4 +221,23 @@ func TopicConfig(ctx context.Context, client *kafka.Client, topic string, names 
 		}
 	}
 	return config, nil
+}
+
+// sourceRetention is for how many seconds the source topic keeps records; +Inf
+// for ever. (It may also delete by size, which says nothing of time.)
+func (c *Consumer) sourceRetention(ctx context.Context) (seconds float64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	settings, err := c.topicConfig(ctx, c.cfg.Topic, "cleanup.policy", "retention.ms")
+	if err != nil {
+		return 0, err
+	}
+	ms, err := strconv.ParseInt(settings["retention.ms"], 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("topic %s: retention.ms: %w", c.cfg.Topic, err)
+	}
+	if ms < 0 || !strings.Contains(settings["cleanup.policy"], "delete") {
+		return math.Inf(1), nil
+	}
+	return float64(ms) / 1000, nil
 }

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/sasl"
 	"github.com/segmentio/kafka-go/sasl/plain"
@@ -49,7 +48,7 @@ type Options struct {
 // can be watched; stop order the other way round, so that a drain can.
 func Run(ctx context.Context, o Options) (err error) {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), version.Metric())
+	registerProcess(registry, o.Config)
 	k, err := NewKafka(o.Config, o.DialKafka)
 	if err != nil {
 		return err

@@ -58,6 +58,7 @@ func NewPipeline(cfg PipelineConfig) (*Pipeline, error) {
 		reg.MustRegister(
 			gauge("clientevents_in_flight", "Events that were sent and are not yet durably known as reported.", p.batcher.InFlight),
 			gauge("clientevents_pending", "Events that wait to be sent.", p.batcher.Pending),
+			gauge("clientevents_ready", "1 while the replica is a member of the group, has read the state of its partitions and does not drain; as /readyz says.", p.ready),
 		)
 	}
 	return p, nil
@@ -65,6 +66,13 @@ func NewPipeline(cfg PipelineConfig) (*Pipeline, error) {
 
 func gauge(name, help string, value func() int) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
+}
+
+func (p *Pipeline) ready() int {
+	if ready, _ := p.consumer.Ready(); ready {
+		return 1
+	}
+	return 0
 }
 
 // Run carries events until ctx ends, then drains.
