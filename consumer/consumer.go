@@ -72,7 +72,7 @@ type Config struct {
 	Rules       Rules
 
 	// SessionTimeout is how long the broker waits for a sign of life before it
-	// gives this replica's partitions to others; default 10 s, the broker's
+	// gives this replica's partitions to others; default 8 s, the broker's
 	// lower bound is 6 s unless changed.
 	SessionTimeout time.Duration
 	// DrainTimeout bounds how long a replica finishes what is in flight before
@@ -102,7 +102,7 @@ type Config struct {
 }
 
 func (c *Config) setDefaults() {
-	setDefault(&c.SessionTimeout, 10*time.Second)
+	setDefault(&c.SessionTimeout, 8*time.Second)
 	setDefault(&c.DrainTimeout, 8*time.Second)
 	setDefault(&c.CommitInterval, time.Second)
 	setDefault(&c.MaxInFlightBytes, 32<<20)
@@ -193,7 +193,8 @@ func (c *Consumer) Run(ctx context.Context) error {
 		Dialer:            c.cfg.Dialer,
 		GroupBalancers:    balancers.all(),
 		SessionTimeout:    c.cfg.SessionTimeout,
-		HeartbeatInterval: c.cfg.SessionTimeout / 5,
+		// Also how soon the others learn that one is gone.
+		HeartbeatInterval: c.cfg.SessionTimeout / 10,
 		RebalanceTimeout:  2 * c.cfg.SessionTimeout,
 		// A failed join makes the library forget its member id without leaving;
 		// the group then stalls for the session timeout whatever we do here, so

@@ -13,8 +13,9 @@ const (
 	// examineSpan is how many records may have been in process when the owner
 	// before was killed.
 	examineSpan = 20_000
-	// examineGroup is how many records are examined under one note.
-	examineGroup = 64
+	// examineGroup is how many records are examined under one note. Each note is
+	// a write, and every kill costs as many as it takes.
+	examineGroup = 256
 )
 
 // examine looks for a record that kills. It runs when the owner before did not

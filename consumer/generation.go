@@ -49,6 +49,9 @@ func newGeneration(c *Consumer, gen *kafka.Generation) *generation {
 // partitions are revoked so that nothing late can change anything, and only
 // then does the library join again, which gives them to others.
 func (g *generation) run(ctx, genCtx context.Context, balancers *balancers) error {
+	if genCtx.Err() != nil {
+		return nil // it ended before it began: the partitions may be another's by now
+	}
 	g.begin()
 	var owners sync.WaitGroup
 	failed := make(chan error, len(g.owners))
@@ -333,7 +336,7 @@ func (g *generation) commitAnew(offsets map[int]int64) error {
 		Topics:       map[string][]kafka.OffsetCommit{g.cfg.Topic: commits},
 	})
 	if err != nil {
-		return err
+		return withoutCall(err)
 	}
 	for _, partitions := range answer.Topics {
 		for _, p := range partitions {

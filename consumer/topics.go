@@ -150,7 +150,7 @@ func (c *Consumer) partitionCount(ctx context.Context, topic string) (int, error
 func PartitionCount(ctx context.Context, client *kafka.Client, topic string) (int, error) {
 	answer, err := client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{topic}})
 	if err != nil {
-		return 0, fmt.Errorf("ask for topic %s: %w", topic, err)
+		return 0, fmt.Errorf("ask for topic %s: %w", topic, withoutCall(err))
 	}
 	for _, t := range answer.Topics {
 		switch {
@@ -179,7 +179,7 @@ func (c *Consumer) createTopic(ctx context.Context, topic string, partitions int
 		err = nil // another replica was quicker
 	}
 	if err != nil {
-		return fmt.Errorf("create topic %s: %w", topic, err)
+		return fmt.Errorf("create topic %s: %w", topic, withoutCall(err))
 	}
 	c.log.Info("topic created", "topic", topic, "partitions", partitions)
 	return nil
@@ -194,9 +194,18 @@ func (c *Consumer) growStateTopic(ctx context.Context, partitions int) error {
 		{Name: c.cfg.StateTopic, Count: int32(partitions)},
 	}})
 	if err != nil {
-		return err
+		return withoutCall(err)
 	}
 	return answer.Errors[c.cfg.StateTopic]
+}
+
+// withoutCall takes off what kafka-go puts before its errors, such as
+// "kafka.(*Client).Metadata: ": it says nothing to who reads the message.
+func withoutCall(err error) error {
+	if inner := errors.Unwrap(err); inner != nil && strings.HasPrefix(err.Error(), "kafka.(*") {
+		return inner
+	}
+	return err
 }
 
 func (c *Consumer) topicConfig(ctx context.Context, topic string, names ...string) (map[string]string, error) {
@@ -209,7 +218,7 @@ func TopicConfig(ctx context.Context, client *kafka.Client, topic string, names 
 		{ResourceType: kafka.ResourceTypeTopic, ResourceName: topic, ConfigNames: names},
 	}})
 	if err != nil {
-		return nil, fmt.Errorf("ask for the configuration of topic %s: %w", topic, err)
+		return nil, fmt.Errorf("ask for the configuration of topic %s: %w", topic, withoutCall(err))
 	}
 	config := map[string]string{}
 	for _, r := range answer.Resources {

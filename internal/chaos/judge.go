@@ -146,7 +146,7 @@ func (w *world) verdict() error {
 	row(r.early == 0, "no child before its parent", "%d", r.early)
 	row(r.wrongLetters == 0, "every fault a dead letter under its reason, nothing else", "%d dead letters, %d wrong", r.letters, r.wrongLetters)
 	row(r.failedStops == 0, "SIGTERM: exit 0 within 10 s", "%d stops: median %s, slowest %s; %d failed", len(r.stops), median(r.stops), longest(r.stops), r.failedStops)
-	row(r.uncovered == 0 && median(r.takeovers) <= sessionLimit+5*time.Second, "a killed replica is replaced within about 10 s",
+	row(r.uncovered == 0 && median(r.takeovers) <= sessionLimit+3*time.Second, "a killed replica is replaced within about 10 s",
 		"%d takeovers: median %s, slowest %s; %d not within a minute", len(r.takeovers), median(r.takeovers), longest(r.takeovers), r.uncovered)
 	row(w.crashed.Load() == 0, "no replica ends by itself", "%d did, through %d restarts of the broker and %d outages of the API", w.crashed.Load(), r.restarts, r.outages)
 	fmt.Printf("\n| promise | seen | |\n|---|---|---|\n%s\n", table.String())

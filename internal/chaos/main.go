@@ -120,7 +120,7 @@ const (
 	letters      = topic + ".dead-letter"
 	group        = "chaos"
 	partitions   = 6
-	sessionLimit = 10 * time.Second // the default of kafka.session_timeout
+	sessionLimit = 8 * time.Second // the default of kafka.session_timeout
 	// What a kill may repeat: the defaults of report.concurrency and
 	// report.batch_size.
 	inFlight = 16 * 100

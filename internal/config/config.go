@@ -49,7 +49,7 @@ type Kafka struct {
 	// created; 0 (default) is the broker's own.
 	StateReplication int
 	// SessionTimeout is after how long without a sign of life the brokers give
-	// a replica's partitions to the others; default 10 s. Shorter recovers
+	// a replica's partitions to the others; default 8 s. Shorter recovers
 	// sooner from a crash, longer bears longer pauses of the machine. The
 	// brokers take 6 s to 30 min unless they are told otherwise.
 	SessionTimeout time.Duration

@@ -66,7 +66,7 @@ func Keys() []Key {
 		{Path: "kafka.sasl.password_file", Type: "a path", Help: "file that holds the password", set: file(func(c *Config) *string { return &c.Kafka.SASL.PasswordFile })},
 		{Path: "kafka.sasl.password", Type: "a text", secret: true, Help: "the password; only as an environment variable", set: secret(func(c *Config) *Secret { return &c.Kafka.SASL.Password })},
 		{Path: "kafka.state_replication_factor", Type: "a whole number", Default: "0", Help: "replication factor of topics that are created; 0 = the broker's default", set: integer(func(c *Config) *int { return &c.Kafka.StateReplication }, 0, 32767)},
-		{Path: "kafka.session_timeout", Type: "a duration", Default: "10s", Help: "after how long without a sign of life another replica takes over", set: duration(func(c *Config) *time.Duration { return &c.Kafka.SessionTimeout }, time.Second, 30*time.Minute)},
+		{Path: "kafka.session_timeout", Type: "a duration", Default: "8s", Help: "after how long without a sign of life another replica takes over", set: duration(func(c *Config) *time.Duration { return &c.Kafka.SessionTimeout }, time.Second, 30*time.Minute)},
 		{Path: "kafka.max_in_flight_bytes", Type: "a size", Default: "32MiB", Help: "memory for records between fetch and outcome, for all partitions", set: size(func(c *Config) *int64 { return &c.Kafka.MaxInFlightBytes }, 1<<20)},
 		{Path: "kafka.max_in_flight_records", Type: "a whole number", Default: "10000", Help: "records between fetch and outcome, for all partitions", set: integer64(func(c *Config) *int64 { return &c.Kafka.MaxInFlightRecords }, 1, 100_000_000)},
 		{Path: "api.endpoint", Type: "a URL", Default: "https://jobs.googleapis.com", Help: "http or https URL", set: endpoint},

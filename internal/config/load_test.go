@@ -41,7 +41,7 @@ func TestDefaults(t *testing.T) {
 		Kafka: Kafka{
 			Brokers: []string{"a:9092", "b:9092"}, Topic: "events", Group: "reporters",
 			DeadLetterTopic: "events.dead-letter", StateTopic: "events.reported", Start: "earliest",
-			SessionTimeout: 10 * time.Second, MaxInFlightBytes: 32 << 20, MaxInFlightRecords: 10_000,
+			SessionTimeout: 8 * time.Second, MaxInFlightBytes: 32 << 20, MaxInFlightRecords: 10_000,
 		},
 		API: API{
 			Endpoint: "https://jobs.googleapis.com", Version: event.V3, Parent: "projects/p",
