@@ -27,7 +27,8 @@ func (c *Consumer) prepareTopics(ctx context.Context) error {
 		if errors.As(err, &unfit) || hopeless(err) != nil || distrusted(err) {
 			return err
 		}
-		if attempt%10 == 0 {
+		// A topic that another replica has just created shows at the next look.
+		if created := errors.Is(err, kafka.TopicAlreadyExists); attempt%10 == 0 && !created || attempt%10 == 9 {
 			c.log.Warn("the topics are not usable yet; trying again", "error", err)
 		}
 		if err := pause(ctx, attempt); err != nil {
@@ -164,6 +165,8 @@ func PartitionCount(ctx context.Context, client *kafka.Client, topic string) (in
 	return 0, fmt.Errorf("topic %s: %w", topic, kafka.UnknownTopicOrPartition)
 }
 
+// createTopic creates a topic. Where somebody was quicker it fails with
+// kafka.TopicAlreadyExists: what they created has to be looked at.
 func (c *Consumer) createTopic(ctx context.Context, topic string, partitions int, config []kafka.ConfigEntry) error {
 	replication := c.cfg.StateReplication
 	if replication == 0 {
@@ -174,9 +177,6 @@ func (c *Consumer) createTopic(ctx context.Context, topic string, partitions int
 	}}})
 	if err == nil {
 		err = answer.Errors[topic]
-	}
-	if errors.Is(err, kafka.TopicAlreadyExists) {
-		err = nil // another replica was quicker
 	}
 	if err != nil {
 		return fmt.Errorf("create topic %s: %w", topic, withoutCall(err))
