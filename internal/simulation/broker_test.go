@@ -68,16 +68,7 @@ func TestUnwritableTopics(t *testing.T) {
 func TestBrokerAway(t *testing.T) {
 	each(t, traffic, func(w *world) {
 		w.start()
-		var away atomic.Bool
-		for key := range int16(37) {
-			w.kafka.Fake.ControlKey(key, func(req kmsg.Request) (kmsg.Response, error, bool) {
-				w.kafka.Fake.KeepControl()
-				if away.Load() && w.faultable(req) {
-					return nil, errors.New("dropped"), true
-				}
-				return nil, nil, false
-			})
-		}
+		away := w.dropConnections()
 		w.publish(func() {
 			time.Sleep(time.Duration(w.rng.IntN(40)) * time.Millisecond)
 			away.Store(true)
@@ -87,6 +78,49 @@ func TestBrokerAway(t *testing.T) {
 		w.settle()
 		w.judge(0)
 	})
+}
+
+// TestStopWhileTheBrokerIsAway: a replica that is told to stop while the broker
+// hangs up on everybody ends in time. What the API had accepted can't be written
+// down then, and is repeated; no more than that.
+func TestStopWhileTheBrokerIsAway(t *testing.T) {
+	each(t, traffic, func(w *world) {
+		r := w.start()
+		away := w.dropConnections()
+		portion := 0
+		w.publish(func() {
+			if portion++; portion != 3 {
+				return
+			}
+			time.Sleep(time.Duration(w.rng.IntN(40)) * time.Millisecond)
+			away.Store(true)
+			time.Sleep(time.Duration(w.rng.IntN(15)) * time.Second)
+			began := time.Now()
+			r.stop()
+			if took := time.Since(began); took > 12*time.Second {
+				w.t.Errorf("the replica ended %s after it was told to: want 10 s, and 2 s for leaving, at the most", took)
+			}
+			away.Store(false)
+			w.start()
+		})
+		w.settle()
+		w.judge(inFlight)
+	})
+}
+
+// dropConnections makes the broker hang up on everybody while it is true.
+func (w *world) dropConnections() *atomic.Bool {
+	var away atomic.Bool
+	for key := range int16(37) {
+		w.kafka.Fake.ControlKey(key, func(req kmsg.Request) (kmsg.Response, error, bool) {
+			w.kafka.Fake.KeepControl()
+			if away.Load() && w.faultable(req) {
+				return nil, errors.New("dropped"), true
+			}
+			return nil, nil, false
+		})
+	}
+	return &away
 }
 
 func (w *world) committed() (sum int64) {
