@@ -193,8 +193,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		Dialer:            c.cfg.Dialer,
 		GroupBalancers:    balancers.all(),
 		SessionTimeout:    c.cfg.SessionTimeout,
-		// Also how soon the others learn that one is gone.
-		HeartbeatInterval: c.cfg.SessionTimeout / 10,
+		HeartbeatInterval: c.cfg.SessionTimeout / 10, // how soon the others learn that one is gone
 		RebalanceTimeout:  2 * c.cfg.SessionTimeout,
 		// A failed join makes the library forget its member id without leaving;
 		// the group then stalls for the session timeout whatever we do here, so
