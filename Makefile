@@ -108,6 +108,10 @@ define in_modules
 @for module in $(CODE); do (cd $$module && $(1)) || exit 1; done
 endef
 
+.PHONY: deploy-check
+deploy-check: ## check deploy/ and the workflows: chart, manifests, image, compose; and that each check finds a planted fault
+	cd deploy/tests && go test -count=1 -timeout 20m ./... $(ARGS)
+
 .PHONY: lint
 lint: ## run golangci-lint, as configured in .golangci.yml
 	$(call in_modules,$(TOOL) golangci-lint run --config $(CURDIR)/.golangci.yml ./...)

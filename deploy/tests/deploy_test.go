@@ -1,0 +1,34 @@
+package tests
+
+import (
+	"path/filepath"
+	"testing"
+)
+
+const chartFolder = root + "/deploy/helm/clientevents"
+
+func TestChart(t *testing.T) {
+	files, err := valuesFiles(chartFolder)
+	if err != nil || len(files) < 3 {
+		t.Fatalf("values files: %v, %v", files, err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			if err := checkChart(chartFolder, file); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestDockerfile(t *testing.T) {
+	if err := checkDockerfile(root + "/deploy/Dockerfile"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestKustomization(t *testing.T) {
+	if err := checkKustomization(root + "/deploy"); err != nil {
+		t.Error(err)
+	}
+}
