@@ -127,7 +127,9 @@ func (w *worker) exchange(to *target, read func(context.Context, *http.Response)
 		return 0, networkError(ctx, err)
 	}
 	defer resp.Body.Close()
-	if failure = readAnswer(ctx, resp, read); failure != nil && failure.Status == 0 {
+	failure = readAnswer(ctx, resp, read)
+	failure.hide(token, w.batch)
+	if failure != nil && failure.Status == 0 {
 		return 0, failure // it was cut
 	}
 	exemplar.Observe(w.r.metrics.duration, time.Since(began).Seconds(), w.span)

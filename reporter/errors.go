@@ -54,6 +54,9 @@ type Error struct {
 
 	// unsent: the attempt ended before there was a request.
 	unsent bool
+	// said is all that an answer said, until it is known what of it must not be
+	// shown.
+	said string
 }
 
 func (e *Error) Error() string {
@@ -83,7 +86,8 @@ func classify(status int, retryAfter string, body []byte, now time.Time) *Error 
 		Reason:     reason,
 		Status:     status,
 		RetryAfter: min(maxRetryAfter, max(delay, parseRetryAfter(retryAfter, now))),
-		Err:        errors.New(message),
+		Err:        errors.New(shorten(message)),
+		said:       message,
 	}
 }
 
@@ -143,13 +147,13 @@ func readStatus(body []byte) (message string, delay time.Duration) {
 			}
 		}
 	}
-	return oneLine(strings.TrimSuffix(strings.TrimPrefix(answer.Error.Status+": "+answer.Error.Message, ": "), ": ")), delay
+	return flatten(strings.TrimSuffix(strings.TrimPrefix(answer.Error.Status+": "+answer.Error.Message, ": "), ": ")), delay
 }
 
 // plainText is what an answer says that is not Google's, but for web pages,
 // whose beginning says nothing.
 func plainText(body []byte) string {
-	text := oneLine(string(body))
+	text := flatten(string(body))
 	if strings.HasPrefix(text, "<") {
 		return "a web page and not an answer of the API"
 	}
@@ -157,9 +161,14 @@ func plainText(body []byte) string {
 }
 
 // oneLine makes of an answer's text what fits into a log line or a header.
-func oneLine(s string) string {
+func oneLine(s string) string { return shorten(flatten(s)) }
+
+func flatten(s string) string {
+	return strings.Join(strings.FieldsFunc(strings.ToValidUTF8(s, "\uFFFD"), func(r rune) bool { return r <= ' ' || r == 0x7F }), " ")
+}
+
+func shorten(s string) string {
 	const most = 300
-	s = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(s, "\uFFFD"), func(r rune) bool { return r <= ' ' || r == 0x7F }), " ")
 	if len(s) > most {
 		s = strings.ToValidUTF8(s[:most], "") + "…"
 	}

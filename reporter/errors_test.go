@@ -1,11 +1,14 @@
 package reporter
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/clientevents/clientevents/event"
 )
 
 func TestEveryStatus(t *testing.T) {
@@ -65,7 +68,7 @@ func TestReadStatus(t *testing.T) {
 		{"\x00\xff\x1b[31m", "\uFFFD [31m", 0},
 		{"", "", 0},
 	} {
-		if message, delay := readStatus([]byte(test.body)); message != test.message || delay != test.delay {
+		if message, delay := readStatus([]byte(test.body)); shorten(message) != test.message || delay != test.delay {
 			t.Errorf("%q is %q and %v, want %q and %v", test.body, message, delay, test.message, test.delay)
 		}
 	}
@@ -84,4 +87,34 @@ func TestErrorSaysWhat(t *testing.T) {
 	if got, ok := errors.AsType[*Error](wrapped); !ok || got.Reason != Network {
 		t.Errorf("the error is %#v", got)
 	}
+}
+
+// TestHide: what an answer repeats of the request is not shown.
+func TestHide(t *testing.T) {
+	batch := []*event.Delivery{
+		{Event: &event.Event{ExtraInfo: map[string]string{"user": "jane@example.com", "sex": "f", "said": "\"so\" \\ ü"}}},
+		{Event: &event.Event{Notes: "spoke to  John"}},
+	}
+	for _, test := range []struct{ said, want string }{
+		{`Invalid value "jane@example.com" at f, "f" is no number`, `Invalid value "(hidden)" at f, "(hidden)" is no number`},
+		{`refused: {"said":"\"so\" \\ ü"}`, `refused: {"said":"(hidden)"}`},
+		{"about 'spoke to John'", "about '(hidden)'"},
+		{"the token ya29.secret has ended", "the token (hidden) has ended"},
+		{"Authorization: Bearer xyz", "an answer that is not the API's: it repeats the request, and is not shown"},
+		{"{&quot;eventId&quot;:1}", "an answer that is not the API's: it repeats the request, and is not shown"},
+		{"%7B%22eventId%22%3A1", "an answer that is not the API's: it repeats the request, and is not shown"},
+		{"eventId is required", "eventId is required"},
+		{strings.Repeat("-", 290) + "jane@example.com", strings.Repeat("-", 290) + "(hidden)"},
+	} {
+		body, _ := json.Marshal(map[string]any{"error": map[string]any{"message": test.said}})
+		for _, text := range [][]byte{body, []byte(test.said)} {
+			err := classify(http.StatusBadRequest, "", text, time.Time{})
+			err.hide("ya29.secret", batch)
+			if got := err.Err.Error(); got != test.want {
+				t.Errorf("%s: shows %q, want %q", text, got, test.want)
+			}
+		}
+	}
+	var none *Error
+	none.hide("t", batch)
 }

@@ -24,6 +24,7 @@ type worker struct {
 	pass  pass
 	trial bool // of the judge
 
+	batch   []*event.Delivery // that is being sent
 	payload *payload
 	span    trace.Span // of the request; nil where it is not traced
 	writer  *batchWriter
@@ -122,7 +123,9 @@ func (r *Reporter) authorized(now time.Time) bool {
 // send makes one attempt at a batch and deals with what came of it.
 func (w *worker) send(batch []*event.Delivery) {
 	defer w.r.requests.Add(-1)
-	switch batch = w.withoutOversized(batch); len(batch) {
+	batch = w.withoutOversized(batch)
+	w.batch = batch
+	switch len(batch) {
 	case 0:
 		w.r.gate.withdraw(w.pass)
 	case 1:
@@ -254,7 +257,9 @@ func (w *worker) readParts(ctx context.Context, resp *http.Response, n int) *Err
 			return w.unanswered(ctx, resp.Body, err)
 		}
 		if i, ok := w.part.index(w.r.batchID, position); ok && i < n && !answered(w.results[i]) {
-			w.results[i] = result{w.part.status, w.part.result(now)}
+			err := w.part.result(now)
+			err.hide(w.token, w.batch[i:i+1])
+			w.results[i] = result{w.part.status, err}
 		}
 	}
 }

@@ -64,15 +64,16 @@ type replica struct {
 
 func (r *rig) run(t *testing.T) *replica {
 	t.Helper()
+	return r.runWith(t, app.Options{Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))})
+}
+
+// runWith is run with more said about how.
+func (r *rig) runWith(t *testing.T, o app.Options) *replica {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	started, ended := make(chan *app.Pipeline, 1), make(chan error, 1)
-	go func() {
-		ended <- app.Run(ctx, app.Options{
-			Config:     r.config,
-			Logger:     slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
-			OnPipeline: func(p *app.Pipeline) { started <- p },
-		})
-	}()
+	o.Config, o.OnPipeline = r.config, func(p *app.Pipeline) { started <- p }
+	go func() { ended <- app.Run(ctx, o) }()
 	stopped := false
 	stop := func() error {
 		if stopped {
