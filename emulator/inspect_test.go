@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/clientevents/clientevents/emulator"
 )
@@ -73,6 +76,13 @@ func TestInspect(t *testing.T) {
 		newest.Event.JobEvent.Type != "VIEW" || newest.Event.CreateTime != "2026-01-02T03:04:05.678Z" {
 		t.Errorf("newest: %+v", newest)
 	}
+	newer, _ := list(t, url+"/emulator/events?after=4")
+	if !slices.Equal(newer, []string{"e4", "e5", "e5"}) {
+		t.Errorf("after=4: %q", newer)
+	}
+	if a := send(t, "GET", url+"/emulator/events?wait=2m", ""); a.status != 400 || !strings.Contains(a.rpc(t).Error.Message, "up to 1m0s") {
+		t.Errorf("%d %s", a.status, a.body)
+	}
 	if a := send(t, "GET", url+"/emulator/events?limit=x", ""); a.status != 400 || a.rpc(t).Error.Message != "limit=x: want a number, 0 or more" {
 		t.Errorf("%d %s", a.status, a.body)
 	}
@@ -119,4 +129,29 @@ func TestWaitAccepted(t *testing.T) {
 	if err := emu.WaitAccepted(ctx, 3); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// A listing can wait for the next event, and is let go when the emulator closes.
+func TestListWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		emu := emulator.New(emulator.Options{})
+		get := func(query string) (body string, took time.Duration) {
+			w, begin := httptest.NewRecorder(), time.Now()
+			emu.ServeHTTP(w, httptest.NewRequest("GET", "/emulator/events?"+query, nil))
+			return w.Body.String(), time.Since(begin)
+		}
+		if body, took := get("after=0&wait=20s"); took != 20*time.Second || !strings.Contains(body, `"latest": 0`) {
+			t.Errorf("with no event: %v, %s", took, body)
+		}
+		time.AfterFunc(5*time.Second, func() {
+			emu.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", pathV3, strings.NewReader(goodV3)))
+		})
+		if body, took := get("after=0&wait=20s"); took != 5*time.Second || !strings.Contains(body, `"latest": 1`) || !strings.Contains(body, `"e1"`) {
+			t.Errorf("with an event in 5s: %v, %s", took, body)
+		}
+		time.AfterFunc(time.Second, func() { emu.Close() })
+		if _, took := get("after=1&wait=20s"); took != time.Second {
+			t.Errorf("closed in 1s: %v", took)
+		}
+	})
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -19,26 +20,30 @@ func newEmulatorCommand(s Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "emulator --listen ADDR",
 		Short: "Serve a local Talent Solution",
-		Long: `Serve clientEvents.create of v3, v3p1beta1, v4beta1 and v4, by itself and in HTTP
-batches, as strict as Google is. What was accepted can be read at
-/emulator/events, and counts at /emulator/stats. It can be told to misbehave.`,
+		Long: `Serve companies, jobs and tenants of v3, v4beta1 and v4, search among the jobs, and
+clientEvents.create of these and v3p1beta1, by itself and in HTTP batches, as
+strict as Google is. What was accepted can be read at /emulator/events, what it
+holds at /emulator/companies and /emulator/jobs, and counts at /emulator/stats. It
+can be told to misbehave.`,
 		Example: `  clientevents emulator --listen 127.0.0.1:8080
+  clientevents emulator --listen 127.0.0.1:8080 --data ./talent
   clientevents emulator --listen 127.0.0.1:8080 --latency 20ms --quota 300/1m --errors 503=0.01,429=0.02
   curl http://127.0.0.1:8080/emulator/events?limit=5`,
 	}
 	listen := cmd.Flags().String("listen", "127.0.0.1:8080", "the `ADDR` to listen on")
 	latency := cmd.Flags().Duration("latency", 0, "wait this long before each answer")
 	jitter := cmd.Flags().Duration("jitter", 0, "and up to this much longer")
-	errors := cmd.Flags().String("errors", "", "`SHARES` of calls that fail, by status, such as 503=0.01,429=0.02")
+	shares := cmd.Flags().String("errors", "", "`SHARES` of calls that fail, by status, such as 503=0.01,429=0.02")
 	quota := cmd.Flags().String("quota", "", "how many `CALLS` are taken in a time, such as 300/1m; over it is answered 429")
 	outage := cmd.Flags().String("outage", "", "fail as a whole: "+outageNames())
 	refuse := cmd.Flags().Int("refuse", 0, "answer this `STATUS` to every call")
 	noBatch := cmd.Flags().Bool("no-batch", false, "know no HTTP batches")
+	data := cmd.Flags().String("data", "", "keep companies, jobs and tenants in this `DIR`; without it they are gone with the process")
 	keep := cmd.Flags().Int("keep", 1000, "how many accepted events to remember")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		f := emulator.Faults{Latency: *latency, Jitter: *jitter, NoBatch: *noBatch}
 		var err error
-		if f.ErrorShares, err = parseShares(*errors); err != nil {
+		if f.ErrorShares, err = parseShares(*shares); err != nil {
 			return usage("--errors: %w", err)
 		}
 		if f.Quota, err = parseQuota(*quota); err != nil {
@@ -56,7 +61,11 @@ batches, as strict as Google is. What was accepted can be read at
 				return usage("--outage: %q: want one of %s", *outage, outageNames())
 			}
 		}
-		return serveEmulator(cmd.Context(), s, *listen, emulator.New(emulator.Options{Faults: f, Keep: *keep}))
+		e, err := emulator.Open(emulator.Options{Faults: f, Keep: *keep, DataDir: *data})
+		if err != nil {
+			return usage("--data: %w", err)
+		}
+		return errors.Join(serveEmulator(cmd.Context(), s, *listen, e), e.Close())
 	}
 	return cmd
 }
