@@ -2,7 +2,10 @@ package emulator_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"io"
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -28,8 +31,10 @@ type api struct {
 // versions are the ways to call the resources, below the project p.
 func versions(t testing.TB, url string) map[string]*api {
 	return map[string]*api{
-		"v3": {t: t, url: url, version: "v3", parent: "projects/p", companyField: "companyName", wrapped: true},
-		"v4": {t: t, url: url, version: "v4", parent: "projects/p/tenants/default", companyField: "company"},
+		"v3":                 {t: t, url: url, version: "v3", parent: "projects/p", companyField: "companyName", wrapped: true},
+		"v4beta1":            {t: t, url: url, version: "v4beta1", parent: "projects/p", companyField: "company", wrapped: true},
+		"v4beta1 in tenants": {t: t, url: url, version: "v4beta1", parent: "projects/p/tenants/default", companyField: "company", wrapped: true},
+		"v4":                 {t: t, url: url, version: "v4", parent: "projects/p/tenants/default", companyField: "company"},
 	}
 }
 
@@ -295,4 +300,26 @@ func TestTenants(t *testing.T) {
 	a.refused("GET", name, nil, "NOT_FOUND", "")
 	a.refused("GET", job["name"].(string), nil, "NOT_FOUND", "")
 	a.refused("GET", "projects/p/tenants/none/companies", nil, "NOT_FOUND", "")
+}
+
+// try is do without a test to fail: an error says that nothing was acknowledged.
+func try(a *api, method, path, body string) (object, error) {
+	req, err := http.NewRequest(method, a.url+"/"+a.version+"/"+path, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != 200 {
+		return nil, fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, raw)
+	}
+	var o object
+	return o, json.Unmarshal(raw, &o)
 }

@@ -77,6 +77,8 @@ type hit struct {
 }
 
 func newSearch(v *Dialect, scope Scope, in Object) (*search, *Error) {
+	in = maps.Clone(in)
+	in["parent"] = scope.String() // that of the path; v4beta1 has it as a required field
 	bad := violations(v.limits("SearchJobsRequest", "", in))
 	bad = append(bad, v.required("SearchJobsRequest", "", in)...)
 	checkMetadata(v, in, &bad)
@@ -144,7 +146,7 @@ func (s *search) paging(in Object, bad *violations) {
 // continuation reads the page token, which counts more than the offset.
 func (s *search) continuation(in Object) *Error {
 	question := maps.Clone(in)
-	for _, name := range []string{"pageToken", "offset", "requestMetadata"} {
+	for _, name := range []string{"parent", "pageToken", "offset", "requestMetadata"} {
 		delete(question, name)
 	}
 	about, err := json.Marshal(question, json.Deterministic(true))

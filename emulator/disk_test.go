@@ -1,0 +1,225 @@
+package emulator_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/clientevents/clientevents/emulator"
+)
+
+// With this variable the test binary is an emulator that keeps its catalog in
+// the folder of that name.
+const serveVariable = "TEST_EMULATOR_DATA"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(serveVariable); dir != "" {
+		serveFrom(dir)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func serveFrom(dir string) {
+	emu, err := emulator.Open(emulator.Options{DataDir: dir})
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	fmt.Println("http://" + listener.Addr().String())
+	if err := emu.Serve(context.Background(), listener); err != nil {
+		fmt.Println(err)
+	}
+}
+
+// process is an emulator in a process of its own.
+type process struct {
+	cmd *exec.Cmd
+	url string
+}
+
+func startProcess(t *testing.T, dir string) *process {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), serveVariable+"="+dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() }) // an error says that it has ended
+	line := make([]byte, 200)
+	n, err := out.Read(line)
+	if err != nil || !strings.HasPrefix(string(line), "http://") {
+		t.Fatalf("the emulator did not start: %q, %v", line[:n], err)
+	}
+	return &process{cmd, strings.TrimSpace(string(line[:n]))}
+}
+
+// kill ends the process with SIGKILL.
+func (p *process) kill(t *testing.T) {
+	t.Helper()
+	if err := p.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = p.cmd.Wait() // that it was killed
+}
+
+// Killed while it writes, the emulator starts again with all that it had
+// acknowledged: created, changed and deleted.
+func TestKilledWhileWriting(t *testing.T) {
+	dir := t.TempDir()
+	acknowledged := map[string]string{} // titles by job; "" for deleted
+	var mu sync.Mutex
+	company, requestID := "", ""
+	for round := range 5 {
+		p := startProcess(t, dir)
+		a := versions(t, p.url)["v4"]
+		if round == 0 {
+			company = a.company("acme")
+			requestID = a.search(nil, nil)["metadata"].(object)["requestId"].(string)
+		}
+		verify(t, a, acknowledged)
+
+		var writers sync.WaitGroup
+		var done atomic.Int64
+		enough := make(chan struct{})
+		for writer := range 4 {
+			writers.Go(func() {
+				for i := 0; ; i++ {
+					name, ok := writeJob(a, company, fmt.Sprintf("%d-%d-%d", round, writer, i))
+					if !ok {
+						return
+					}
+					title := "created"
+					mu.Lock()
+					acknowledged[name] = title
+					mu.Unlock()
+					switch i % 3 {
+					case 1:
+						title, ok = "patched", tryOK(a, "PATCH", name+"?updateMask=title", `{"title":"patched"}`)
+					case 2:
+						title, ok = "", tryOK(a, "DELETE", name, "")
+					}
+					mu.Lock()
+					if acknowledged[name] = title; !ok {
+						delete(acknowledged, name) // either may be so
+					}
+					mu.Unlock()
+					if !ok {
+						return
+					}
+					if done.Add(1) == 20 {
+						close(enough)
+					}
+				}
+			})
+		}
+		<-enough
+		p.kill(t)
+		writers.Wait()
+	}
+	p := startProcess(t, dir)
+	a := versions(t, p.url)["v4"]
+	verify(t, a, acknowledged)
+	if len(acknowledged) < 100 {
+		t.Errorf("only %d jobs were written", len(acknowledged))
+	}
+	// The request ids of before are still known.
+	event := object{
+		"eventId": "e", "requestId": requestID, "createTime": "2026-01-02T03:04:05Z",
+		"jobEvent": object{"type": "VIEW", "jobs": []string{a.parent + "/jobs/1"}},
+	}
+	a.ok("POST", a.parent+"/clientEvents", event)
+	if got := send(t, "GET", p.url+"/emulator/events", "").body; strings.Contains(got, "had this id") || !strings.Contains(got, "there is no job") {
+		t.Errorf("the event is listed as %s", got)
+	}
+}
+
+func writeJob(a *api, company, requisition string) (name string, ok bool) {
+	body := fmt.Sprintf(`{"company":%q,"requisitionId":%q,"title":"created","description":"d"}`, company, requisition)
+	got, err := try(a, "POST", a.parent+"/jobs", body)
+	if err != nil {
+		return "", false
+	}
+	return got["name"].(string), true
+}
+
+func tryOK(a *api, method, path, body string) bool {
+	_, err := try(a, method, path, body)
+	return err == nil
+}
+
+// verify checks that the jobs are as was acknowledged.
+func verify(t *testing.T, a *api, acknowledged map[string]string) {
+	t.Helper()
+	for name, title := range acknowledged {
+		status, job := a.do("GET", name, nil)
+		switch {
+		case title == "" && status != 404:
+			t.Errorf("%s was deleted, and is there again: %v", name, job)
+		case title != "" && job["title"] != title:
+			t.Errorf("%s should be %q: %d %v", name, title, status, job)
+		}
+	}
+}
+
+// All that a catalog holds is there again after a stop.
+func TestReopen(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new")
+	c := &clock{at: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+	open := func() (*emulator.Emulator, *api) {
+		emu, url := start(t, emulator.Options{DataDir: dir, Now: c.now})
+		return emu, versions(t, url)["v4"]
+	}
+	emu, a := open()
+	tenant := *a
+	tenant.parent = a.ok("POST", "projects/p/tenants", object{"externalId": "north"})["name"].(string)
+	company := tenant.company("acme")
+	job := tenant.createJob(company, object{"addresses": []string{"Paris, France"}, "promotionValue": 3})
+	brief := tenant.createJob(company, object{"requisitionId": "brief", "postingExpireTime": "2026-01-02T00:00:00Z"})
+	born := tenant.createJob(company, object{
+		"requisitionId": "born", "postingPublishTime": "2025-12-01T00:00:00Z", "postingExpireTime": "2025-12-02T00:00:00Z",
+	})
+	operation := tenant.ok("POST", tenant.parent+"/jobs:batchDelete", object{"names": []any{tenant.parent + "/jobs/1"}})["name"].(string)
+	if _, err := emulator.Open(emulator.Options{DataDir: dir}); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Errorf("a second emulator in the same folder: %v", err)
+	}
+	if err := emu.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	c.forward(10 * day)
+	_, a = open()
+	tenant.url = a.url
+	if got := tenant.getJob(job["name"]); fmt.Sprint(got) != fmt.Sprint(job) {
+		t.Errorf("got %v\nwant %v", got, job)
+	}
+	if got := tenant.list(`requisitionId = "brief"`); got != nil {
+		t.Errorf("expired while closed, but listed: %q", got)
+	}
+	tenant.refusedPatch(born["name"], object{"title": "x"}, "title", "FAILED_PRECONDITION", "")
+	tenant.refusedJob(company, nil, "ALREADY_EXISTS", "")
+	tenant.refused("POST", tenant.parent+"/companies", object{"displayName": "Acme", "externalId": "acme"}, "ALREADY_EXISTS", "company.external_id")
+	tenant.ok("GET", operation, nil)
+	next := tenant.createJob(company, object{"requisitionId": "next"})["name"].(string)
+	if got := tenant.list(fmt.Sprintf(`companyName = %q AND status = "ALL"`, company)); !slices.Equal(got, names([]any{job, brief, born, object{"name": next}})) {
+		t.Errorf("in order: %q", got)
+	}
+}
