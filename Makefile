@@ -103,6 +103,14 @@ conformance: ## hold reporter and emulator to Google's definitions and clients; 
 	cd conformance/python && python3 -m venv .venv && .venv/bin/pip install --quiet --requirement requirements.txt
 	cd conformance && CONFORMANCE=all go test -count=1 $(ARGS) ./...
 
+.PHONY: browser-test
+browser-test: ## look at the pages with Chromium
+	cd internal/browsertest && go test -count=1 $(ARGS) ./...
+
+.PHONY: screenshots
+screenshots: ## the same, and take the pictures in docs/images anew
+	cd internal/browsertest && BROWSER_REQUIRED=1 go test -count=1 ./... -args -screenshots $(CURDIR)/docs/images
+
 # In every module that holds code.
 define in_modules
 @for module in $(CODE); do (cd $$module && $(1)) || exit 1; done

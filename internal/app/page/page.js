@@ -112,6 +112,7 @@ const troubles = { fetch: "can't be read", state_topic: "state topic can't be wr
 
 function stateOf(p) {
   if (p.trouble) return ["trouble", troubles[p.trouble] ?? p.trouble];
+  if (p.paused) return ["held", p.paused_since ? "paused by an operator" : "paused with its replica"];
   if (!p.restored) return ["held", `reading its state, ${count(p.restore_remaining_records ?? 0)} left`];
   return ["", "carrying"];
 }
@@ -119,18 +120,37 @@ function stateOf(p) {
 function partitions(s) {
   const all = [...(s.partitions ?? [])].sort((a, b) => b.lag - a.lag || a.partition - b.partition);
   const rows = (showAll ? all : all.slice(0, few)).map((p) => {
-    const row = make("tr");
-    row.append(make("td", "", p.partition), make("td", "", count(p.lag)), make("td", "", p.oldest_unfinished ? since(p.oldest_unfinished, s.now) : "–"));
-    for (const n of [p.unfinished - p.waiting_for_parent, p.waiting_for_parent, p.dedupe_entries]) row.append(make("td", "wide", count(n)));
+    const row = rowOf(p.partition);
     const [kind, text] = stateOf(p);
-    const state = make("td", "state");
-    state.append(make("span", kind, text));
-    row.append(state);
-    return row;
+    const texts = [p.partition, count(p.lag), p.oldest_unfinished ? since(p.oldest_unfinished, s.now) : "–",
+      count(p.unfinished - p.waiting_for_parent), count(p.waiting_for_parent), count(p.dedupe_entries)];
+    texts.forEach((t, i) => { row.cells[i].textContent = t; });
+    row.state.textContent = text;
+    row.state.className = kind;
+    row.button.hidden = !s.admin.actions || !$("token").value || !p.restored;
+    row.button.textContent = p.paused_since ? "Resume" : "Pause";
+    return row.element;
   });
   fill($("partitions"), rows, 7, "This replica has no partitions at the moment.");
   $("more").hidden = all.length <= few;
   $("more").textContent = showAll ? "Show the slowest" : `Show all ${all.length}`;
+}
+
+// A partition's row is made once: a button that is replaced while it is pressed
+// would not be.
+const kept = new Map();
+function rowOf(id) {
+  if (kept.has(id)) return kept.get(id);
+  const element = make("tr");
+  const cells = ["", "", "", "wide", "wide", "wide"].map((c) => make("td", c));
+  const last = make("td", "state"), state = make("span"), button = make("button", "small");
+  button.type = "button";
+  button.addEventListener("click", () => act(button.textContent.toLowerCase(), { partition: id }));
+  last.append(state, button);
+  element.append(...cells, last);
+  const row = { element, cells, state, button };
+  kept.set(id, row);
+  return row;
 }
 
 function fill(body, rows, columns, none) {
@@ -140,6 +160,7 @@ function fill(body, rows, columns, none) {
     rows = [make("tr")];
     rows[0].append(cell);
   }
+  if (rows.length === body.children.length && rows.every((r, i) => r === body.children[i])) return;
   body.replaceChildren(...rows);
 }
 
@@ -168,6 +189,7 @@ function api(s) {
     ["HTTP batches", r.batches ? "yes" : "no: the endpoint does not know them"],
     ["access token", r.token_expiry ? tokenText(r.token_expiry, s.now) : "none"],
   ];
+  if (r.token_error) pairs.push(["no new token", r.token_error]);
   if (r.refusals_held) pairs.push(["refusals held back", count(r.refusals_held)]);
   define($("api"), pairs);
 }
@@ -193,6 +215,78 @@ function letters(s) {
   }));
 }
 
+function admin(s) {
+  const a = s.admin;
+  $("on").hidden = !a.actions;
+  $("off").hidden = a.actions;
+  $("off").textContent = a.off_because ?? "";
+  const pairs = [];
+  if (a.paused) pairs.push(["this replica", "is paused"]);
+  if (a.drained) pairs.push(["this replica", "has drained"]);
+  if (a.rate_override) pairs.push(["rate", `${perSecond(a.rate_override)} events/s for another ${left(a.rate_override_until, s.now)}`]);
+  if (a.log_level) pairs.push(["log level", a.log_level + (a.log_level_until ? ` for another ${left(a.log_level_until, s.now)}` : "")]);
+  define($("admin"), pairs);
+  $("done").hidden = a.latest.length === 0;
+  $("done-rows").replaceChildren(...a.latest.map((l) => {
+    const row = make("tr");
+    row.append(make("td", "", since(l.time, s.now) + " ago"), make("td", "state", l.what), make("td", "state", l.by));
+    return row;
+  }));
+}
+
+const left = (time, now) => lasting(Math.max(0, (Date.parse(time) - Date.parse(now)) / 1000));
+
+// act asks for an action. The token goes in a header, which no other site's page
+// could send.
+async function act(name, params) {
+  say(`${name}…`);
+  try {
+    const answer = await fetch("/admin/" + name, {
+      method: "POST", headers: { Authorization: "Bearer " + $("token").value }, body: new URLSearchParams(params),
+    });
+    const body = await answer.json();
+    if (body.error) say(body.error, true);
+    else say(body.done ? `Done: ${body.what}.` : `Under way: ${body.what}. The status says when it is true.`);
+  } catch (e) {
+    say(`No answer: ${e.message}`, true);
+  }
+  refresh();
+}
+
+function say(text, refused) {
+  $("answer").textContent = text;
+  $("answer").className = refused ? "note refused" : "note";
+}
+
+// What each button asks for.
+const asks = {
+  pause: () => act("pause"),
+  resume: () => act("resume"),
+  drain: () => act("drain"),
+  rate: () => act("rate", { events_per_second: $("rate-value").value, for: $("rate-for").value }),
+  "rate-default": () => act("rate", { events_per_second: "default" }),
+  "log-level": () => act("log-level", { level: $("level-value").value, for: $("level-for").value }),
+  "log-level-default": () => act("log-level", { level: "default" }),
+};
+
+for (const button of document.querySelectorAll("[data-act]")) {
+  const text = button.textContent;
+  button.addEventListener("click", () => {
+    if (button.dataset.confirm && button.textContent === text) {
+      button.textContent = button.dataset.confirm;
+      setTimeout(() => { button.textContent = text; }, 5000);
+      return;
+    }
+    button.textContent = text;
+    asks[button.dataset.act]();
+  });
+}
+
+$("token").addEventListener("input", () => {
+  $("buttons").disabled = !$("token").value;
+  if (latest) partitions(latest);
+});
+
 function show(s) {
   latest = s;
   remember(s);
@@ -202,6 +296,7 @@ function show(s) {
   outcomes(s);
   api(s);
   letters(s);
+  admin(s);
   $("about").textContent = `${s.version}, up for ${since(s.started, s.now)}; group ${s.source.group} on topic ${s.source.topic}`;
 }
 
