@@ -68,21 +68,53 @@ func TestNodeClientsCreateEvents(t *testing.T) {
 	}
 }
 
-// TestPythonClientSendsBatches: google-api-python-client is the one client of
-// Google's that sends HTTP batches. It ends lines with bare line feeds, and
-// finds the answers by their Content-IDs.
-func TestPythonClientSendsBatches(t *testing.T) {
+// TestNodeClientsLeadAJobsLife and TestPythonClientLeadsAJobsLife: each client's
+// event comes from its own search.
+func TestNodeClientsLeadAJobsLife(t *testing.T) {
 	api, url := serveEmulator(t, emulator.Options{KeepAll: true})
+	runNode(t, "node/life.mjs", url)
+	wantKept(t, api, 4)
+}
+
+func TestPythonClientLeadsAJobsLife(t *testing.T) {
+	api, url := serveEmulator(t, emulator.Options{KeepAll: true})
+	runPython(t, append([]string{"python/life.py", url}, documents(t)...)...)
+	wantKept(t, api, 2)
+}
+
+// wantKept wants so many events, none of which the service would discard.
+func wantKept(t *testing.T, api *emulator.Emulator, n int) {
+	t.Helper()
+	if got := len(api.Events()); got != n {
+		t.Errorf("%d events arrived, want %d", got, n)
+	}
+	for _, got := range api.Events() {
+		if len(got.Warnings) != 0 {
+			t.Errorf("the service would discard %+v: %v", got.Event, got.Warnings)
+		}
+	}
+}
+
+// documents are files with the discovery documents of v3 and v4.
+func documents(t *testing.T) (paths []string) {
+	t.Helper()
 	dir := t.TempDir()
-	args := []string{"python/events.py", url}
 	for _, version := range []string{"v3", "v4"} {
 		path := filepath.Join(dir, version+".json")
 		if err := os.WriteFile(path, discoveryDocument(t, version), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		args = append(args, path)
+		paths = append(paths, path)
 	}
-	runPython(t, args...)
+	return paths
+}
+
+// TestPythonClientSendsBatches: google-api-python-client is the one client of
+// Google's that sends HTTP batches. It ends lines with bare line feeds, and
+// finds the answers by their Content-IDs.
+func TestPythonClientSendsBatches(t *testing.T) {
+	api, url := serveEmulator(t, emulator.Options{KeepAll: true})
+	runPython(t, append([]string{"python/events.py", url}, documents(t)...)...)
 	if stats := api.Stats(); stats.Accepted != 2*(1+90) || stats.Batches != 2 || stats.Parts != 200 || stats.Duplicates != 0 {
 		t.Errorf("the emulator counts %+v", stats)
 	}

@@ -40,6 +40,32 @@ func lazyDialect(read func() (*discovery.API, error), d talent.Dialect) func() *
 	})
 }
 
+// jobsV4 adds to Google's document what it leaves out: the parent in requests
+// whose body is "*". It stands in the path; Go's generated clients repeat it in
+// the body, Node's don't.
+func jobsV4() (*discovery.API, error) {
+	return withParents(discovery.JobsV4())
+}
+
+// jobsV4beta1 names the parent in each request, as a field that is required.
+func jobsV4beta1() (*discovery.API, error) {
+	return withParents(discovery.JobsV4beta1())
+}
+
+// withParents lets the parent stand in the body of every request whose body is a
+// message of its own.
+func withParents(api *discovery.API, err error) (*discovery.API, error) {
+	if err != nil {
+		return nil, err
+	}
+	for name, schema := range api.Schemas {
+		if _, named := schema.Properties["parent"]; named || api.Version == "v4" && strings.HasSuffix(name, "Request") {
+			schema.Properties["parent"] = &discovery.Schema{Type: "string"}
+		}
+	}
+	return api, nil
+}
+
 var resourceVersions = []*resources{
 	{
 		version: "v3", bare: true, wrapped: true, complete: "complete",
@@ -47,11 +73,11 @@ var resourceVersions = []*resources{
 	},
 	{
 		version: "v4beta1", bare: true, tenants: true, wrapped: true, complete: "complete",
-		dialect: lazyDialect(discovery.JobsV4beta1, talent.Dialect{Bare: true, Tenants: true, CompanyName: "company"}),
+		dialect: lazyDialect(jobsV4beta1, talent.Dialect{Bare: true, Tenants: true, CompanyName: "company"}),
 	},
 	{
 		version: "v4", tenants: true, complete: "completeQuery",
-		dialect: lazyDialect(discovery.JobsV4, talent.Dialect{Tenants: true, CompanyName: "company"}),
+		dialect: lazyDialect(jobsV4, talent.Dialect{Tenants: true, CompanyName: "company"}),
 	},
 }
 
