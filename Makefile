@@ -116,6 +116,13 @@ define in_modules
 @for module in $(CODE); do (cd $$module && $(1)) || exit 1; done
 endef
 
+.PHONY: producers-test
+producers-test: ## run the programs of docs/producers.md; needs Java 17, Maven, Python 3 and Node 20
+	cd docs/producers/java && mvn -q -B dependency:copy-dependencies -DoutputDirectory=lib
+	cd docs/producers/python && python3 -m venv .venv && .venv/bin/pip install --quiet --requirement requirements.txt
+	cd docs/producers/node && npm ci --silent
+	PRODUCERS=all go test -count=1 -run '^TestProducers$$' $(ARGS) ./cmd/clientevents
+
 .PHONY: deploy-check
 deploy-check: ## check deploy/ and the workflows: chart, manifests, image, compose; and that each check finds a planted fault
 	cd deploy/tests && go test -count=1 -timeout 20m ./... $(ARGS)
