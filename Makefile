@@ -125,7 +125,7 @@ producers-test: ## run the programs of docs/producers.md; needs Java 17, Maven, 
 
 .PHONY: deploy-check
 deploy-check: ## check deploy/ and the workflows: chart, manifests, image, compose; and that each check finds a planted fault
-	cd deploy/tests && go test -count=1 -timeout 20m ./... $(ARGS)
+	cd deploy/check && go test -count=1 -timeout 20m ./... $(ARGS)
 
 .PHONY: lint
 lint: ## run golangci-lint, as configured in .golangci.yml

@@ -1,9 +1,9 @@
-// Package tests checks what is in deploy/ with what runs without a cluster, a
+// Package check checks what is in deploy/ with what runs without a cluster, a
 // container engine and a network: make deploy-check.
 //
 // Each check is a function that returns the faults it found, so that
 // TestPlantedFaults can show that it finds them.
-package tests
+package check
 
 import (
 	"bytes"

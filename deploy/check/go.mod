@@ -1,4 +1,4 @@
-module github.com/clientevents/clientevents/deploy/tests
+module github.com/clientevents/clientevents/deploy/check
 
 go 1.26.0
 
