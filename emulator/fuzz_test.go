@@ -3,6 +3,7 @@ package emulator
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"mime/multipart"
 	"net/http"
@@ -145,4 +146,83 @@ func FuzzSplitParts(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Whatever is sent to a method of the resources, in any version, the answer is
+// JSON, and 200, 400, 404, 409 or 501. What a create answered, an update takes,
+// and answers the same but for the time.
+func FuzzResources(f *testing.F) {
+	const job = `{"company":"COMPANY","companyName":"COMPANY","requisitionId":"r","title":"t","description":"<b>d</b>","addresses":["1 A St, Austin, TX 78701, USA"],
+		"applicationInfo":{"uris":["u"]},"customAttributes":{"k":{"longValues":["1"],"filterable":true}},"employmentTypes":[1],"postingExpireTime":{"seconds":"9"},
+		"compensationInfo":{"entries":[{"type":1,"unit":"HOURLY","range":{"maxCompensation":{"currencyCode":"EUR","units":7,"nanos":1}}}]}}`
+	for _, body := range []string{
+		job, `{"job":` + job + `}`, `{"jobs":[` + job + `,null,{}]}`,
+		`{"requestMetadata":{"domain":"d","sessionId":"s","userId":"u"},"jobQuery":{"query":"t","customAttributeFilter":"NOT (LOWER(k)=\"a\" OR k>=-1.5) AND EMPTY(x)","locationFilters":[{"address":"Austin, TX"}]},"orderBy":"title","offset":1}`,
+		`{"filter":"companyName = \"x\" AND requisitionId='y'"}`, `{"names":["a"]}`, `[`, ``,
+	} {
+		f.Add([]byte(body))
+	}
+	emu := New(Options{})
+	call := func(method, path string, body []byte) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		emu.ServeHTTP(w, httptest.NewRequest(method, path, bytes.NewReader(body)))
+		return w
+	}
+	made := call("POST", "/v4/projects/p/tenants/default/companies", []byte(`{"displayName":"a","externalId":"a"}`))
+	var company struct{ Name string }
+	if err := json.Unmarshal(made.Body.Bytes(), &company); err != nil || company.Name == "" {
+		f.Fatal(made.Body)
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, version := range []string{"v3", "v4beta1", "v4"} {
+			parent, name := "/"+version+"/projects/p", strings.Replace(company.Name, "/tenants/default", "", 1)
+			if version == "v4" {
+				parent, name = parent+"/tenants/default", company.Name
+			}
+			sent := bytes.ReplaceAll(body, []byte("COMPANY"), []byte(name))
+			for _, method := range []string{"/jobs", "/jobs:search", "/jobs:batchCreate", "/jobs:batchDelete", "/companies"} {
+				got := call("POST", parent+method, sent)
+				switch got.Code {
+				case 200, 400, 404, 409, 501:
+				default:
+					t.Fatalf("POST %s: %d: %s", method, got.Code, got.Body)
+				}
+				if !json.Valid(got.Body.Bytes()) {
+					t.Fatalf("POST %s: not JSON: %s", method, got.Body)
+				}
+				if method == "/jobs" && got.Code == 200 {
+					sendBack(t, call, version, got.Body.Bytes())
+				}
+			}
+		}
+	})
+}
+
+// sendBack updates a job with what the server says of it, and deletes it.
+func sendBack(t *testing.T, call func(method, path string, body []byte) *httptest.ResponseRecorder, version string, job []byte) {
+	t.Helper()
+	var before, after map[string]any
+	if err := json.Unmarshal(job, &before); err != nil {
+		t.Fatal(err)
+	}
+	path, body := "/"+version+"/"+before["name"].(string), job
+	if version != "v4" {
+		body = []byte(`{"job":` + string(job) + `}`)
+	}
+	got := call("PATCH", path, body)
+	// A job that was expired when it was created can't be updated, and what was
+	// sanitized may be longer than what was sent.
+	if got.Code != 200 && !strings.Contains(got.Body.String(), "was expired when") && !strings.Contains(got.Body.String(), "characters, at most") {
+		t.Fatalf("%s was answered\n%s\nwhich an update takes for\n%s", path, job, got.Body)
+	}
+	if err := json.Unmarshal(got.Body.Bytes(), &after); got.Code == 200 && err != nil {
+		t.Fatal(err)
+	} else if got.Code == 200 {
+		delete(before, "postingUpdateTime")
+		delete(after, "postingUpdateTime")
+		if fmt.Sprint(before) != fmt.Sprint(after) {
+			t.Fatalf("created as\n%v\nupdated to\n%v", before, after)
+		}
+	}
+	call("DELETE", path, nil)
 }

@@ -2,6 +2,7 @@ package emulator_test
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -211,9 +212,7 @@ func TestCompanyRules(t *testing.T) {
 		path := a.parent + "/companies"
 		good := func(more object) object {
 			o := object{"displayName": "Acme", "externalId": "acme"}
-			for name, value := range more {
-				o[name] = value
-			}
+			maps.Copy(o, more)
 			return a.body("company", o)
 		}
 		long := strings.Repeat("ü", 501)

@@ -623,8 +623,8 @@ var rules = []rule{
 	}},
 	{"Job.postingExpireTime", "If this threshold is exceeded, expired jobs are cleaned out in order of earliest expire time.", func(t *testing.T, w *world) {
 		var all []string
-		for i, hours := range []time.Duration{3, 1, 4, 2} {
-			job := w.job(object{"requisitionId": fmt.Sprint(i), "postingExpireTime": w.now().Add(hours * time.Hour).Format(time.RFC3339)})
+		for i, expires := range []time.Duration{3 * time.Hour, 1 * time.Hour, 4 * time.Hour, 2 * time.Hour} {
+			job := w.job(object{"requisitionId": fmt.Sprint(i), "postingExpireTime": w.now().Add(expires).Format(time.RFC3339)})
 			all = append(all, job["name"].(string))
 		}
 		w.forward(day)

@@ -16,7 +16,7 @@ type attributeMatch func(attributes Object) bool
 // The bounds of a customAttributeFilter: "Boolean expressions (AND/OR/NOT) are
 // supported up to 3 levels of nesting …, a maximum of 100 comparisons or
 // functions are allowed in the expression. The expression must be < 10000 bytes
-// in length."
+// in length".
 const (
 	maxFilterNesting     = 3
 	maxFilterComparisons = 100

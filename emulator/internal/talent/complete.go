@@ -20,7 +20,7 @@ type Completion struct {
 	PageSize    int
 }
 
-// maxSuggestions: "The maximum allowed page size is 10."
+// maxSuggestions: "The maximum allowed page size is 10".
 const maxSuggestions = 10
 
 // Complete is completeQuery: job titles and company names that begin with the

@@ -10,7 +10,7 @@ const (
 	// postingTime: "the job posting expires after 30 days from the job's
 	// creation time".
 	postingTime = 30 * 24 * time.Hour
-	// retention: "The expired jobs are retained in our system for 90 days."
+	// retention: "The expired jobs are retained in our system for 90 days".
 	retention = 90 * 24 * time.Hour
 	// expiredShare: "the overall expired job count cannot exceed 3 times the
 	// maximum number of open jobs over previous 7 days".
@@ -98,7 +98,7 @@ func (c *Catalog) settle(t *tenant, now time.Time) {
 	isExpired := func(d deadline) bool { return t.jobs[d.job.ID] == d.job && !d.job.open && d.job.Expires.Equal(d.at) }
 	most := t.mostExpired(now)
 	for d, ok := life.expired.first(isExpired); ok; d, ok = life.expired.first(isExpired) {
-		// "Expired jobs are cleaned out in order of earliest expire time."
+		// "Expired jobs are cleaned out in order of earliest expire time".
 		if now.Before(d.at.Add(retention)) && life.expiredCount <= most {
 			break
 		}

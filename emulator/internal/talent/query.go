@@ -241,7 +241,7 @@ func (f placeFilter) isNamed(at location, address string) bool {
 
 // covers: "If this field is set, a LocationFilter in a search query within the
 // job region finds this job posting if an exact location match isn't
-// specified."
+// specified".
 func covers(postingRegion string, at, place location) bool {
 	switch postingRegion {
 	case "NATION":

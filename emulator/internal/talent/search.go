@@ -124,7 +124,7 @@ func checkMetadata(v *Dialect, in Object, bad *violations) {
 }
 
 // paging: "The value can be between 1 and 100", 10 by default; of the offset
-// "the maximum allowed value is 5000. Otherwise an error is thrown."
+// "the maximum allowed value is 5000. Otherwise an error is thrown".
 func (s *search) paging(in Object, bad *violations) {
 	s.size = 10
 	for _, name := range []string{"pageSize", "maxPageSize"} {
@@ -333,7 +333,7 @@ func (j *job) searchIndex() *searchIndex {
 }
 
 // searchableAttributes: "If the keyword_searchable flag is true, the keywords
-// in custom fields are searchable by keyword match."
+// in custom fields are searchable by keyword match".
 func (j *job) searchableAttributes() []string {
 	var values []string
 	attributes, _ := j.Fields["customAttributes"].(Object)
@@ -355,7 +355,7 @@ func (s *search) matchingJob(t *tenant, h hit) Object {
 	m := Object{"job": s.view.of(t.jobObject(s.v, s.scope, h.job))}
 	description := strings.Join(strings.Fields(plainText(text(h.job.Fields, "description"))), " ")
 	m["jobSummary"] = shorten(fmt.Sprintf("%s at %s. %s", h.job.title(), t.companies[h.job.Company].displayName(), description), 300)
-	// "The matching query keywords are enclosed in HTML bold tags."
+	// "The matching query keywords are enclosed in HTML bold tags".
 	if snippet, found := highlight(h.job.title(), s.words); found {
 		m["jobTitleSnippet"] = snippet
 	}
