@@ -1,7 +1,7 @@
-// Package emulator is a local Cloud Talent Solution for client events, to test
-// against and to measure with. It speaks the API over plain HTTP, is as strict
-// as the service about what is sent, shows what it accepted, and misbehaves on
-// request.
+// Package emulator is a local Cloud Talent Solution, to test against, to
+// rehearse and to measure with: companies, jobs, search and client events. It
+// speaks the API over plain HTTP, is as strict as the service about what is
+// sent, shows what it accepted, and misbehaves on request.
 //
 // # Use in a test
 //
@@ -34,8 +34,8 @@
 // request that hangs keeps [net/http/httptest.Server.Close] waiting: release
 // it, or call [Emulator.Close] first.
 //
-// The emulator has no goroutines of its own and takes time only from package
-// time, so it can be used within [testing/synctest], with [Emulator.Serve] on a
+// The emulator has no goroutines of its own beyond requests, and takes time only
+// from package time, so it can be used within [testing/synctest], with [Emulator.Serve] on a
 // listener of [net.Pipe] connections; latencies, quotas and what the client
 // waits for are then exact and take no time.
 //
@@ -43,9 +43,14 @@
 //
 //   - clientEvents.create of v3 and v3p1beta1 (parent projects/P), of v4beta1
 //     (projects/P and projects/P/tenants/T) and of v4 (projects/P/tenants/T);
+//   - companies, jobs and, but for v3, tenants of v3, v4beta1 and v4: create,
+//     get, list, patch and delete, batches as operations, search and completion;
 //   - POST /batch, Google's multipart HTTP batch, for calls of any of them;
-//   - GET /emulator/events (the newest first; ?requestId=, ?limit=), DELETE
-//     /emulator/events to forget them, and GET /emulator/stats.
+//   - GET /emulator/events (the newest first; ?requestId=, ?limit=; ?after=N and
+//     &wait=30s for what comes next), DELETE /emulator/events to forget them, and
+//     GET /emulator/stats, /emulator/jobs and /emulator/companies.
+//
+// docs/emulator.md says what of this is as in the service, and what is not.
 //
 // # What it refuses
 //
@@ -60,8 +65,8 @@
 // Where the definitions are silent, these are choices of this package:
 //
 //   - a name that comes twice is refused;
-//   - a job name must have the form that the version documents; whether the
-//     job exists is not looked at, and its project need not be the parent's;
+//   - a job name must have the form that the version documents; events of jobs
+//     that the emulator does not hold are accepted, with a [Warning];
 //   - extraInfo holds at most 20 keys, and 2,048 bytes of UTF-8 in all keys and
 //     values together (documented as "2 KB");
 //   - a path that no method has is 404, another verb 405, a body of more than

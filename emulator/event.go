@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"github.com/clientevents/clientevents/emulator/internal/protojson"
 )
 
@@ -321,18 +319,18 @@ func appendEvent(dst []byte, e *Event, enumNumbers bool) []byte {
 	dst = appendString(dst, "eventId", e.EventID)
 	dst = appendString(dst, "parentEventId", e.ParentEventID)
 	if !e.CreateTime.IsZero() {
-		dst = append(appendName(dst, "createTime"), '"')
-		dst = append(e.CreateTime.UTC().AppendFormat(dst, timestampLayout(e.CreateTime)), '"')
+		dst = append(protojson.AppendName(dst, "createTime"), '"')
+		dst = append(e.CreateTime.UTC().AppendFormat(dst, protojson.TimeLayout(e.CreateTime)), '"')
 	}
-	dst = append(appendName(dst, "jobEvent"), '{')
+	dst = append(protojson.AppendName(dst, "jobEvent"), '{')
 	dst = appendType(dst, e.Type, enumNumbers)
 	dst = appendStrings(dst, "jobs", e.Jobs)
 	dst = appendString(dst, "profile", e.Profile)
 	dst = append(dst, '}')
 	if len(e.ExtraInfo) > 0 {
-		dst = append(appendName(dst, "extraInfo"), '{')
+		dst = append(protojson.AppendName(dst, "extraInfo"), '{')
 		for _, key := range slices.Sorted(maps.Keys(e.ExtraInfo)) {
-			dst = appendQuoted(appendName(dst, key), e.ExtraInfo[key])
+			dst = protojson.AppendQuoted(protojson.AppendName(dst, key), e.ExtraInfo[key])
 		}
 		dst = append(dst, '}')
 	}
@@ -340,35 +338,14 @@ func appendEvent(dst []byte, e *Event, enumNumbers bool) []byte {
 	return append(dst, '}')
 }
 
-// timestampLayout has as few groups of three digits as hold the fraction.
-func timestampLayout(t time.Time) string {
-	switch nanos := t.Nanosecond(); {
-	case nanos == 0:
-		return "2006-01-02T15:04:05Z"
-	case nanos%1e6 == 0:
-		return "2006-01-02T15:04:05.000Z"
-	case nanos%1e3 == 0:
-		return "2006-01-02T15:04:05.000000Z"
-	}
-	return "2006-01-02T15:04:05.000000000Z"
-}
-
 func appendType(dst []byte, name string, number bool) []byte {
 	if name == "" {
 		return dst
 	}
 	if i := slices.Index(jobEventTypes, name); number && i >= 0 {
-		return fmt.Appendf(appendName(dst, "type"), "%d", i)
+		return fmt.Appendf(protojson.AppendName(dst, "type"), "%d", i)
 	}
-	return appendQuoted(appendName(dst, "type"), name)
-}
-
-// appendName writes the name of the next member of an object.
-func appendName(dst []byte, name string) []byte {
-	if dst[len(dst)-1] != '{' {
-		dst = append(dst, ',')
-	}
-	return append(appendQuoted(dst, name), ':')
+	return protojson.AppendQuoted(protojson.AppendName(dst, "type"), name)
 }
 
 // appendString writes a member that is left out when empty, as in proto3.
@@ -376,31 +353,21 @@ func appendString(dst []byte, name, value string) []byte {
 	if value == "" {
 		return dst
 	}
-	return appendQuoted(appendName(dst, name), value)
+	return protojson.AppendQuoted(protojson.AppendName(dst, name), value)
 }
 
 func appendStrings(dst []byte, name string, values []string) []byte {
 	if len(values) == 0 {
 		return dst
 	}
-	dst = append(appendName(dst, name), '[')
+	dst = append(protojson.AppendName(dst, name), '[')
 	for i, s := range values {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendQuoted(dst, s)
+		dst = protojson.AppendQuoted(dst, s)
 	}
 	return append(dst, ']')
-}
-
-// appendQuoted writes a JSON string; what is not UTF-8 (an Event made by hand
-// can hold it) is replaced.
-func appendQuoted(dst []byte, s string) []byte {
-	quoted, err := jsontext.AppendQuote(dst, s)
-	if err != nil {
-		quoted, _ = jsontext.AppendQuote(dst, strings.ToValidUTF8(s, "\uFFFD"))
-	}
-	return quoted
 }
 
 // clientEventRoutes are the paths of clientEvents.create in all versions.

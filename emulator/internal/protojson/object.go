@@ -389,19 +389,20 @@ func (r objectReader) text(s *discovery.Schema) (any, error) {
 }
 
 // FormatTime writes t as the API does: UTC, with 0, 3, 6 or 9 digits of a second.
-func FormatTime(t time.Time) string {
-	t = t.UTC()
-	layout := "2006-01-02T15:04:05"
+func FormatTime(t time.Time) string { return t.UTC().Format(TimeLayout(t)) }
+
+// TimeLayout is the layout of FormatTime, for a time in UTC. It has as few
+// groups of three digits as hold the fraction.
+func TimeLayout(t time.Time) string {
 	switch nanos := t.Nanosecond(); {
 	case nanos == 0:
-	case nanos%1_000_000 == 0:
-		layout += ".000"
-	case nanos%1_000 == 0:
-		layout += ".000000"
-	default:
-		layout += ".000000000"
+		return "2006-01-02T15:04:05Z"
+	case nanos%1e6 == 0:
+		return "2006-01-02T15:04:05.000Z"
+	case nanos%1e3 == 0:
+		return "2006-01-02T15:04:05.000000Z"
 	}
-	return t.Format(layout + "Z")
+	return "2006-01-02T15:04:05.000000000Z"
 }
 
 // ProtoName is the name in the proto file of a field in lowerCamelCase.
@@ -456,7 +457,7 @@ func (w Writer) Append(dst []byte, schema *discovery.Schema, o Object) []byte {
 		if !known && name != "@type" {
 			continue
 		}
-		dst = appendName(dst, name)
+		dst = AppendName(dst, name)
 		dst = w.appendValue(dst, field, o[name])
 	}
 	return append(dst, '}')
@@ -507,8 +508,8 @@ func (w Writer) appendValue(dst []byte, field *discovery.Schema, v any) []byte {
 	panic(fmt.Sprintf("protojson: a %T in an object", v))
 }
 
-// appendName begins a member, behind a comma if it is not the first.
-func appendName(dst []byte, name string) []byte {
+// AppendName begins a member, behind a comma if it is not the first.
+func AppendName(dst []byte, name string) []byte {
 	if dst[len(dst)-1] != '{' {
 		dst = append(dst, ',')
 	}
