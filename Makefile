@@ -127,6 +127,10 @@ producers-test: ## run the programs of docs/producers.md; needs Java 17, Maven, 
 deploy-check: ## check deploy/ and the workflows: chart, manifests, image, compose; and that each check finds a planted fault
 	cd deploy/check && go test -count=1 -timeout 20m ./... $(ARGS)
 
+.PHONY: mutants
+mutants: ## put known bugs back, one at a time, and require a test to fail (ARGS='-only latest')
+	go run ./internal/mutants $(ARGS)
+
 .PHONY: lint
 lint: ## run golangci-lint, as configured in .golangci.yml
 	$(call in_modules,$(TOOL) golangci-lint run --config $(CURDIR)/.golangci.yml ./...)

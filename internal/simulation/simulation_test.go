@@ -52,6 +52,8 @@ const (
 	topic      = "events"
 	group      = "group"
 	apiAddress = "127.0.0.1:8080"
+	// The least that brokers take by default.
+	sessionTimeout = 6 * time.Second
 	// A batch and how many are in flight: what a kill may repeat.
 	batchSize   = 20
 	concurrency = 4
@@ -147,15 +149,21 @@ type replica struct {
 	dead     bool
 
 	mu        sync.Mutex
-	conns     map[net.Conn]struct{}
+	conns     map[net.Conn]string // and where they lead
 	cut       bool
+	isolated  bool // from the brokers
 	transport *kafka.Transport
 }
 
 var errCut = errors.New("the network is cut")
 
+const (
+	kafkaNetwork = "kafka"
+	apiNetwork   = "api"
+)
+
 // dial connects through a network that ends with the replica.
-func (r *replica) dial(to func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
+func (r *replica) dial(kind string, to func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := to(ctx, network, addr)
 		if err != nil {
@@ -163,11 +171,11 @@ func (r *replica) dial(to func(context.Context, string, string) (net.Conn, error
 		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if r.cut {
+		if r.cut || r.isolated && kind == kafkaNetwork {
 			conn.Close()
 			return nil, errCut
 		}
-		r.conns[conn] = struct{}{}
+		r.conns[conn] = kind
 		return &trackedConn{conn, r}, nil
 	}
 }
@@ -186,9 +194,9 @@ func (c *trackedConn) Close() error {
 }
 
 func (w *world) start() *replica {
-	r := &replica{w: w, name: fmt.Sprint("replica-", len(w.replicas)), done: make(chan error, 1), conns: map[net.Conn]struct{}{}}
+	r := &replica{w: w, name: fmt.Sprint("replica-", len(w.replicas)), done: make(chan error, 1), conns: map[net.Conn]string{}}
 	r.transport = &kafka.Transport{
-		Dial: r.dial(w.kafka.DialContext), MetadataTTL: time.Second,
+		Dial: r.dial(kafkaNetwork, w.kafka.DialContext), MetadataTTL: time.Second,
 		MetadataTopics: []string{topic, topic + ".dead-letter", topic + ".reported"},
 	}
 	log := w.log.With("replica", r.name)
@@ -201,15 +209,15 @@ func (w *world) start() *replica {
 			Brokers: w.kafka.Brokers, Topic: topic, Group: group,
 			DeadLetterTopic: topic + ".dead-letter", StateTopic: topic + ".reported",
 			Rules:          consumer.Rules{Version: event.V3, Window: 24 * time.Hour, ParentsRequired: true, ParentsWait: 20 * time.Second},
-			SessionTimeout: 6 * time.Second,
+			SessionTimeout: sessionTimeout,
 			Transport:      r.transport,
-			Dialer:         &kafka.Dialer{Timeout: 5 * time.Second, DialFunc: r.dial(w.kafka.DialContext)},
+			Dialer:         &kafka.Dialer{Timeout: 5 * time.Second, DialFunc: r.dial(kafkaNetwork, w.kafka.DialContext)},
 			Logger:         log,
 		},
 		Batch: batcher.Config{Size: batchSize, Linger: 5 * time.Millisecond, Concurrency: concurrency},
 		Reporter: reporter.Config{
 			Endpoint: "http://" + apiAddress, Version: event.V3, Parent: "projects/demo",
-			Concurrency: concurrency, Timeout: w.timeout, Dial: r.dial(w.network.DialContext), Logger: log,
+			Concurrency: concurrency, Timeout: w.timeout, Dial: r.dial(apiNetwork, w.network.DialContext), Logger: log,
 			Tokens: tokens,
 		},
 	})

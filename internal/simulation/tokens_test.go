@@ -122,7 +122,7 @@ func (w *world) serveTokens() *tokenserver.Server {
 	s := &tokenserver.Server{URL: "http://" + tokenAddress, Lifetime: tokenLifetime}
 	file := s.KeyFile(w.t, filepath.Join(w.t.TempDir(), "key.json"))
 	w.tokens = func(r *replica) *googleauth.Keeper {
-		source := &googleauth.Source{From: file, Scope: googleauth.JobsScope, Dial: r.dial(w.network.DialContext)}
+		source := &googleauth.Source{From: file, Scope: googleauth.JobsScope, Dial: r.dial(apiNetwork, w.network.DialContext)}
 		return googleauth.NewKeeper(googleauth.KeeperConfig{Get: source.Token, Changed: source.Changed, Logger: w.log})
 	}
 	w.guard = func(rw http.ResponseWriter, r *http.Request) bool {
