@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/clientevents/clientevents/event"
 	"github.com/clientevents/clientevents/internal/exemplar"
 )
 
@@ -56,13 +57,21 @@ func newTransport(cfg Config) *http.Transport {
 }
 
 // payload is the body of a request. The transport may read it even after it has
-// answered, so it is used again only when all its readers are closed.
+// answered, so its memory is used again only when all its readers are closed.
 type payload struct {
 	data []byte
+	// once: the memory is not used again. The transport knows that a plain
+	// bytes.Reader never blocks, and writes it together with the headers: one
+	// write a request and one packet instead of two, which is worth more than
+	// the memory of a small body.
+	once bool
 	open atomic.Int32
 }
 
 func (p *payload) reader() io.ReadCloser {
+	if p.once {
+		return io.NopCloser(bytes.NewReader(p.data))
+	}
 	p.open.Add(1)
 	r := &payloadReader{payload: p}
 	r.Reset(p.data)
@@ -82,7 +91,13 @@ func (r *payloadReader) Close() error {
 	return nil
 }
 
-// emptyPayload is where the next request is written to.
+// payloadOf is the request of one event.
+func (w *worker) payloadOf(d *event.Delivery) *payload {
+	const wrapper = len(`{"clientEvent":}`)
+	return &payload{data: d.AppendRequest(make([]byte, 0, d.Size()+wrapper), w.r.cfg.Version), once: true}
+}
+
+// emptyPayload is where the next batch is written to.
 func (w *worker) emptyPayload() *payload {
 	if w.payload == nil || w.payload.open.Load() != 0 {
 		w.payload = &payload{}
@@ -98,12 +113,12 @@ var (
 	errTimedOut = errors.New("no answer in time")
 )
 
-// exchange sends w.payload. read gets an answer that says that it went well, and
+// exchange sends a payload. read gets an answer that says that it went well, and
 // may find that it did not.
 //
 // It goes by the transport and not by a client, since redirects are not
 // followed: one would take the credentials along.
-func (w *worker) exchange(to *target, read func(context.Context, *http.Response) *Error) (status int, failure *Error) {
+func (w *worker) exchange(to *target, p *payload, read func(context.Context, *http.Response) *Error) (status int, failure *Error) {
 	ctx, cancel := context.WithTimeoutCause(w.ctx, w.r.cfg.Timeout, errTimedOut)
 	defer cancel()
 	token, failure := w.authorize(ctx)
@@ -113,7 +128,6 @@ func (w *worker) exchange(to *target, read func(context.Context, *http.Response)
 	if lease := w.r.cfg.Lease; lease != nil && !lease(time.Now()) {
 		return 0, &Error{Reason: recalled, Err: errNotOurs, unsent: true}
 	}
-	p := w.payload
 	req := to.request.WithContext(ctx)
 	req.Header = w.headers[to.kind]
 	req.Body = p.reader()
@@ -153,10 +167,18 @@ func readAnswer(ctx context.Context, resp *http.Response, read func(context.Cont
 // readAccepted reads the answer to one event, which is the event. An answer that
 // was cut is not one, and a web page is not the API's.
 func readAccepted(ctx context.Context, resp *http.Response) *Error {
-	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "text/html" {
+	if isWebPage(resp.Header.Get("Content-Type")) {
 		return &Error{Reason: BadAnswer, Status: resp.StatusCode, Err: errors.New("the answer is a web page and not an event")}
 	}
 	return discard(ctx, resp.Body)
+}
+
+func isWebPage(contentType string) bool {
+	if strings.HasPrefix(contentType, "application/json") { // as nearly all are
+		return false
+	}
+	kind, _, _ := mime.ParseMediaType(contentType)
+	return kind == "text/html"
 }
 
 // discard reads an answer to its end, so that its connection can be used again.

@@ -163,10 +163,8 @@ func (w *worker) tooLarge(d *event.Delivery, status int, detail string) {
 func (w *worker) sendAlone(batch []*event.Delivery) {
 	d := batch[0]
 	d.Attempts++
-	p := w.emptyPayload()
-	p.data = d.AppendRequest(p.data, w.r.cfg.Version)
 	w.span = w.startSpan(batch)
-	status, err := w.exchange(w.r.targets[single], readAccepted)
+	status, err := w.exchange(w.r.targets[single], w.payloadOf(d), readAccepted)
 	endSpan(w.span, status, err)
 	w.count(status, err)
 	switch {
@@ -197,7 +195,7 @@ func (w *worker) sendTogether(batch []*event.Delivery) {
 	p := w.emptyPayload()
 	p.data = w.writer.appendBatch(p.data, batch)
 	w.span = w.startSpan(batch)
-	status, err := w.exchange(w.r.targets[together], func(ctx context.Context, resp *http.Response) *Error { return w.readParts(ctx, resp, len(batch)) })
+	status, err := w.exchange(w.r.targets[together], p, func(ctx context.Context, resp *http.Response) *Error { return w.readParts(ctx, resp, len(batch)) })
 	endSpan(w.span, status, err)
 	if err == nil {
 		w.r.grow(len(batch))
