@@ -51,8 +51,21 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 	done
 
 .PHONY: bench
-bench: ## run the benchmarks COUNT (6) times each, into bench.txt; BENCH=pattern selects
-	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./... | tee bench.txt
+bench: ## run the benchmarks once, then measure beside the alternatives (10 minutes), into docs/performance.md
+	$(MAKE) bench-go COUNT=1 ARGS='-benchtime 100ms'
+	cd bench && go run . -rounds $(or $(ROUNDS),5) -update ../docs/performance.md $(ARGS)
+
+.PHONY: bench-go
+bench-go: ## run the benchmarks COUNT (6) times each, into bench.txt; BENCH=pattern selects
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $(ARGS) ./... | tee bench.txt
+
+.PHONY: bench-scale
+bench-scale: ## measure how cost and memory go with partitions, replicas, ids and backlog, into docs/performance.md
+	cd bench && go run . -parts links,scale -rounds 3 -update ../docs/performance.md -plots ../docs $(ARGS)
+
+.PHONY: pgo
+pgo: ## profile the program under load anew, for profile-guided optimisation
+	cd bench && go run . -parts profile -profile ../cmd/clientevents/default.pgo $(ARGS)
 
 .PHONY: bench-compare
 bench-compare: ## compare OLD=old.txt with bench.txt

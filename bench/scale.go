@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// measureLinks drains whole journeys, in which a child goes only after its
+// parent was accepted, which no alternative sees to.
+func measureLinks(ctx context.Context, w *world) (string, error) {
+	const n = 100_000
+	topic, err := w.newTopic(ctx, "journeys", partitions)
+	if err != nil {
+		return "", err
+	}
+	if err := w.loadJourneys(ctx, topic, n, partitions); err != nil {
+		return "", err
+	}
+	var rows []*row
+	for _, batch := range []int{1, 100} {
+		for _, delay := range []time.Duration{0, 20 * time.Millisecond} {
+			if batch == 1 && delay > 0 {
+				continue // it is bounded by the requests in flight, as without links
+			}
+			rows = append(rows, &row{of: w.product, events: n, delay: delay, setup: setup{topic: topic, n: n, url: w.plain, batch: batch, linger: -1, links: true}})
+		}
+	}
+	if err := w.turns(ctx, rows); err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	b.WriteString("| journeys with parent links | the API's latency | events/s | CPU µs an event | peak MB | lost | repeated |\n|---|--:|--:|--:|--:|--:|--:|\n")
+	for _, r := range rows {
+		got := r.median()
+		fmt.Fprintf(&b, "| batches of %d | %s | %s | %.1f | %d | %d | %d |\n", r.setup.batch, r.delay, thousands(got.perSecond), micros(got.cpu), got.peak>>20, got.lost, got.repeated)
+	}
+	return b.String(), nil
+}
+
+// dimension is something that grows, while an event should cost the same.
+type dimension struct {
+	name   string
+	values []int
+	// run measures one value, with batches.
+	run func(ctx context.Context, value int) (result, error)
+}
+
+// measureScale shows what an event costs as the deployment grows.
+func measureScale(ctx context.Context, w *world) (string, error) {
+	const n = 100_000
+	usual, err := w.topicOf(ctx, n, partitions)
+	if err != nil {
+		return "", err
+	}
+	batched := func(topic string, n int) setup {
+		return setup{topic: topic, n: n, url: w.plain, batch: 100, linger: -1}
+	}
+	all := []dimension{
+		{"partitions", []int{1, 10, 100}, func(ctx context.Context, value int) (r result, err error) {
+			topic, err := w.topicOf(ctx, n, value)
+			if err != nil {
+				return r, err
+			}
+			return w.repeat(ctx, batched(topic, n))
+		}},
+		{"replicas", []int{1, 2, 4}, func(ctx context.Context, value int) (r result, err error) {
+			topic, err := w.topicOf(ctx, n, 12)
+			if err != nil {
+				return r, err
+			}
+			s := batched(topic, n)
+			s.replicas = value
+			return w.repeat(ctx, s)
+		}},
+		{"ids in the window", upTo(w.options.most, 0, 1_000_000, 5_000_000, 20_000_000), func(ctx context.Context, value int) (r result, err error) {
+			s := batched(usual, n)
+			if s.state, err = w.newTopic(ctx, "state", partitions); err != nil {
+				return r, err
+			}
+			if err := w.loadState(ctx, s.state, value); err != nil {
+				return r, err
+			}
+			w.runs++
+			return w.drain(ctx, w.product, s, expected(n), 0)
+		}},
+		{"backlog", upTo(w.options.most, 10_000, 100_000, 1_000_000, 5_000_000), func(ctx context.Context, value int) (r result, err error) {
+			topic, err := w.topicOf(ctx, value, partitions)
+			if err != nil {
+				return r, err
+			}
+			defer func() { _, _ = w.admin.DeleteTopics(ctx, topic) }()
+			return w.drain(ctx, w.product, batched(topic, value), expected(value), 0)
+		}},
+	}
+	var b strings.Builder
+	b.WriteString("| | | CPU µs an event | peak MB | events/s | until the first event | lost | repeated |\n|---|--:|--:|--:|--:|--:|--:|--:|\n")
+	var plots []plot
+	for _, d := range all {
+		p := plot{name: d.name}
+		for _, value := range d.values {
+			got, err := d.run(ctx, value)
+			if err != nil {
+				return "", fmt.Errorf("%s %d: %w", d.name, value, err)
+			}
+			line := fmt.Sprintf("| %s | %s | %.1f | %d | %s | %.1f s | %d | %d |\n", d.name, thousands(float64(value)), micros(got.steady), got.peak>>20,
+				thousands(got.perSecond), got.until.Seconds(), got.lost, got.repeated)
+			fmt.Fprint(os.Stderr, line)
+			b.WriteString(line)
+			p.x = append(p.x, value)
+			p.cost = append(p.cost, micros(got.steady))
+			p.memory = append(p.memory, float64(got.peak)/(1<<20))
+		}
+		plots = append(plots, p)
+	}
+	if w.options.plots == "" {
+		return b.String(), nil
+	}
+	file := filepath.Join(w.options.plots, "scale.svg")
+	if err := os.WriteFile(file, []byte(draw(plots)), 0o644); err != nil { //nolint:gosec // a file of the repository
+		return "", err
+	}
+	fmt.Fprintf(&b, "\n![CPU of an event and peak memory against what grows](%s)\n", filepath.Base(file))
+	return b.String(), nil
+}
+
+func upTo(most int, values ...int) (kept []int) {
+	for _, v := range values {
+		if v <= most {
+			kept = append(kept, v)
+		}
+	}
+	return kept
+}
+
+// repeat drains a topic a few times and takes the medians.
+func (w *world) repeat(ctx context.Context, s setup) (result, error) {
+	r := row{of: w.product}
+	for range min(3, w.options.rounds) {
+		got, err := w.drain(ctx, w.product, s, expected(s.n), 0)
+		if err != nil {
+			return result{}, err
+		}
+		r.results = append(r.results, got)
+	}
+	return r.median(), nil
+}
+
+// loadState fills a state topic with so many ids that were reported just now, in
+// the form that docs/design.md describes.
+func (w *world) loadState(ctx context.Context, topic string, n int) error {
+	const format, view = 1, 2
+	now := time.Now()
+	created := binary.AppendVarint(nil, now.UnixMilli())
+	return w.publish(ctx, topic, n, func(i int) *kgo.Record {
+		var number [8]byte
+		binary.BigEndian.PutUint64(number[:], uint64(i))
+		sum := sha256.Sum256(number[:])
+		return &kgo.Record{
+			Partition: int32(i / 100 % partitions), Timestamp: now,
+			Key:   append([]byte{'r'}, sum[:16]...),
+			Value: append([]byte{format, view, 1, 2, 3, 4, 5, 6}, created...),
+		}
+	})
+}

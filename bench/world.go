@@ -1,0 +1,261 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// world is what all contenders share.
+type world struct {
+	options options
+	dir     string
+	ends    []func()
+
+	brokers, brokerName string
+	client, prompt      *kgo.Client
+	admin               *kadm.Client
+	topics, runs        int
+
+	plain, secure, control, certificate string
+
+	product contender
+}
+
+func newWorld(ctx context.Context, o options) (_ *world, err error) {
+	w := &world{options: o}
+	defer func() {
+		if err != nil {
+			w.close()
+		}
+	}()
+	if w.dir, err = os.MkdirTemp("", "clientevents-bench-"); err != nil {
+		return nil, err
+	}
+	w.ends = append(w.ends, func() { os.RemoveAll(w.dir) })
+	binary := o.product
+	if binary == "" {
+		if binary, err = w.build(ctx, "product", nil); err != nil {
+			return nil, err
+		}
+	}
+	w.product = product("clientevents", binary)
+	if err := w.startBroker(ctx); err != nil {
+		return nil, err
+	}
+	w.certificate = filepath.Join(w.dir, "sink.pem")
+	s, err := startService("sink", w.certificate)
+	if err != nil {
+		return nil, err
+	}
+	w.ends = append(w.ends, s.stop)
+	if _, err := fmt.Sscan(s.where, &w.plain, &w.secure, &w.control); err != nil {
+		return nil, err
+	}
+	w.plain, w.secure = "http://"+w.plain, "https://"+w.secure
+	return w, nil
+}
+
+func (w *world) close() {
+	for _, end := range slices.Backward(w.ends) {
+		end()
+	}
+}
+
+// build builds the program as a release is.
+func (w *world) build(ctx context.Context, name string, flags []string) (string, error) {
+	binary := filepath.Join(w.dir, name)
+	args := append([]string{"build", "-trimpath", "-o", binary}, flags...)
+	cmd := exec.CommandContext(ctx, "go", append(args, "./cmd/clientevents")...)
+	cmd.Dir = ".."
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the program (run this in the folder bench): %w: %s", err, lastLine(out))
+	}
+	return binary, nil
+}
+
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it takes no time
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// reset lets the sink count anew, events with numbers below n.
+func (w *world) reset(ctx context.Context, n int, delay time.Duration) error {
+	return w.ask(ctx, http.MethodPost, "/reset?"+url.Values{"n": {strconv.Itoa(n)}, "delay": {delay.String()}}.Encode(), nil)
+}
+
+// seen asks the sink what it has seen.
+func (w *world) seen(ctx context.Context, quantiles string) (s seen, err error) {
+	return s, w.ask(ctx, http.MethodGet, "/seen?quantiles="+quantiles, &s)
+}
+
+var asker = &http.Client{Timeout: 10 * time.Second}
+
+func (w *world) ask(ctx context.Context, method, path string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+w.control+path, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := asker.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if into == nil {
+		return nil
+	}
+	return json.NewDecoder(resp.Body).Decode(into)
+}
+
+// result is what one run showed.
+type result struct {
+	perSecond float64
+	cpu       time.Duration // for one event, the process's start and end included
+	steady    time.Duration // for one event, from the first one's arrival on
+	until     time.Duration // from the start to the first arrival
+	peak      int64         // bytes, of the largest process
+	p50, p99  time.Duration
+	lost      int
+	repeated  int
+}
+
+// patience is how long a contender may stand still before what is missing counts
+// as lost. Apache Kafka's groups take a few seconds, and so does a large state.
+const patience = 30 * time.Second
+
+// drain lets a contender drain a topic of n records that hold so many different
+// events.
+func (w *world) drain(ctx context.Context, c contender, s setup, events int, delay time.Duration) (r result, err error) {
+	w.runs++
+	s.run = fmt.Sprintf("run-%d", w.runs)
+	if err := w.reset(ctx, s.n, delay); err != nil {
+		return r, err
+	}
+	began := time.Now()
+	var all replicas
+	for range max(1, s.replicas) {
+		p, err := w.start(c, s)
+		if err != nil {
+			all.kill()
+			return r, err
+		}
+		all = append(all, p)
+	}
+	var cpu, before time.Duration
+	if c.ends {
+		cpu, err = all[0].own()
+	} else if before, err = w.awaitAll(ctx, all, events); err == nil {
+		r.peak = all.peak()
+		cpu, err = all.stop(ctx)
+	}
+	if err != nil {
+		all.kill()
+		return r, fmt.Errorf("%s: %w: %s", c.name, err, all[0].tail())
+	}
+	got, err := w.seen(ctx, "")
+	if err != nil {
+		return r, err
+	}
+	if got.Unique == 0 {
+		return r, fmt.Errorf("%s sent nothing: %s", c.name, all[0].tail())
+	}
+	r.until = time.Unix(0, got.First).Sub(began)
+	r.perSecond = float64(got.Unique-1) / (float64(got.Last-got.First) / 1e9)
+	r.cpu, r.steady = cpu/time.Duration(got.Unique), (cpu-before)/time.Duration(got.Unique)
+	r.lost, r.repeated = events-got.Unique, got.Events-got.Unique
+	return r, ctx.Err()
+}
+
+// awaitAll waits until the sink has all events, or nothing more comes. It
+// returns the CPU time that was used until the first one arrived.
+func (w *world) awaitAll(ctx context.Context, all replicas, events int) (before time.Duration, err error) {
+	last, moved := 0, time.Now()
+	for {
+		if err := all.ended(); err != nil {
+			return 0, err
+		}
+		if last == 0 {
+			before = all.cpu()
+		}
+		got, err := w.seen(ctx, "")
+		if err != nil {
+			return 0, err
+		}
+		if got.Unique >= events {
+			return before, nil
+		}
+		if got.Unique != last {
+			last, moved = got.Unique, time.Now()
+		}
+		if time.Since(moved) > patience {
+			return before, nil
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// tail is the end of what the process said.
+func (p *process) tail() string {
+	data, err := os.ReadFile(p.log.Name())
+	if err != nil {
+		return err.Error()
+	}
+	return string(data[max(0, len(data)-600):])
+}
+
+// provenance says what was measured, and on what.
+func (w *world) provenance() string {
+	commit := "unknown"
+	if out, err := exec.Command("git", "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*").Output(); err == nil { //nolint:noctx // it takes a moment
+		commit = strings.TrimSpace(string(out))
+	}
+	return fmt.Sprintf("Commit `%s`, %s, %s, %d cores that all processes share, %s; medians of %d runs.",
+		commit, runtime.Version(), processor(), runtime.NumCPU(), w.brokerName, w.options.rounds)
+}
+
+func processor() string {
+	data, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return runtime.GOARCH
+	}
+	for line := range strings.Lines(string(data)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return runtime.GOARCH
+}
+
+// updateSection rewrites a section of a Markdown file.
+func updateSection(file, name, text string) error {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	begin, end := "<!-- bench:"+name+" -->", "<!-- end of bench -->"
+	before, rest, ok := strings.Cut(string(data), begin)
+	_, after, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		return errors.New(file + ": want a section between " + begin + " and " + end)
+	}
+	return os.WriteFile(file, []byte(before+begin+"\n"+text+"\n"+end+after), 0o644) //nolint:gosec // a file of the repository
+}
