@@ -178,10 +178,10 @@ func (e *Emulator) Serve(ctx context.Context, ln net.Listener) error {
 	return nil
 }
 
-// ServeHTTP answers the API's calls, /batch, and the emulator's own pages
-// below /emulator/.
+// ServeHTTP answers the API's calls, /batch, and the emulator's own pages:
+// the one at / and those below /emulator/.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if strings.HasPrefix(r.URL.Path, inspectPath) {
+	if strings.HasPrefix(r.URL.Path, inspectPath) || (r.URL.Path == "/" && r.Method == http.MethodGet) {
 		e.inspect.ServeHTTP(w, r)
 		return
 	}
@@ -253,8 +253,10 @@ func (e *Emulator) method(st *faultState, c *call) ([]byte, *apiError) {
 	if status := e.drawError(st); status != 0 {
 		return nil, Refuse(status, "").error()
 	}
-	if wait, ok := e.quota.take(st.Quota, time.Now()); !ok {
-		return nil, quotaExceeded(st.Quota, c.project(), wait)
+	if !st.Quota.EventsOnly || strings.HasSuffix(c.path, "/clientEvents") {
+		if wait, ok := e.quota.take(st.Quota, time.Now()); !ok {
+			return nil, quotaExceeded(st.Quota, c.project(), wait)
+		}
 	}
 	if err := c.params.checkOwn(r.query); err != nil {
 		return nil, err

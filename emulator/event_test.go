@@ -355,7 +355,7 @@ func TestRefusedByHTTP(t *testing.T) {
 		rpc, message             string
 	}{
 		{"no such path", "POST", "/v3/projects/p1/clientEvent", goodV3, nil, 404, "NOT_FOUND", "Method not found"},
-		{"the root", "GET", "/", "", nil, 404, "NOT_FOUND", "Method not found"},
+		{"the root", "POST", "/", "", nil, 404, "NOT_FOUND", "Method not found"},
 		{"v2", "POST", "/v2/projects/p1/clientEvents", goodV3, nil, 404, "NOT_FOUND", "Method not found"},
 		{"v3 with a tenant", "POST", "/v3/projects/p1/tenants/t1/clientEvents", goodV3, nil, 404, "NOT_FOUND", "Method not found"},
 		{"v4 without a tenant", "POST", "/v4/projects/p1/clientEvents", goodV4Event, nil, 404, "NOT_FOUND", "Method not found"},

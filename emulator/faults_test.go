@@ -164,6 +164,21 @@ func TestQuota(t *testing.T) {
 	})
 }
 
+// TestQuotaOfEvents bounds events, alone and in batches, and nothing else.
+func TestQuotaOfEvents(t *testing.T) {
+	_, url := start(t, emulator.Options{Faults: emulator.Faults{Quota: emulator.Quota{Limit: 1, Window: time.Hour, EventsOnly: true}}})
+	for i, want := range []int{200, 429} {
+		if got := send(t, "POST", url+pathV3, goodV3).status; got != want {
+			t.Errorf("event %d: %d, want %d", i, got, want)
+		}
+	}
+	for range 3 {
+		if got := send(t, "GET", url+"/v3/projects/p1/companies", "").status; got != 200 {
+			t.Errorf("a list of companies: %d", got)
+		}
+	}
+}
+
 func TestQuotaAnswer(t *testing.T) {
 	quota := emulator.Quota{Limit: 1, Window: time.Minute}
 	inBubble(t, emulator.Options{Faults: emulator.Faults{Quota: quota}}, func(t *testing.T, _ *emulator.Emulator, client *http.Client) {

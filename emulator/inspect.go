@@ -36,6 +36,7 @@ func (e *Emulator) inspector() http.Handler {
 	mux.HandleFunc("GET "+inspectPath+"stats", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, e.Stats())
 	})
+	servePage(mux)
 	return mux
 }
 

@@ -155,3 +155,22 @@ func TestListWaits(t *testing.T) {
 		}
 	})
 }
+
+// TestPage: the page is whole in itself, whatever fault befalls the API.
+func TestPage(t *testing.T) {
+	_, url := start(t, emulator.Options{Faults: emulator.Faults{All: emulator.Outage()}})
+	for path, kind := range map[string]string{
+		"/": "text/html", "/emulator/page.js": "text/javascript", "/emulator/page.css": "text/css", "/emulator/icon.svg": "image/svg+xml",
+	} {
+		a := send(t, "GET", url+path, "")
+		policy := a.header.Get("Content-Security-Policy")
+		switch {
+		case a.status != 200 || !strings.HasPrefix(a.header.Get("Content-Type"), kind):
+			t.Errorf("%s: %d, %s: want 200 and %s", path, a.status, a.header.Get("Content-Type"), kind)
+		case !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe"):
+			t.Errorf("%s: the policy is %q", path, policy)
+		case path != "/emulator/icon.svg" && strings.Contains(a.body, "//www") || strings.Contains(a.body, "https://"):
+			t.Errorf("%s loads something from elsewhere", path)
+		}
+	}
+}

@@ -18,6 +18,9 @@ import (
 type Quota struct {
 	Limit  int           // calls in a window; 0 for no bound, below 0 for none at all
 	Window time.Duration // a second if 0
+	// EventsOnly bounds the creation of client events alone, so that searches
+	// and changes of jobs go on.
+	EventsOnly bool
 }
 
 func (q Quota) window() time.Duration {

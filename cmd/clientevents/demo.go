@@ -12,7 +12,10 @@ func newDemoCommand(s Streams) *cobra.Command {
 		Short: "See everything at work in one process, with nothing else installed",
 		Long: `Run an embedded Kafka broker, a local Talent Solution, a job board's traffic and the
 pipeline between them: journeys with 2 % duplicates and 1 % faults of every kind,
-children that come before their parents, and an API that throttles now and then.`,
+children that come before their parents, and an API that throttles now and then.
+The job board creates its jobs at the Talent Solution and searches them; its events
+carry the answers' request ids. Two pages show what happens: the pipeline's status,
+and the jobs and events at the Talent Solution.`,
 		Example: `  clientevents demo
   clientevents demo --events 20000   # stops by itself and adds up`,
 	}

@@ -22,9 +22,10 @@ func newEmulatorCommand(s Streams) *cobra.Command {
 		Short: "Serve a local Talent Solution",
 		Long: `Serve companies, jobs and tenants of v3, v4beta1 and v4, search among the jobs, and
 clientEvents.create of these and v3p1beta1, by itself and in HTTP batches, as
-strict as Google is. What was accepted can be read at /emulator/events, what it
-holds at /emulator/companies and /emulator/jobs, and counts at /emulator/stats. It
-can be told to misbehave.`,
+strict as Google is. A page at / shows what it holds and the events as they arrive,
+and says which of them the service would discard. The same can be read at
+/emulator/events, /emulator/companies, /emulator/jobs and /emulator/stats. It can be
+told to misbehave.`,
 		Example: `  clientevents emulator --listen 127.0.0.1:8080
   clientevents emulator --listen 127.0.0.1:8080 --data ./talent
   clientevents emulator --listen 127.0.0.1:8080 --latency 20ms --quota 300/1m --errors 503=0.01,429=0.02

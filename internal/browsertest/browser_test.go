@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -286,8 +287,8 @@ func (p *page) screenshot(name string) {
 	}
 }
 
-// fewColours keeps the 256 most frequent colours, which for a page is nearly all
-// of it, and a third of the size.
+// fewColours keeps 256 colours, which for a page is nearly all of it, and a third of
+// the size: the most frequent ones that can be told apart.
 func fewColours(picture image.Image) image.Image {
 	bounds := picture.Bounds()
 	often := map[color.RGBA]int{}
@@ -302,8 +303,10 @@ func fewColours(picture image.Image) image.Image {
 	}
 	sortBy(all, func(c color.RGBA) int { return -often[c] })
 	palette := color.Palette{}
-	for _, c := range all[:min(256, len(all))] {
-		palette = append(palette, c)
+	for _, c := range all {
+		if len(palette) < 256 && !slices.ContainsFunc(palette, func(p color.Color) bool { return alike(c, p.(color.RGBA)) }) {
+			palette = append(palette, c)
+		}
 	}
 	small := image.NewPaletted(bounds, palette)
 	nearest := map[color.RGBA]uint8{}
@@ -319,6 +322,12 @@ func fewColours(picture image.Image) image.Image {
 		}
 	}
 	return small
+}
+
+// alike says whether two colours can hardly be told apart.
+func alike(a, b color.RGBA) bool {
+	near := func(x, y uint8) bool { return max(x, y)-min(x, y) < 5 }
+	return near(a.R, b.R) && near(a.G, b.G) && near(a.B, b.B)
 }
 
 func exceptionText(d *runtime.ExceptionDetails) string {

@@ -4,6 +4,7 @@ package demo
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -63,16 +65,21 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer d.stop()
-	d.introduce()
 	var running sync.WaitGroup
 	pipelineCtx, stopPipeline := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopPipeline()
-	failed := make(chan error, 1)
+	failed, listens := make(chan error, 1), make(chan string, 1)
 	running.Go(func() {
-		if err := d.runPipeline(pipelineCtx); err != nil {
+		if err := d.runPipeline(pipelineCtx, listens); err != nil {
 			failed <- err
 		}
 	})
+	select {
+	case d.admin = <-listens:
+	case err := <-failed:
+		return err
+	}
+	d.introduce()
 	shown, hide := context.WithCancel(context.WithoutCancel(ctx))
 	running.Go(func() { d.display(shown) })
 	err := d.publish(ctx)
@@ -98,7 +105,9 @@ type demo struct {
 	serving  sync.WaitGroup
 	stopAPI  context.CancelFunc
 	config   *config.Config
-	admin    atomic.Value // string
+	board    *board
+	admin    string // the address of the status page
+	token    string // for actions there
 	pipeline atomic.Pointer[app.Pipeline]
 
 	published atomic.Int64
@@ -132,7 +141,13 @@ func (d *demo) start(ctx context.Context) (err error) {
 	var apiCtx context.Context
 	apiCtx, d.stopAPI = context.WithCancel(context.WithoutCancel(ctx))
 	d.serving.Go(func() { _ = d.api.Serve(apiCtx, d.listener) })
-	return d.configure(ctx)
+	if err = d.configure(ctx); err == nil {
+		d.board, err = openBoard(context.WithoutCancel(ctx), fmt.Sprintf("http://%s/v3/%s", d.listener.Addr(), parent), d.o.Seed)
+	}
+	if err != nil {
+		d.stop()
+	}
+	return err
 }
 
 func (d *demo) configure(ctx context.Context) (err error) {
@@ -144,6 +159,11 @@ func (d *demo) configure(ctx context.Context) (err error) {
 		return err
 	}
 	if d.config, err = config.Load(path, nil); err != nil {
+		return err
+	}
+	d.token = strings.ToLower(rand.Text())
+	d.config.Admin.TokenFile = filepath.Join(d.dir, "token")
+	if err := os.WriteFile(d.config.Admin.TokenFile, []byte(d.token), 0o600); err != nil {
 		return err
 	}
 	k, err := app.NewKafka(d.config, nil)
@@ -188,13 +208,16 @@ log:
 }
 
 func (d *demo) stop() {
+	if d.board != nil {
+		d.board.close()
+	}
 	d.stopAPI()
 	d.serving.Wait()
 	d.cluster.Close()
 	os.RemoveAll(d.dir)
 }
 
-func (d *demo) runPipeline(ctx context.Context) error {
+func (d *demo) runPipeline(ctx context.Context, listens chan<- string) error {
 	level := slog.LevelWarn
 	if d.o.Verbose {
 		level = slog.LevelInfo
@@ -208,7 +231,7 @@ func (d *demo) runPipeline(ctx context.Context) error {
 	return app.Run(ctx, app.Options{
 		Config:     d.config,
 		Logger:     log,
-		OnListen:   func(a net.Addr) { d.admin.Store("http://" + a.String()) },
+		OnListen:   func(a net.Addr) { listens <- "http://" + a.String() },
 		OnPipeline: func(p *app.Pipeline) { d.pipeline.Store(p) },
 	})
 }
@@ -218,7 +241,8 @@ func (d *demo) introduce() {
 
   Kafka         %[1]s   (any client can join in: kcat -b %[1]s -C -t %[2]s)
   events        topic %[2]s, dead letters in %[2]s.dead-letter
-  Talent API    http://%[3]s   (what it accepted: /emulator/events)
+  status page   %[5]s   (token for its buttons: %[6]s)
+  Talent API    http://%[3]s   (its page: what jobs it has, and what came of them)
 
 The same by hand, against a Kafka of your own (the configuration as below, with
 your brokers, and the endpoint http://127.0.0.1:8080):
@@ -228,7 +252,7 @@ your brokers, and the endpoint http://127.0.0.1:8080):
   clientevents run --config clientevents.yaml
 
 %[4]s
-`, d.cluster.ListenAddrs()[0], topic, d.listener.Addr(), d.yaml(d.cluster.ListenAddrs()[0]))
+`, d.cluster.ListenAddrs()[0], topic, d.listener.Addr(), d.yaml(d.cluster.ListenAddrs()[0]), d.admin, d.token)
 }
 
 // rate is how many records a second are published: a demo of some events takes
@@ -258,7 +282,8 @@ func (d *demo) publish(ctx context.Context) error {
 	began := time.Now()
 	g := journey.New(journey.Options{
 		Seed: d.o.Seed, Version: event.V3, Parent: parent, Start: began,
-		Gap: time.Duration(8 / perSecond * float64(time.Second)),
+		Gap:    time.Duration(8 / perSecond * float64(time.Second)),
+		Search: d.board.results,
 	})
 	for r := range g.Mixed(journey.DemoMix, d.o.Events) {
 		if !limiter.Allow() {
@@ -297,7 +322,7 @@ func (d *demo) count(r journey.Record) {
 func (d *demo) misbehave(since time.Duration) {
 	f := emulator.Faults{Latency: latency}
 	if at := since % (30 * time.Second); at > 3*time.Second && at < 6*time.Second {
-		f.Quota = emulator.Quota{Limit: int(max(1, d.rate()/4)), Window: time.Second}
+		f.Quota = emulator.Quota{Limit: int(max(1, d.rate()/4)), Window: time.Second, EventsOnly: true}
 	}
 	d.api.SetFaults(f)
 }
@@ -402,11 +427,10 @@ func (d *demo) lines() []string {
 	if s := p.Reporter().Status(); !s.Gate.Open {
 		state = "waiting: " + string(s.Gate.Reason)
 	}
-	page, _ := d.admin.Load().(string)
 	return []string{
 		fmt.Sprintf("published %7d   reported %7d   duplicates %5d   dead letters %5d",
 			d.published.Load(), outcomes["reported"], outcomes["duplicate"], outcomes["dead_letter"]),
 		fmt.Sprintf("in flight %7d   pending  %7d   API %s", p.InFlight(), p.Pending(), state),
-		"status page " + page + "   (Ctrl-C to stop)",
+		"status page " + d.admin + "   jobs and events http://" + d.listener.Addr().String() + "   (Ctrl-C to stop)",
 	}
 }

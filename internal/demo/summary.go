@@ -46,7 +46,7 @@ func (d *demo) summarize() error {
 		}
 	}
 	stats := d.api.Stats()
-	fmt.Fprintf(&b, "accepted by the API %d events in %d requests, %d of them twice\n", stats.Accepted, stats.Requests, stats.Duplicates)
+	fmt.Fprintf(&b, "accepted by the API %d events, %d of them twice and %d such as it would discard later\n", stats.Accepted, stats.Duplicates, stats.Warned)
 	fmt.Fprint(d.o.Out, b.String())
 	if err := d.compare(uint64(total), outcomes, letters); err != nil {
 		return err
@@ -72,6 +72,9 @@ func (d *demo) compare(total uint64, outcomes, letters map[string]uint64) error 
 	}
 	if stats.Duplicates > 0 {
 		complain("%d events were reported twice", stats.Duplicates)
+	}
+	if stats.Warned > 0 && total == uint64(d.published.Load()) {
+		complain("%d events name searches or jobs that the API does not know", stats.Warned)
 	}
 	if d.cut || total != uint64(d.published.Load()) {
 		return errors.Join(wrong...) // cut short, or somebody joined in: what was to be expected is not known

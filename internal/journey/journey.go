@@ -29,6 +29,11 @@ type Options struct {
 	// Gap is the mean time between two searches; default 20 ms. A search leads
 	// to about eight events.
 	Gap time.Duration
+	// Search, if not nil, answers searches in place of made-up ones: with a
+	// request id and the names of some jobs, at least one and at most as many as
+	// asked for. The same seed gives the same journeys only as far as its
+	// answers are the same.
+	Search func(most int) (requestID string, jobs []string)
 }
 
 // EventGap is the mean time between two events with the default gap.
@@ -80,6 +85,17 @@ func (g *Generator) Events() iter.Seq[*event.Event] {
 	}
 }
 
+// pick makes up what a search finds: n jobs, the popular ones more often.
+func (g *Generator) pick(n int) []string {
+	jobs := make([]string, 0, n)
+	for len(jobs) < n {
+		if job := g.jobs[g.popul.Uint64()]; !slices.Contains(jobs, job) {
+			jobs = append(jobs, job)
+		}
+	}
+	return jobs
+}
+
 // seeker is one job seeker's way from a search on.
 type seeker struct {
 	g         *Generator
@@ -95,11 +111,9 @@ func (g *Generator) begin() {
 	if g.chance(0.06) {
 		start, shown = event.Notification, 3+g.rng.IntN(5)
 	}
-	jobs := make([]string, 0, shown)
-	for len(jobs) < shown {
-		if job := g.jobs[g.popul.Uint64()]; !slices.Contains(jobs, job) {
-			jobs = append(jobs, job)
-		}
+	jobs := g.pick(shown)
+	if g.o.Search != nil {
+		s.requestID, jobs = g.o.Search(shown)
 	}
 	first := s.does(start, "", jobs...)
 	for _, job := range jobs {

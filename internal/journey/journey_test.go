@@ -251,3 +251,25 @@ func BenchmarkEvents(b *testing.B) {
 		b.SetBytes(int64(len(line)))
 	}
 }
+
+// TestSearchesAreTheBoards: with a job board, journeys are about what its
+// answers hold, under their request ids.
+func TestSearchesAreTheBoards(t *testing.T) {
+	answers := map[string][]string{}
+	g := journey.New(journey.Options{Seed: 1, Version: event.V3, Start: start, Search: func(most int) (string, []string) {
+		id := fmt.Sprint("search-", len(answers))
+		jobs := []string{id + "/jobs/1", id + "/jobs/2"}[:min(2, most)]
+		answers[id] = jobs
+		return id, jobs
+	}})
+	for _, e := range first(2000, g.Events()) {
+		for _, job := range e.Jobs {
+			if !slices.Contains(answers[e.RequestID], job) {
+				t.Fatalf("%s of %s is about %s, which the answer does not hold", e.Type, e.RequestID, job)
+			}
+		}
+	}
+	if len(answers) < 100 {
+		t.Errorf("2000 events came of %d searches", len(answers))
+	}
+}
