@@ -36,6 +36,33 @@ func TestBugsApply(t *testing.T) {
 	}
 }
 
+// TestNamedTestsExist: docs/delivery.md names no test that is not there.
+func TestNamedTestsExist(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/delivery.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tests strings.Builder
+	for _, pattern := range []string{"../../*/*_test.go", "../../*/*/*_test.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tests.Write(text)
+		}
+	}
+	for _, name := range regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(string(doc), -1) {
+		if !strings.Contains(tests.String(), "func "+name[1]+"(") {
+			t.Errorf("docs/delivery.md names %s, which is not there", name[1])
+		}
+	}
+}
+
 // TestDocumented: docs/delivery.md has a line for every bug, with the test that
 // is against it.
 func TestDocumented(t *testing.T) {
