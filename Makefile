@@ -144,6 +144,18 @@ deploy-check: ## check deploy/ and the workflows: chart, manifests, image, compo
 mutants: ## put known bugs back, one at a time, and require a test to fail (ARGS='-only latest')
 	go run ./internal/mutants $(ARGS)
 
+# What is checked with Prometheus's own tools is in a module of its own. A test that
+# lacks them says NOT RUN, which is no pass here.
+define monitoring_test
+@mkdir -p bin
+@cd deploy/tests && go test -count=1 -timeout 10m -v -run '$(1)' ./... $(ARGS) >$(CURDIR)/bin/monitoring.log 2>&1 || { cat $(CURDIR)/bin/monitoring.log; exit 1; }
+@! grep -E '^ *--- |^ok|NOT RUN' bin/monitoring.log | tee /dev/stderr | grep -q 'NOT RUN'
+endef
+
+.PHONY: rules-check
+rules-check: ## check the alerts: promtool, a test of each, a section of the runbook for each
+	$(call monitoring_test,Rule|Alert|Runbook)
+
 .PHONY: lint
 lint: ## run golangci-lint, as configured in .golangci.yml
 	$(call in_modules,$(TOOL) golangci-lint run --config $(CURDIR)/.golangci.yml ./...)
