@@ -207,12 +207,19 @@ func (r *Reporter) setTargets(base *url.URL) {
 	} {
 		header := http.Header{}
 		header.Set("Content-Type", to.contentType)
-		header.Set("User-Agent", r.cfg.UserAgent)
-		header.Set("X-Goog-Api-Client", apiClient(runtime.Version(), r.cfg.UserAgent))
-		if r.cfg.QuotaProject != "" {
-			header.Set("X-Goog-User-Project", r.cfg.QuotaProject)
-		}
+		SetHeaders(header, r.cfg.UserAgent, r.cfg.QuotaProject)
 		r.targets[kind] = &target{kind: kind, request: &http.Request{Method: http.MethodPost, URL: to.url, Host: to.url.Host, Header: header}}
+	}
+}
+
+// SetHeaders sets what every request to the API says of the program and of whose
+// quota it is for: X-Goog-Api-Client is where Google asks clients to name
+// themselves.
+func SetHeaders(header http.Header, userAgent, quotaProject string) {
+	header.Set("User-Agent", userAgent)
+	header.Set("X-Goog-Api-Client", apiClient(runtime.Version(), userAgent))
+	if quotaProject != "" {
+		header.Set("X-Goog-User-Project", quotaProject)
 	}
 }
 

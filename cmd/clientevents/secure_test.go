@@ -77,6 +77,62 @@ func TestSecureBrokers(t *testing.T) {
 	})
 }
 
+// TestCheckOfSecureBrokers meets a real broker in all the ways that don't fit.
+func TestCheckOfSecureBrokers(t *testing.T) {
+	secure := kafkatest.RealSecure(t)
+	c := kafkatest.Real(t)
+	password := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(password, []byte(secure.Password), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	trusting := "tls: {enabled: true, ca_file: " + secure.CAFile + "}"
+	login := func(mechanism string) string {
+		return fmt.Sprintf("sasl: {mechanism: %s, username: %s, password_file: %s}", mechanism, secure.Username, password)
+	}
+	for name, test := range map[string]struct {
+		brokers []string
+		keys    string
+		has     []string
+	}{
+		"TLS, without":       {secure.TLS, "start: earliest", []string{"TLS", "set kafka.tls.enabled to true"}},
+		"no TLS, with":       {c.Brokers, trusting, []string{"does not speak TLS at this port"}},
+		"unknown authority":  {secure.TLS, "tls: {enabled: true}", []string{"an authority that is not trusted", "kafka.tls.ca_file"}},
+		"no certificate":     {secure.MTLS, trusting, []string{"wants one", "kafka.tls.cert_file"}},
+		"a login is wanted":  {secure.SASL, "start: earliest", []string{"it wants a login"}},
+		"no login is wanted": {c.Brokers, login("plain"), []string{"it wants no login at this port"}},
+		"unknown mechanism":  {secure.OAuth, login("scram-sha-512"), []string{"it does not know logins by SCRAM-SHA-512"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStation(t, c, "")
+			s.through(t, test.brokers, test.keys)
+			code, out, _ := command(t, "", "check", "--config", s.file)
+			for _, text := range append(test.has, "FAIL  broker "+test.brokers[0]) {
+				if code != exitFailed || !strings.Contains(out, text) {
+					t.Errorf("exit code %d, want %q in\n%s", code, text, out)
+				}
+			}
+		})
+	}
+	t.Run("what a login may not do", func(t *testing.T) {
+		s := newStation(t, c, "")
+		c.CreateTopic(t, s.topic+".reported", 3, map[string]string{"cleanup.policy": "compact"})
+		c.AllowOnly(t, secure.Username, s.topic, "", "Describe")
+		c.AllowOnly(t, secure.Username, s.topic+".reported", "", "Read", "Describe", "DescribeConfigs")
+		c.AllowOnly(t, secure.Username, "", s.topic, "Describe")
+		s.through(t, secure.SASL, login("plain"))
+		code, out, _ := command(t, "", "check", "--config", s.file, "--json")
+		for _, want := range []string{
+			`{"result":"FAIL","what":"topic ` + s.topic + `","says":"this login lacks Read","do":"grant it; see ACLs in docs/operations.md"}`,
+			`{"result":"FAIL","what":"state topic ` + s.topic + `.reported","says":"this login lacks Write","do":`,
+			`{"result":"FAIL","what":"group ` + s.topic + `","says":"this login lacks Read"`,
+		} {
+			if code != exitFailed || !strings.Contains(out, want) {
+				t.Errorf("exit code %d, want %s in\n%s", code, want, out)
+			}
+		}
+	})
+}
+
 // TestPasswordIsNotShown: the library says what is wrong with a password by
 // showing it.
 func TestPasswordIsNotShown(t *testing.T) {

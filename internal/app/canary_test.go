@@ -184,9 +184,7 @@ func TestNoSecretIsShown(t *testing.T) {
 	tokens.Misbehave(nil)
 	finished("the last event")
 
-	var out bytes.Buffer
-	app.Check(t.Context(), &out, cfg)
-	s.add("check", out.String())
+	app.Check(t.Context(), cfg, func(f app.Finding) { s.add("check", f.String()) })
 	reasons := map[string]int{}
 	err = app.Letters(t.Context(), k, cfg, app.LetterFilter{}, func(l app.Letter) error {
 		for _, h := range l.Record.Headers {

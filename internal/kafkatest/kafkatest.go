@@ -27,6 +27,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
 )
 
@@ -252,4 +253,40 @@ func WaitFor(t testing.TB, limit time.Duration, what string, cond func() bool) {
 			t.Fatalf("gave up waiting for %s after %v", what, limit)
 		}
 	}
+}
+
+// AllowOnly lets a user of a real cluster do only these operations, such as
+// "Read", on a topic or, where that is "", on a group, until t ends.
+func (c *Cluster) AllowOnly(t testing.TB, user, topic, group string, operations ...string) {
+	t.Helper()
+	var ops []kadm.ACLOperation
+	for _, name := range operations {
+		op, err := kmsg.ParseACLOperation(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ops = append(ops, op)
+	}
+	acl := kadm.NewACLs().Allow("User:" + user).AllowHosts("*").Operations(ops...).ResourcePatternType(kadm.ACLPatternLiteral)
+	if topic != "" {
+		acl = acl.Topics(topic)
+	} else {
+		acl = acl.Groups(group)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), callLimit)
+	defer cancel()
+	results, err := c.adm.CreateACLs(ctx, acl)
+	for _, r := range results {
+		err = errors.Join(err, r.Err)
+	}
+	if err != nil {
+		t.Fatalf("allow %s only %v: %v", user, operations, err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), callLimit)
+		defer cancel()
+		if _, err := c.adm.DeleteACLs(ctx, acl); err != nil {
+			t.Errorf("delete ACLs: %v", err)
+		}
+	})
 }

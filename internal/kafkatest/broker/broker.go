@@ -211,6 +211,12 @@ func (b *Broker) serverConfig(overrides map[string]string) string {
 		"log.initial.task.delay.ms": "500", "log.cleaner.backoff.ms": "500",
 		"log.cleaner.dedupe.buffer.size": "8388608", "log.retention.check.interval.ms": "1000",
 
+		// Who logs in may do what no ACL is about; who does not, everything.
+		"authorizer.class.name":          "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+		"allow.everyone.if.no.acl.found": "true",
+		"super.users":                    "User:ANONYMOUS",
+		"early.start.listeners":          controller,
+
 		"ssl.keystore.type": "PEM", "ssl.keystore.location": b.file(serverFile),
 		"ssl.truststore.type": "PEM", "ssl.truststore.location": b.file(caFile),
 		"listener.name.mtls.ssl.client.auth": "required",
