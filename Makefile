@@ -106,6 +106,10 @@ chaos-short: bin/chaos ## the same in about three minutes
 chaos-backlog: bin/chaos ## let BACKLOG (1000000) records pile up behind an API that hangs, and watch a replica's memory (CODECS='none zstd')
 	for codec in $(or $(CODECS),none zstd); do bin/chaos -backlog $(or $(BACKLOG),1000000) -codec $$codec $(ARGS); done
 
+.PHONY: upgrade
+upgrade: bin/chaos ## roll from FROM (the last release, or the commit before) to this and back, under traffic and with live state
+	bin/chaos -records 6000 -upgrade $(or $(FROM),previous) $(ARGS)
+
 .PHONY: simulate
 simulate: ## simulate misfortune with SEEDS (100) seeds of each kind
 	go test ./internal/simulation -count=1 -timeout 60m -v -seeds $(or $(SEEDS),100) | grep -vE '^ *(=== |--- PASS|simulation_test)'
@@ -187,6 +191,13 @@ check: ## what a change must pass: build, vet, format, tidy, lint, race
 	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
 		test -z "$$unformatted" || { echo "not formatted, see 'make fmt':"; echo "$$unformatted"; exit 1; }
 	$(MAKE) tidy-check lint race
+
+.PHONY: release-snapshot
+release-snapshot: ## build what a release would hold, without a signature, into dist/; builds goreleaser and syft first
+	GOBIN=$(CURDIR)/bin go install github.com/goreleaser/goreleaser/v2@v2.17.0
+	GOBIN=$(CURDIR)/bin go install github.com/anchore/syft/cmd/syft@v1.54.1
+	PATH=$(CURDIR)/bin:$$PATH bin/goreleaser check
+	PATH=$(CURDIR)/bin:$$PATH bin/goreleaser release --snapshot --clean --skip=sign
 
 .PHONY: ci
 ci: ## everything that CI runs

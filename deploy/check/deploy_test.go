@@ -32,3 +32,15 @@ func TestKustomization(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestWorkflows(t *testing.T) {
+	if err := checkWorkflows(root + "/.github/workflows"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRelease(t *testing.T) {
+	if err := checkRelease(root + "/.goreleaser.yaml"); err != nil {
+		t.Error(err)
+	}
+}

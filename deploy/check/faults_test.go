@@ -99,6 +99,13 @@ func TestPlantedFaults(t *testing.T) {
 		{"kustomize: an unknown field of Kubernetes", "kustomize/base/service.yaml", "clusterIP:", "clusterIp:", checkKustomization, "clusterIp"},
 		{"kustomize: not what the chart deploys", "kustomize/base/deployment.yaml", "periodSeconds: 10", "periodSeconds: 11", checkKustomization, "differ in spec"},
 		{"kustomize: an unknown key of the configuration", "kustomize/example/clientevents.yaml", "  rate:", "  rates:", checkKustomization, "report.rates"},
+		{"actionlint: an unknown key", "workflows/ci.yml", "runs-on: ubuntu-latest", "run-on: ubuntu-latest", workflowsCheck, "run-on"},
+		{"actionlint: a title is run", "workflows/ci.yml", "run: make vuln", "run: echo ${{ github.event.pull_request.title }}", workflowsCheck, "untrusted"},
+		{"release: an action that can move", "workflows/release.yml", "checkout@11bd71901bbe5b1630ceea73d27597364c9af683", "checkout@v4", workflowsCheck, "not pinned"},
+		{"release: all permissions", "workflows/release.yml", "permissions: {}", "permissions: {contents: write}", workflowsCheck, "permissions"},
+		{"release: the image is not signed", "workflows/release.yml", "cosign sign --yes", "echo", workflowsCheck, "steps sign"},
+		{"goreleaser: a version that isn't stamped", ".goreleaser.yaml", "version.number", "version.tag", releaseCheck, "version.tag"},
+		{"goreleaser: one architecture", ".goreleaser.yaml", "goarch: [amd64, arm64]", "goarch: [amd64]", releaseCheck, "architectures"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -116,11 +123,18 @@ func dockerfileCheck(deploy string) error {
 	return checkDockerfile(filepath.Join(deploy, "Dockerfile"))
 }
 
-// plant copies deploy/ and changes one file of the copy.
+func workflowsCheck(deploy string) error { return checkWorkflows(filepath.Join(deploy, "workflows")) }
+
+func releaseCheck(deploy string) error {
+	return checkRelease(filepath.Join(deploy, ".goreleaser.yaml"))
+}
+
+// plant copies deploy/, the workflows and the releaser's configuration, and changes one
+// file of the copy.
 func plant(t *testing.T, file, old, replacement string) string {
 	t.Helper()
 	deploy := t.TempDir()
-	if _, err := run(nil, nil, root, "cp", "-rL", "deploy/.", deploy); err != nil {
+	if _, err := run(nil, nil, root, "cp", "-rL", "deploy/.", ".github/workflows", ".goreleaser.yaml", deploy); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(deploy, file)

@@ -5,7 +5,8 @@
 //
 // It prints its seed; the same seed makes the same plan, though processes never
 // do exactly the same twice. The exit code is 1 where a promise was broken, and
-// 3 where this machine can't run Apache Kafka and -broker=kafka asked for it.
+// 3 where this machine can't run Apache Kafka and -broker=kafka asked for it, or
+// where the clone doesn't have the revision of -upgrade.
 package main
 
 import (
@@ -61,26 +62,31 @@ func main() {
 	kind := flag.String("broker", "auto", "kafka, embedded (in a process of its own), or auto: kafka where it can be had")
 	flag.StringVar(&p.codec, "codec", "snappy", "how the records are compressed: none, gzip, snappy, lz4 or zstd")
 	backlog := flag.Int("backlog", 0, "instead: let so many records pile up behind an API that hangs for a minute")
+	upgrade := flag.String("upgrade", "", "instead: replace replicas of this revision by ones of the working tree and back; previous is the last release, or the commit before")
 	flag.Parse()
 	if _, ok := codecs[p.codec]; !ok {
 		fmt.Fprintf(os.Stderr, "chaos: -codec %q: want none, gzip, snappy, lz4 or zstd\n", p.codec)
 		os.Exit(exitUsage)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, p, *kind, *backlog)
+	code := run(ctx, p, *kind, *backlog, *upgrade)
 	stop()
 	os.Exit(code)
 }
 
-func run(ctx context.Context, p plan, kind string, backlog int) int {
+func run(ctx context.Context, p plan, kind string, backlog int, upgrade string) int {
 	w, err := newWorld(ctx, p, kind)
-	if err == nil && backlog > 0 {
+	switch {
+	case err != nil:
+	case backlog > 0:
 		err = w.backlog(ctx, backlog)
-	} else if err == nil {
+	case upgrade != "":
+		err = w.upgrade(ctx, upgrade)
+	default:
 		err = w.misfortune(ctx)
 	}
 	switch {
-	case errors.Is(err, errNoKafka):
+	case errors.Is(err, errNoKafka), errors.Is(err, errNoRevision):
 		w.close(false)
 		fmt.Println("chaos:", err)
 		return exitUnavailable
