@@ -46,6 +46,7 @@
 //   - companies, jobs and, but for v3, tenants of v3, v4beta1 and v4: create,
 //     get, list, patch and delete, batches as operations, search and completion;
 //   - POST /batch, Google's multipart HTTP batch, for calls of any of them;
+//   - the page at /, for a person;
 //   - GET /emulator/events (the newest first; ?requestId=, ?limit=; ?after=N and
 //     &wait=30s for what comes next), DELETE /emulator/events to forget them, and
 //     GET /emulator/stats, /emulator/jobs and /emulator/companies.

@@ -117,6 +117,7 @@ can't be delivered goes to a dead-letter topic with its reason.`,
 	}{
 		{"carry", newRunCommand(s)},
 		{"carry", newCheckCommand(s)},
+		{"carry", newAdminCommand(s)},
 		{"carry", newDeadLettersCommand(s)},
 		{"events", newValidateCommand(s)},
 		{"events", newPublishCommand(s)},

@@ -220,6 +220,7 @@ function admin(s) {
   $("on").hidden = !a.actions;
   $("off").hidden = a.actions;
   $("off").textContent = a.off_because ?? "";
+  $("level").hidden = !a.log_level; // it can't be changed here
   const pairs = [];
   if (a.paused) pairs.push(["this replica", "is paused"]);
   if (a.drained) pairs.push(["this replica", "has drained"]);
