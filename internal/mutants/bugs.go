@@ -203,6 +203,6 @@ var bugs = []bug{
 		what: "a replica that was told to stop waits for brokers that are away",
 		file: "consumer/generation.go",
 		old:  "g.unheard && ctx.Err() == nil", with: "g.unheard",
-		pkg: simulationPkg, run: "^TestStopWhileTheBrokerIsAway$", args: []string{"-seeds=2"},
+		pkg: simulationPkg, run: "^TestStopWhileTheBrokerIsAway$", args: []string{"-seeds=6"},
 	},
 }

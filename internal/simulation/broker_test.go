@@ -84,7 +84,7 @@ func TestBrokerAway(t *testing.T) {
 // hangs up on everybody ends in time. What the API had accepted can't be written
 // down then, and is repeated; no more than that.
 func TestStopWhileTheBrokerIsAway(t *testing.T) {
-	each(t, traffic, func(w *world) {
+	some(t, traffic, func(w *world) {
 		r := w.start()
 		away := w.dropConnections()
 		portion := 0

@@ -24,7 +24,7 @@ import (
 func TestRefusals(t *testing.T) {
 	for name, stop := range map[string]bool{"the replica stays": false, "the partitions are given back meanwhile": true} {
 		t.Run(name, func(t *testing.T) {
-			each(t, journey.Mix{}, func(w *world) {
+			some(t, journey.Mix{}, func(w *world) {
 				t := w.t
 				bad := leaves(w.records, 5)
 				var wrongParent atomic.Bool

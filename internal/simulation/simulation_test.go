@@ -434,7 +434,20 @@ var traffic = journey.Mix{Duplicates: 0.02, Faults: 0.02, Late: 0.01, Tombstones
 
 // each runs a kind of misfortune with all seeds.
 func each(t *testing.T, traffic journey.Mix, run func(w *world)) {
-	for seed := *first; seed < *first+uint64(*seeds); seed++ {
+	t.Helper()
+	withSeeds(t, *seeds, traffic, run)
+}
+
+// some runs a kind of misfortune in which the seed decides little with a third of
+// the seeds.
+func some(t *testing.T, traffic journey.Mix, run func(w *world)) {
+	t.Helper()
+	withSeeds(t, (*seeds+2)/3, traffic, run)
+}
+
+func withSeeds(t *testing.T, n int, traffic journey.Mix, run func(w *world)) {
+	t.Helper()
+	for seed := *first; seed < *first+uint64(n); seed++ {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, seed, traffic)
