@@ -54,6 +54,7 @@ type Rules struct {
 	ParentsRequired bool
 	// ParentsWait is how long an event waits for its parent.
 	ParentsWait time.Duration
+	Suspicious  Suspicious
 }
 
 // Config is what a consumer needs. Fields without a default are required.
@@ -163,12 +164,14 @@ func New(cfg Config, sink Sink) *Consumer {
 	cfg.setDefaults()
 	b := newBudget(cfg.MaxInFlightBytes, cfg.MaxInFlightRecords)
 	addr := kafka.TCP(cfg.Brokers...)
+	m := newMetrics(cfg.Registerer, b, cfg.Rules.Version)
+	m.suspicious = newSuspicions(cfg.Rules.Suspicious, cfg.Logger, cfg.Registerer)
 	return &Consumer{
 		cfg:     cfg,
 		sink:    sink,
 		log:     cfg.Logger,
 		budget:  b,
-		metrics: newMetrics(cfg.Registerer, b, cfg.Rules.Version),
+		metrics: m,
 		client:  &kafka.Client{Addr: addr, Transport: cfg.Transport},
 		kafka:   kafkalog.NewClient(addr, cfg.Transport),
 	}

@@ -19,6 +19,7 @@ const (
 )
 
 type metrics struct {
+	suspicious     *suspicions // nil finds none
 	fetched        prometheus.Counter
 	records        map[string]prometheus.Counter
 	reported       map[event.Type]prometheus.Counter

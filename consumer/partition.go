@@ -160,6 +160,10 @@ func (p *partition) decide(it *item, now time.Time) {
 		c.copies = append(c.copies, it)
 		return
 	}
+	if fault := p.metrics.suspicious.createTime(it, now); fault != nil {
+		p.bury(it, *fault, 0)
+		return
+	}
 	c := &claim{item: it}
 	p.claims[it.ID] = c
 	p.followParent(c, now)
@@ -182,6 +186,7 @@ func (p *partition) again(it *item, known entry) {
 func (p *partition) followParent(c *claim, now time.Time) {
 	it := c.item
 	if it.ParentID == "" {
+		p.metrics.suspicious.requestID(it, time.Time{}, now)
 		p.send(c)
 		return
 	}
@@ -200,6 +205,7 @@ func (p *partition) followParent(c *claim, now time.Time) {
 			return
 		}
 	}
+	p.metrics.suspicious.requestID(it, parent.created, now)
 	p.send(c)
 }
 

@@ -16,9 +16,11 @@ type Config struct {
 	Report  Report
 	Dedupe  Dedupe
 	Parents Parents
-	Admin   Admin
-	Log     Log
-	Tracing Tracing
+
+	Suspicious Suspicious
+	Admin      Admin
+	Log        Log
+	Tracing    Tracing
 
 	// Warnings are what is not a fault, but may be a mistake; one line each.
 	Warnings []string
@@ -136,6 +138,18 @@ type Parents struct {
 	// Wait is how long a child waits for its parent; default 30 s. It holds up
 	// its partition's commits, but not the other events.
 	Wait time.Duration
+}
+
+// Suspicious is which events the API is likely to take and then to discard.
+type Suspicious struct {
+	// Age is how old an event may be when it is published, and a search when an
+	// event that stems from it is reported; default 24 h.
+	Age time.Duration
+	// Ahead is how far in the future a createTime may be; default 5 min.
+	Ahead time.Duration
+	// Refuse makes events with suspicious create times dead letters; by default
+	// they are counted and reported.
+	Refuse bool
 }
 
 // Admin is the server for metrics, health and the status page.

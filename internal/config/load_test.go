@@ -50,6 +50,9 @@ func TestDefaults(t *testing.T) {
 		Report:  Report{Concurrency: 16, BatchSize: 100, Linger: 5 * time.Millisecond},
 		Dedupe:  Dedupe{Window: 24 * time.Hour},
 		Parents: Parents{Policy: "require", Wait: 30 * time.Second},
+
+		Suspicious: Suspicious{Age: 24 * time.Hour, Ahead: 5 * time.Minute},
+
 		Admin:   Admin{Listen: ":9090"},
 		Tracing: Tracing{SampleRatio: 0.01},
 	}
@@ -99,6 +102,7 @@ report:
   linger: 0
 dedupe:
   window: 48h
+suspicious: {age: 1h, ahead: 1m, refuse: true}
 parents:
   policy: allow
   wait: 1m30s
@@ -127,6 +131,9 @@ tracing:
 		Report:  Report{Concurrency: 4, Rate: 12.5, BatchSize: 1},
 		Dedupe:  Dedupe{Window: 48 * time.Hour},
 		Parents: Parents{Policy: "allow", Wait: 90 * time.Second},
+
+		Suspicious: Suspicious{Age: time.Hour, Ahead: time.Minute, Refuse: true},
+
 		Admin:   Admin{Listen: "127.0.0.1:0", TokenFile: "password"},
 		Log:     Log{Level: slog.LevelWarn, Format: "json"},
 		Tracing: Tracing{Endpoint: "http://collector:4318", SampleRatio: 0.5},
@@ -140,7 +147,7 @@ tracing:
 		"API_ENDPOINT": "http://127.0.0.1:8080", "API_VERSION": "v4", "API_PARENT": "projects/p/tenants/t",
 		"API_CREDENTIALS": "credentials.json", "API_QUOTA_PROJECT": "q", "API_TIMEOUT": "5s",
 		"REPORT_CONCURRENCY": "4", "REPORT_RATE": "12.5", "REPORT_BATCH_SIZE": "1", "REPORT_LINGER": "0s",
-		"DEDUPE_WINDOW": "48h", "PARENTS_POLICY": "allow", "PARENTS_WAIT": "90s", "ADMIN_LISTEN": "127.0.0.1:0", "ADMIN_TOKEN_FILE": "password",
+		"DEDUPE_WINDOW": "48h", "PARENTS_POLICY": "allow", "PARENTS_WAIT": "90s", "SUSPICIOUS_AGE": "1h", "SUSPICIOUS_AHEAD": "1m", "SUSPICIOUS_REFUSE": "true", "ADMIN_LISTEN": "127.0.0.1:0", "ADMIN_TOKEN_FILE": "password",
 		"LOG_LEVEL": "warn", "LOG_FORMAT": "json",
 		"TRACING_ENDPOINT": "http://collector:4318", "TRACING_SAMPLE_RATIO": "0.5",
 	}
