@@ -141,7 +141,7 @@ producers-test: ## run the programs of docs/producers.md; needs Java 17, Maven, 
 	PRODUCERS=all go test -count=1 -run '^TestProducers$$' $(ARGS) ./cmd/clientevents
 
 .PHONY: deploy-check
-deploy-check: ## check deploy/ and the workflows: chart, manifests, image, compose; and that each check finds a planted fault
+deploy-check: rules-check ## check deploy/ and the workflows: chart, manifests, image, compose; and that each check finds a planted fault
 	cd deploy/check && go test -count=1 -timeout 20m ./... $(ARGS)
 
 .PHONY: mutants

@@ -1,8 +1,14 @@
 package check
 
 import (
+	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
 	"testing"
+
+	"go.yaml.in/yaml/v3"
 )
 
 const chartFolder = root + "/deploy/helm/clientevents"
@@ -42,5 +48,57 @@ func TestWorkflows(t *testing.T) {
 func TestRelease(t *testing.T) {
 	if err := checkRelease(root + "/.goreleaser.yaml"); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestCompose(t *testing.T) {
+	if err := checkCompose(root + "/deploy/compose.yaml"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestComposePrograms runs the commands that the compose file gives the image: each is
+// one that the program knows, with flags that it knows.
+func TestComposePrograms(t *testing.T) {
+	binary, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := loadCompose(root + "/deploy/compose.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	startProcess(t, binary, slices.Replace(slices.Clone([]string(p.Services["emulator"].Command)), 2, 3, "127.0.0.1:0")...)
+	if out, err := run(nil, nil, "", binary, append(p.Services["clientevents"].Command, "--help")...); err != nil {
+		t.Error(out)
+	}
+	// The generator's loop, with one round and a publisher that prints.
+	script := strings.NewReplacer("$$", "$", "while sleep 1; do", "", "done", "", "/clientevents publish", "cat", "/clientevents", binary).
+		Replace(p.Services["generator"].Command[0])
+	out, err := run(nil, nil, "", "sh", "-c", script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err = run([]byte(out), nil, "", binary, "validate", "--api-version", "v3"); err != nil {
+		t.Error(out)
+	}
+}
+
+// TestRulesAreOne: what the chart deploys is what deploy/prometheus tests.
+func TestRulesAreOne(t *testing.T) {
+	r, err := renderChart("events", chartFolder, filepath.Join(chartFolder, "ci/full-values.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(root + "/deploy/prometheus/rules.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rules map[string]any
+	if err := yaml.Unmarshal(text, &rules); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.find("PrometheusRule").at("spec"); !reflect.DeepEqual(got, rules) || rules["groups"] == nil {
+		t.Errorf("the chart's rules are not those of deploy/prometheus")
 	}
 }

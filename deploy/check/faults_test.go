@@ -1,11 +1,18 @@
 package check
 
 import (
+	"io"
+	"log"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 )
+
+func TestMain(m *testing.M) {
+	log.SetOutput(io.Discard) // helm tells of each symbolic link
+	os.Exit(m.Run())
+}
 
 // TestPlantedFaults shows that each check finds what it is there for.
 func TestPlantedFaults(t *testing.T) {
@@ -106,6 +113,13 @@ func TestPlantedFaults(t *testing.T) {
 		{"release: the image is not signed", "workflows/release.yml", "cosign sign --yes", "echo", workflowsCheck, "steps sign"},
 		{"goreleaser: a version that isn't stamped", ".goreleaser.yaml", "version.number", "version.tag", releaseCheck, "version.tag"},
 		{"goreleaser: one architecture", ".goreleaser.yaml", "goarch: [amd64, arm64]", "goarch: [amd64]", releaseCheck, "architectures"},
+		{"compose: an unknown key", "compose.yaml", "stop_grace_period:", "stop_grace:", composeCheck, "stop_grace"},
+		{"compose: a service that isn't there", "compose.yaml", "depends_on: [prometheus]", "depends_on: [loki]", composeCheck, "loki"},
+		{"compose: an image without a version", "compose.yaml", "grafana/grafana:12.1.0", "grafana/grafana", composeCheck, "no version"},
+		{"compose: a file that isn't there", "compose.yaml", "./prometheus/rules.yaml", "./prometheus/alerts.yaml", composeCheck, "alerts.yaml"},
+		{"compose: a port for everybody", "compose.yaml", "127.0.0.1:9090", "9090", composeCheck, "open to others"},
+		{"compose: a configuration without a topic", "compose.yaml", "CLIENTEVENTS_KAFKA_TOPIC:", "CLIENTEVENTS_KAFKA_TOPICS:", composeCheck, "kafka.topic: is required"},
+		{"compose: a target that isn't there", "compose/prometheus.yaml", "clientevents:9090", "pipeline:9090", composeCheck, "pipeline"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -122,6 +136,8 @@ func TestPlantedFaults(t *testing.T) {
 func dockerfileCheck(deploy string) error {
 	return checkDockerfile(filepath.Join(deploy, "Dockerfile"))
 }
+
+func composeCheck(deploy string) error { return checkCompose(filepath.Join(deploy, "compose.yaml")) }
 
 func workflowsCheck(deploy string) error { return checkWorkflows(filepath.Join(deploy, "workflows")) }
 
