@@ -59,15 +59,17 @@ func (a *account) take(bytes int64, records int) *chunk {
 }
 
 func (a *account) add(bytes, records int64) {
-	a.bytes.Add(bytes)
-	a.records.Add(records)
 	b := a.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	wasFull := b.full()
+	allFull, ownFull := b.full(), a.full()
+	a.bytes.Add(bytes)
+	a.records.Add(records)
 	b.bytes += bytes
 	b.records += records
-	if bytes <= 0 && (wasFull || a.wasFull(bytes, records)) {
+	// Only what ends the fullness is worth a wake-up. While a backlog is drained
+	// the budget is nearly always full, and every outcome gives something back.
+	if (allFull && !b.full()) || (ownFull && !a.full()) {
 		b.wake()
 	}
 }
@@ -106,12 +108,6 @@ func (b *budget) full() bool { return b.bytes >= b.maxBytes || b.records >= b.ma
 
 func (a *account) full() bool {
 	return a.bytes.Load() >= a.limit(a.budget.maxBytes) || a.records.Load() >= a.limit(a.budget.maxRecords)
-}
-
-// wasFull says whether the account was full before this was given back.
-func (a *account) wasFull(bytes, records int64) bool {
-	return a.bytes.Load()-bytes >= a.limit(a.budget.maxBytes) ||
-		a.records.Load()-records >= a.limit(a.budget.maxRecords)
 }
 
 func (a *account) limit(all int64) int64 { return min(all, 2*all/a.budget.shares) }

@@ -17,7 +17,8 @@ import (
 type key [16]byte
 
 func keyOf(id string) key {
-	sum := sha256.Sum256([]byte(id))
+	var room [128]byte // longer ids cost an allocation
+	sum := sha256.Sum256(append(room[:0], id...))
 	return key(sum[:16])
 }
 

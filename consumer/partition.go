@@ -366,11 +366,13 @@ func (p *partition) known() int {
 	return p.index.len()
 }
 
-func (p *partition) takeMarks() []mark {
+// takeMarks takes the marks that have come, and uses the memory of those that were
+// taken before again.
+func (p *partition) takeMarks(before []mark) []mark {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	marks := p.marks
-	p.marks = nil
+	p.marks = before[:0]
 	return marks
 }
 

@@ -163,27 +163,42 @@ const maxStateRecords = 4000
 // way at a time; what is reported meanwhile goes with the next, so the writes
 // are as large as the load makes them.
 func (o *owner) writeState(ctx context.Context) {
+	var marks []mark
+	var records stateRecords
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-o.partition.markSignal:
 		}
-		marks := o.partition.takeMarks()
+		marks = o.partition.takeMarks(marks)
 		for chunk := range slices.Chunk(marks, maxStateRecords) {
-			o.writeMarks(ctx, chunk)
+			o.writeMarks(ctx, chunk, records.of(chunk))
 		}
+		clear(marks) // they keep their items
 	}
 }
 
-func (o *owner) writeMarks(ctx context.Context, marks []mark) {
-	records := make([]kafkalog.Record, len(marks))
-	values := make([]byte, 0, 24*len(marks))
-	for i, m := range marks {
-		at := len(values)
-		values = appendEntry(values, m.entry)
-		records[i] = kafkalog.Record{Key: stateKey(m.item.key), Value: values[at:len(values):len(values)], Time: m.entry.reported}
+// stateRecords makes the records of marks, in memory that it uses again.
+type stateRecords struct {
+	records []kafkalog.Record
+	bytes   []byte
+}
+
+func (s *stateRecords) of(marks []mark) []kafkalog.Record {
+	s.records, s.bytes = s.records[:0], slices.Grow(s.bytes[:0], len(marks)*maxStateBytes)
+	for i := range marks {
+		m := &marks[i]
+		begin := len(s.bytes)
+		s.bytes = appendStateKey(s.bytes, m.item.key)
+		middle := len(s.bytes)
+		s.bytes = appendEntry(s.bytes, m.entry)
+		s.records = append(s.records, kafkalog.Record{Key: s.bytes[begin:middle:middle], Value: s.bytes[middle:len(s.bytes):len(s.bytes)], Time: m.entry.reported})
 	}
+	return s.records
+}
+
+func (o *owner) writeMarks(ctx context.Context, marks []mark, records []kafkalog.Record) {
 	began := time.Now()
 	if err := o.write(ctx, topicState, o.cfg.StateTopic, o.partition.id, records); err == nil {
 		o.metrics.stateSeconds.Observe(time.Since(began).Seconds())

@@ -48,8 +48,13 @@ const (
 	entryFixed = 2 + contentBits/8
 )
 
-func stateKey(k key) []byte {
-	return append([]byte{stateReported}, k[:]...)
+// maxStateBytes bounds the key and the value of a reported event's record.
+const maxStateBytes = 1 + len(key{}) + entryFixed + binary.MaxVarintLen64
+
+func stateKey(k key) []byte { return appendStateKey(nil, k) }
+
+func appendStateKey(dst []byte, k key) []byte {
+	return append(append(dst, stateReported), k[:]...)
 }
 
 // appendEntry appends the value of a reported event's record.

@@ -119,8 +119,14 @@ var (
 // It goes by the transport and not by a client, since redirects are not
 // followed: one would take the credentials along.
 func (w *worker) exchange(to *target, p *payload, read func(context.Context, *http.Response) *Error) (status int, failure *Error) {
-	ctx, cancel := context.WithTimeoutCause(w.ctx, w.r.cfg.Timeout, errTimedOut)
-	defer cancel()
+	ctx := w.deadline.begin(w.ctx, w.r.cfg.Timeout)
+	defer func() {
+		if failure != nil {
+			w.deadline.drop()
+			return
+		}
+		w.deadline.end()
+	}()
 	token, failure := w.authorize(ctx)
 	if failure != nil {
 		return 0, failure
@@ -128,13 +134,7 @@ func (w *worker) exchange(to *target, p *payload, read func(context.Context, *ht
 	if lease := w.r.cfg.Lease; lease != nil && !lease(time.Now()) {
 		return 0, &Error{Reason: recalled, Err: errNotOurs, unsent: true}
 	}
-	req := to.request.WithContext(ctx)
-	req.Header = w.headers[to.kind]
-	req.Body = p.reader()
-	req.ContentLength = int64(len(p.data))
-	// A connection that was closed while it was idle lets the request be sent
-	// again: it was not read.
-	req.GetBody = func() (io.ReadCloser, error) { return p.reader(), nil }
+	req := w.request(ctx, to, p)
 	began := time.Now()
 	resp, err := w.r.transport.RoundTrip(req)
 	if err != nil {
@@ -151,6 +151,25 @@ func (w *worker) exchange(to *target, p *payload, read func(context.Context, *ht
 		w.refusedToken(token)
 	}
 	return resp.StatusCode, failure
+}
+
+// request is made once for as long as the context is the same: a request may be
+// used again when its answer is closed, and after a failure there is another
+// context.
+func (w *worker) request(ctx context.Context, to *target, p *payload) *http.Request {
+	w.sending = p
+	req := w.requests[to.kind]
+	if req == nil || req.Context() != ctx {
+		req = to.request.WithContext(ctx)
+		// A connection that was closed while it was idle lets the request be
+		// sent again: it was not read.
+		req.GetBody = func() (io.ReadCloser, error) { return w.sending.reader(), nil }
+		w.requests[to.kind] = req
+	}
+	req.Header = w.headers[to.kind]
+	req.Body = p.reader()
+	req.ContentLength = int64(len(p.data))
+	return req
 }
 
 func readAnswer(ctx context.Context, resp *http.Response, read func(context.Context, *http.Response) *Error) *Error {

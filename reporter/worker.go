@@ -24,14 +24,17 @@ type worker struct {
 	pass  pass
 	trial bool // of the judge
 
-	batch   []*event.Delivery // that is being sent
-	payload *payload
-	span    trace.Span // of the request; nil where it is not traced
-	writer  *batchWriter
-	reader  *partReader
-	part    part
-	token   string
-	headers [kinds]http.Header
+	batch    []*event.Delivery // that is being sent
+	deadline deadline
+	requests [kinds]*http.Request
+	payload  *payload
+	sending  *payload
+	span     trace.Span // of the request; nil where it is not traced
+	writer   *batchWriter
+	reader   *partReader
+	part     part
+	token    string
+	headers  [kinds]http.Header
 
 	results    []result
 	refused    []held
@@ -54,6 +57,7 @@ func (r *Reporter) newWorker() *worker {
 }
 
 func (w *worker) run(ctx context.Context) {
+	defer w.deadline.drop()
 	var batch []*event.Delivery
 	for {
 		var err error
