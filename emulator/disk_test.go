@@ -86,6 +86,7 @@ func (p *process) kill(t *testing.T) {
 func TestKilledWhileWriting(t *testing.T) {
 	dir := t.TempDir()
 	acknowledged := map[string]string{} // titles by job; "" for deleted
+	events := map[string]bool{}         // ids
 	var mu sync.Mutex
 	company, requestID := "", ""
 	for round := range 5 {
@@ -96,6 +97,7 @@ func TestKilledWhileWriting(t *testing.T) {
 			requestID = a.search(nil, nil)["metadata"].(object)["requestId"].(string)
 		}
 		verify(t, a, acknowledged)
+		verifyEvents(t, p.url, events)
 
 		var writers sync.WaitGroup
 		var done atomic.Int64
@@ -125,6 +127,13 @@ func TestKilledWhileWriting(t *testing.T) {
 					if !ok {
 						return
 					}
+					id := fmt.Sprintf("%d-%d-%d", round, writer, i)
+					if !tryOK(a, "POST", a.parent+"/clientEvents", strings.Replace(goodV4Event, `"e1"`, `"`+id+`"`, 1)) {
+						return
+					}
+					mu.Lock()
+					events[id] = true
+					mu.Unlock()
 					if done.Add(1) == 20 {
 						close(enough)
 					}
@@ -138,6 +147,7 @@ func TestKilledWhileWriting(t *testing.T) {
 	p := startProcess(t, dir)
 	a := versions(t, p.url)["v4"]
 	verify(t, a, acknowledged)
+	verifyEvents(t, p.url, events)
 	if len(acknowledged) < 100 {
 		t.Errorf("only %d jobs were written", len(acknowledged))
 	}
@@ -147,7 +157,7 @@ func TestKilledWhileWriting(t *testing.T) {
 		"jobEvent": object{"type": "VIEW", "jobs": []string{a.parent + "/jobs/1"}},
 	}
 	a.ok("POST", a.parent+"/clientEvents", event)
-	if got := send(t, "GET", p.url+"/emulator/events", "").body; strings.Contains(got, "had this id") || !strings.Contains(got, "there is no job") {
+	if got := send(t, "GET", p.url+"/emulator/events?limit=1", "").body; strings.Contains(got, "had this id") || !strings.Contains(got, "there is no job") {
 		t.Errorf("the event is listed as %s", got)
 	}
 }
@@ -176,6 +186,26 @@ func verify(t *testing.T, a *api, acknowledged map[string]string) {
 			t.Errorf("%s was deleted, and is there again: %v", name, job)
 		case title != "" && job["title"] != title:
 			t.Errorf("%s should be %q: %d %v", name, title, status, job)
+		}
+	}
+}
+
+// verifyEvents checks that all acknowledged events are there, each once.
+func verifyEvents(t *testing.T, url string, acknowledged map[string]bool) {
+	t.Helper()
+	ids, all := list(t, url+"/emulator/events")
+	for id := range acknowledged {
+		if !slices.Contains(ids, id) {
+			t.Errorf("event %s is gone", id)
+		}
+	}
+	slices.Sort(ids)
+	if len(slices.Compact(slices.Clone(ids))) != len(ids) {
+		t.Errorf("events are there twice: %q", ids)
+	}
+	for _, e := range all.Events {
+		if e.Version != "v4" || e.Parent != "projects/p1/tenants/t1" && e.Parent != "projects/p/tenants/default" || e.Event.JobEvent.Type != "VIEW" {
+			t.Errorf("an event is %+v", e)
 		}
 	}
 }
@@ -221,5 +251,39 @@ func TestReopen(t *testing.T) {
 	next := tenant.createJob(company, object{"requisitionId": "next"})["name"].(string)
 	if got := tenant.list(fmt.Sprintf(`companyName = %q AND status = "ALL"`, company)); !slices.Equal(got, names([]any{job, brief, born, object{"name": next}})) {
 		t.Errorf("in order: %q", got)
+	}
+}
+
+// Of the events the folder keeps those that the emulator keeps.
+func TestReopenWithEvents(t *testing.T) {
+	dir := t.TempDir()
+	open := func(keep int) (*emulator.Emulator, string) {
+		return start(t, emulator.Options{DataDir: dir, Keep: keep})
+	}
+	emu, url := open(3)
+	for i := range 5 {
+		send(t, "POST", url+pathV3, strings.Replace(goodV3, `"e1"`, fmt.Sprintf(`"e%d"`, i), 1))
+	}
+	before := send(t, "GET", url+"/emulator/events", "").body
+	emu.Close()
+
+	emu, url = open(3)
+	if got := send(t, "GET", url+"/emulator/events", "").body; len(emu.Events()) != 3 || got != before {
+		t.Errorf("got %s\nwant %s", got, before)
+	}
+	send(t, "POST", url+pathV3, strings.Replace(goodV3, `"e1"`, `"e4"`, 1))
+	if got, latest := emu.EventsAfter(5); len(got) != 1 || latest != 6 || !got[0].Duplicate {
+		t.Errorf("the next: %v, %d", got, latest)
+	}
+	emu.Close()
+
+	emu, _ = open(2)
+	if got, _ := emu.EventsAfter(0); len(got) != 2 || got[0].Number != 5 {
+		t.Errorf("with fewer to keep: %v", got)
+	}
+	emu.Reset()
+	emu.Close()
+	if emu, _ = open(2); len(emu.Events()) != 0 {
+		t.Errorf("after a reset: %v", emu.Events())
 	}
 }

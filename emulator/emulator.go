@@ -37,8 +37,8 @@ type Options struct {
 	Faults Faults
 	// Seed of the random choices (Faults.ErrorShares and Faults.Jitter).
 	Seed uint64
-	// DataDir, if not empty, is the folder that keeps tenants, companies and
-	// jobs from one run to the next. Client events are not kept. See Open.
+	// DataDir, if not empty, is the folder that keeps tenants, companies, jobs
+	// and the latest events from one run to the next. See Open.
 	DataDir string
 	// Now is the clock of what the emulator dates and lets expire; time.Now if
 	// nil. Latencies and quotas always go by package time.
@@ -100,6 +100,11 @@ func Open(o Options) (*Emulator, error) {
 	e.calls.New = func() any { return &call{dec: protojson.NewDecoder()} }
 	e.inspect = e.inspector()
 	e.faults.Store(newFaultState(o.Faults))
+	if o.DataDir != "" {
+		if err := e.restore(); err != nil {
+			return nil, errors.Join(fmt.Errorf("emulator: %w", err), catalog.Close())
+		}
+	}
 	return e, nil
 }
 

@@ -370,17 +370,24 @@ func appendStrings(dst []byte, name string, values []string) []byte {
 	return append(dst, ']')
 }
 
+// eventVersions are the versions that know clientEvents.create.
+var eventVersions = []*version{
+	newVersion(version{name: "v3", legacy: true, wrapped: true, bareJobs: true}),
+	newVersion(version{name: "v3p1beta1", legacy: true, wrapped: true, bareJobs: true}),
+	newVersion(version{name: "v4beta1", wrapped: true, bareJobs: true, tenantJobs: true}),
+	newVersion(version{name: "v4", tenantJobs: true}),
+}
+
 // clientEventRoutes are the paths of clientEvents.create in all versions.
 func clientEventRoutes() []route {
-	v3 := newVersion(version{name: "v3", legacy: true, wrapped: true, bareJobs: true})
-	v3p1beta1 := newVersion(version{name: "v3p1beta1", legacy: true, wrapped: true, bareJobs: true})
-	v4beta1 := newVersion(version{name: "v4beta1", wrapped: true, bareJobs: true, tenantJobs: true})
-	v4 := newVersion(version{name: "v4", tenantJobs: true})
-	return []route{
-		newRoute(http.MethodPost, "v3/projects/*/clientEvents", v3.createClientEvent),
-		newRoute(http.MethodPost, "v3p1beta1/projects/*/clientEvents", v3p1beta1.createClientEvent),
-		newRoute(http.MethodPost, "v4beta1/projects/*/clientEvents", v4beta1.createClientEvent),
-		newRoute(http.MethodPost, "v4beta1/projects/*/tenants/*/clientEvents", v4beta1.createClientEvent),
-		newRoute(http.MethodPost, "v4/projects/*/tenants/*/clientEvents", v4.createClientEvent),
+	var routes []route
+	for _, v := range eventVersions {
+		if v.bareJobs {
+			routes = append(routes, newRoute(http.MethodPost, v.name+"/projects/*/clientEvents", v.createClientEvent))
+		}
+		if v.tenantJobs {
+			routes = append(routes, newRoute(http.MethodPost, v.name+"/projects/*/tenants/*/clientEvents", v.createClientEvent))
+		}
 	}
+	return routes
 }

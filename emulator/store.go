@@ -73,6 +73,8 @@ type store struct {
 	keep    int
 	keepAll bool
 	ids     maphash.Seed
+	// disk, if not nil, keeps what the store keeps.
+	disk eventDisk
 
 	mu sync.Mutex
 	// events is a ring of the latest, of which next is the oldest; with
@@ -91,6 +93,12 @@ type store struct {
 	more   chan struct{}
 }
 
+// eventDisk keeps events under their numbers.
+type eventDisk interface {
+	PutEvent(number int64, event any)
+	DropEvent(number int64)
+}
+
 type waiter struct {
 	accepted int64
 	done     chan struct{}
@@ -105,6 +113,11 @@ func newStore(keep int, keepAll bool) *store {
 func (s *store) reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.disk != nil {
+		for _, a := range s.events {
+			s.disk.DropEvent(a.Number)
+		}
+	}
 	s.events, s.next = nil, 0
 	s.seen, s.older = map[uint64]struct{}{}, nil
 	s.stats = Stats{Refused: map[int]int64{}, ByType: map[string]map[string]int64{}}
@@ -130,15 +143,38 @@ func (s *store) accept(a *Accepted) (duplicate bool) {
 		s.stats.ByType[a.Version] = types
 	}
 	types[a.Event.Type]++
-	switch {
-	case s.keepAll || len(s.events) < s.keep:
-		s.events = append(s.events, *a)
-	case s.keep > 0:
-		s.events[s.next] = *a
-		s.next = (s.next + 1) % s.keep
-	}
+	s.retain(a)
 	s.wake()
 	return a.Duplicate
+}
+
+// retain keeps a in place of the oldest, if the store is full.
+func (s *store) retain(a *Accepted) {
+	full := !s.keepAll && len(s.events) >= s.keep
+	if full && s.keep == 0 {
+		return
+	}
+	if s.disk != nil {
+		s.disk.PutEvent(a.Number, a.kept())
+		if full {
+			s.disk.DropEvent(s.events[s.next].Number)
+		}
+	}
+	if full {
+		s.events[s.next] = *a
+		s.next = (s.next + 1) % s.keep
+		return
+	}
+	s.events = append(s.events, *a)
+}
+
+// restore takes an event that was accepted in an earlier run. It is not counted.
+func (s *store) restore(a Accepted) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.number = a.Number
+	s.remember(maphash.String(s.ids, a.Event.EventID))
+	s.retain(&a)
 }
 
 func (s *store) remember(id uint64) (known bool) {

@@ -39,7 +39,7 @@ told to misbehave.`,
 	outage := cmd.Flags().String("outage", "", "fail as a whole: "+outageNames())
 	refuse := cmd.Flags().Int("refuse", 0, "answer this `STATUS` to every call")
 	noBatch := cmd.Flags().Bool("no-batch", false, "know no HTTP batches")
-	data := cmd.Flags().String("data", "", "keep companies, jobs and tenants in this `DIR`; without it they are gone with the process")
+	data := cmd.Flags().String("data", "", "keep all it holds in this `DIR`; without it that is gone with the process")
 	keep := cmd.Flags().Int("keep", 1000, "how many accepted events to remember")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		f := emulator.Faults{Latency: *latency, Jitter: *jitter, NoBatch: *noBatch}

@@ -1,6 +1,7 @@
 package talent
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -22,9 +23,10 @@ const (
 	bucketJobs       = "jobs"       // job by resource name
 	bucketOperations = "operations" // operation by resource name
 	bucketOpenCounts = "openCounts" // openCounts by the tenant's resource name
+	bucketEvents     = "events"     // accepted events by their number, 8 bytes
 )
 
-var buckets = []string{bucketMeta, bucketTenants, bucketCompanies, bucketJobs, bucketOperations, bucketOpenCounts}
+var buckets = []string{bucketMeta, bucketTenants, bucketCompanies, bucketJobs, bucketOperations, bucketOpenCounts, bucketEvents}
 
 // fileName is the catalog's file in its folder.
 const fileName = "talent.db"
@@ -266,4 +268,29 @@ func (c *Catalog) loadJob(j *job) error {
 func (c *Catalog) loadOperation(o *operation) error {
 	c.operations[o.name()] = o
 	return nil
+}
+
+// PutEvent keeps an accepted event under its number, if there is a folder.
+func (c *Catalog) PutEvent(number int64, event any) {
+	c.disk.put(bucketEvents, eventKey(number), event)
+}
+
+// DropEvent forgets an event.
+func (c *Catalog) DropEvent(number int64) { c.disk.remove(bucketEvents, eventKey(number)) }
+
+// eventKey sorts as the numbers do.
+func eventKey(number int64) string { return string(binary.BigEndian.AppendUint64(nil, uint64(number))) }
+
+// EachEvent reads the events that the folder keeps, in the order of their
+// numbers.
+func (c *Catalog) EachEvent(read func(number int64, event []byte) error) error {
+	return c.disk.db.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket([]byte(bucketEvents)).ForEach(func(key, value []byte) error {
+			number := int64(binary.BigEndian.Uint64(key))
+			if err := read(number, value); err != nil {
+				return fmt.Errorf("event %d: %w", number, err)
+			}
+			return nil
+		})
+	})
 }
