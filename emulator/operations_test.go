@@ -119,6 +119,7 @@ func TestDeleteByFilter(t *testing.T) {
 		a.refused("POST", path, object{"filter": `requisitionId = "r1"`}, "INVALID_ARGUMENT", "filter")
 		a.refused("POST", path, object{}, "INVALID_ARGUMENT", "filter")
 		filter := fmt.Sprintf("companyName = %q AND requisitionId = %q", company, "r1")
+		a.refused("POST", path, object{"filter": filter + ` AND status = "ALL"`}, "INVALID_ARGUMENT", "filter")
 		if a.version == "v4beta1" { // the binding without a body has it in the query
 			a.ok("POST", path+"?filter="+url.QueryEscape(filter), nil)
 		} else {

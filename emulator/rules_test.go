@@ -876,6 +876,15 @@ func TestRulesOfV3(t *testing.T) {
 	})
 }
 
+// v4beta1 can delete expired jobs, so its batchDelete does.
+func TestDeleteExpiredByFilter(t *testing.T) {
+	w := newWorld(t, "v4beta1")
+	name := w.job(nil)["name"].(string)
+	w.forward(31 * day)
+	w.ok("POST", w.parent+"/jobs:batchDelete", object{"filter": fmt.Sprintf(`companyName = %q AND requisitionId = "r1"`, w.company)})
+	w.refused("GET", name, nil, "NOT_FOUND", "")
+}
+
 func TestListFilter(t *testing.T) {
 	eachVersion(t, func(t *testing.T, a *api) {
 		company, other := a.company("acme"), a.company("other")

@@ -227,17 +227,20 @@ func (c *Catalog) DeleteJobs(v *Dialect, scope Scope, filter string) *Error {
 	if f.requisition == "" {
 		bad.add("filter", "requisitionId is required")
 	}
+	if f.status != "" {
+		bad.add("filter", "status can't be filtered by here")
+	}
 	if err := bad.err(); err != nil {
 		return err
+	}
+	if !v.Legacy { // v3 can't delete expired jobs
+		f.status = "ALL"
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t, err := c.tenantOf(scope)
 	if err != nil {
 		return err
-	}
-	if v.Legacy {
-		f.status = "OPEN"
 	}
 	for _, j := range t.jobsOf(f.matcher(v, t)) {
 		c.forgetJob(t, j)
