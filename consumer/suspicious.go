@@ -76,7 +76,8 @@ func (s *suspicions) createTime(it *item, now time.Time) *event.Fault {
 	if s == nil {
 		return nil
 	}
-	rule, by := "", time.Duration(0)
+	var rule string
+	var by time.Duration
 	switch ahead, late := it.Time.Sub(now), published(it, now).Sub(it.Time); {
 	case ahead > s.Ahead:
 		rule, by = ruleFuture, ahead

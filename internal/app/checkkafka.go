@@ -470,13 +470,14 @@ func tryGroup(ctx context.Context, k *Kafka, group string) (*describegroups.Resp
 	if err != nil {
 		return nil, err
 	}
-	for _, g := range answer.(*describegroups.Response).Groups {
-		if err := kafka.Error(g.ErrorCode); g.ErrorCode != 0 && err != kafka.GroupIdNotFound {
-			return nil, err
-		}
-		return &g, nil
+	groups := answer.(*describegroups.Response).Groups
+	if len(groups) == 0 {
+		return nil, errors.New("the answer is not about the group")
 	}
-	return nil, errors.New("the answer is not about the group")
+	if err := kafka.Error(groups[0].ErrorCode); groups[0].ErrorCode != 0 && err != kafka.GroupIdNotFound {
+		return nil, err
+	}
+	return &groups[0], nil
 }
 
 func kafkaError(err error) kafka.Error {
