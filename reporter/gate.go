@@ -51,6 +51,7 @@ type gate struct {
 	epoch    int // counts the changes, see pass
 	reason   Reason
 	last     string // what the last failure said
+	told     bool   // the log was told that it is closed
 }
 
 // pass is what a request that may start got at the gate. What becomes of a
@@ -101,14 +102,20 @@ func (g *gate) succeed(p pass) {
 	g.since, g.until, g.asked = time.Time{}, time.Time{}, false
 	g.epoch++
 	g.held.stop(now)
+	told := g.told
+	g.told = false
 	g.mu.Unlock()
-	g.log.Info("reporting goes on", "after", closedFor.Round(time.Millisecond), "was", reason)
+	if told {
+		g.log.Info("reporting goes on", "after", closedFor.Round(time.Millisecond), "was", reason)
+	}
 	g.poke()
 }
 
-// fail: a request failed for a reason that concerns all requests. It returns
-// how long its events have to wait.
-func (g *gate) fail(p pass, err *Error) time.Duration {
+// fail: a request failed for a reason that concerns all requests; some says that
+// nevertheless some of its events were taken. It returns how long nothing goes,
+// and whether that is news: a request that started before the gate closed is
+// part of the same outage.
+func (g *gate) fail(p pass, err *Error, some bool) (wait time.Duration, news bool) {
 	now := time.Now()
 	g.mu.Lock()
 	g.last = err.Error()
@@ -116,10 +123,13 @@ func (g *gate) fail(p pass, err *Error) time.Duration {
 	if !first && !(p.probe && p.epoch == g.epoch) {
 		defer g.mu.Unlock()
 		g.hold(now, err.RetryAfter)
-		return max(0, g.until.Sub(now))
+		return max(0, g.until.Sub(now)), false
+	}
+	if first || some {
+		g.since, g.failures = now, 0
 	}
 	if first {
-		g.closed, g.since, g.failures = true, now, 0
+		g.closed, g.told = true, false
 		g.held.run(now, time.Time{})
 	}
 	g.failures++
@@ -127,6 +137,8 @@ func (g *gate) fail(p pass, err *Error) time.Duration {
 	g.probing, g.asked, g.until = false, false, now
 	g.reason = err.Reason
 	switch {
+	case err.Reason == Throttled:
+		g.hold(now, g.quotaWait(err.RetryAfter))
 	case err.RetryAfter > 0:
 		g.hold(now, err.RetryAfter)
 	case g.renews && err.Reason == Unauthenticated && err.Status != 0 && g.failures == 1:
@@ -137,13 +149,48 @@ func (g *gate) fail(p pass, err *Error) time.Duration {
 		g.until = now.Add(g.wait(g.failures))
 	}
 	failures, wait := g.failures, g.until.Sub(now)
+	tell := g.tell(wait)
 	g.mu.Unlock()
-	if first || failures%10 == 0 {
+	if tell {
 		g.log.Warn("reporting waits", "reason", err.Reason, "error", err.Err, "status", err.Status,
 			"failures", failures, "next_try", wait.Round(time.Millisecond))
 	}
 	g.poke()
-	return wait
+	return wait, true
+}
+
+const (
+	// shortWait is how long nothing goes after a refusal for quota that names no
+	// time: many quotas are counted by the second. Where that does not help,
+	// longWait comes on top of the backoff: Google's advice for quotas is 30 s
+	// at the least (cloud.google.com/service-usage/docs/troubleshooting).
+	shortWait = time.Second
+	longWait  = 30 * time.Second
+)
+
+// quotaWait is how long nothing goes after a refusal for quota. The caller holds
+// mu.
+func (g *gate) quotaWait(named time.Duration) time.Duration {
+	switch {
+	case g.failures > 1 && named > 0:
+		// It said so before, and it was not enough.
+		return max(named, g.wait(g.failures))
+	case g.failures > 1:
+		return longWait + g.wait(g.failures)
+	case named > 0:
+		return named
+	}
+	return shortWait
+}
+
+// tell says whether the log is to be told of a failure. A quota that is used up
+// for less than a minute is an everyday thing. The caller holds mu.
+func (g *gate) tell(wait time.Duration) bool {
+	if g.told {
+		return g.failures%10 == 0
+	}
+	g.told = g.reason != Throttled || g.failures > 1 || wait > maxWait
+	return g.told
 }
 
 // hold keeps the gate closed for as long as the destination asks.

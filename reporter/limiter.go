@@ -7,80 +7,158 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// limiter keeps to a number of events a second. Its bursts are small: quotas
-// are counted by the minute, and a burst is spent on top of the rate.
+// limiter keeps to a number of events a second: the one that is configured, or
+// the one that the destination was seen to take, whichever is lower. Its bursts
+// are small: quotas are counted by the minute, and a burst is spent on top of
+// the rate.
 type limiter struct {
-	tokens *rate.Limiter
-	held   stopwatch
+	held stopwatch
 
-	mu         sync.Mutex
+	mu     sync.Mutex
+	tokens *rate.Limiter
+	// configured is a rate that is not exceeded, and override another in its
+	// place; 0 for none.
 	configured float64
-	override   float64 // 0 for none
+	override   float64
+	quota      quota
+	burst      float64 // see firstBurst
+	inFlight   int
+	starting   bool // somebody waits for what is in flight, see start
 }
 
 // burstTime is what a burst may run ahead of the rate.
-const burstTime = 50 * time.Millisecond
+const burstTime = 10 * time.Millisecond
 
-func newLimiter(perSecond float64) *limiter {
-	l := &limiter{tokens: rate.NewLimiter(rate.Inf, 1)}
+func newLimiter(perSecond, burst float64) *limiter {
+	l := &limiter{tokens: rate.NewLimiter(rate.Inf, 1), burst: burst}
 	l.set(perSecond)
 	return l
 }
 
-// set changes the rate that holds while there is no override; 0 is no limit.
+// set changes the rate that is not exceeded while there is no override; 0 is no
+// limit.
 func (l *limiter) set(perSecond float64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.configured = perSecond
-	l.apply()
+	l.apply(time.Now())
 }
 
-// overrule lets another rate hold; 0 ends that.
+// overrule sets another rate in its place, which is tried whatever was learned
+// before; 0 ends that.
 func (l *limiter) overrule(perSecond float64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.override = perSecond
-	l.apply()
+	if perSecond > 0 {
+		l.quota = quota{}
+	}
+	l.apply(time.Now())
 }
 
-// apply sets the rate that holds. The caller holds mu.
-func (l *limiter) apply() {
-	perSecond := l.configured
-	if l.override > 0 {
-		perSecond = l.override
+// apply brings the bucket in line with the rate. The caller holds mu.
+func (l *limiter) apply(now time.Time) {
+	perSecond := l.limit()
+	limit := rate.Inf
+	if perSecond > 0 {
+		limit = rate.Limit(perSecond)
 	}
-	if perSecond <= 0 {
-		l.tokens.SetLimit(rate.Inf)
+	if limit == l.tokens.Limit() {
 		return
 	}
-	l.tokens.SetBurst(max(1, int(perSecond*burstTime.Seconds())))
-	l.tokens.SetLimit(rate.Limit(perSecond))
-}
-
-// rate is events a second; 0 where there is no limit.
-func (l *limiter) rate() float64 {
-	if limit := l.tokens.Limit(); limit != rate.Inf {
-		return float64(limit)
+	l.tokens.SetLimitAt(now, limit)
+	if perSecond > 0 {
+		l.tokens.SetBurstAt(now, max(1, int(perSecond*burstTime.Seconds())))
 	}
-	return 0
 }
 
-// take lets as many of n events go as a burst may have, or says when they may.
-// It does not let fewer go sooner: at a high rate, batches would crumble.
+// limit is events a second; 0 where there is no limit. The caller holds mu.
+func (l *limiter) limit() float64 {
+	ceiling := max(0, l.configured)
+	if l.override > 0 {
+		ceiling = l.override
+	}
+	switch {
+	case l.quota.rate == 0:
+		return ceiling
+	case ceiling == 0:
+		return l.quota.rate
+	}
+	return min(ceiling, l.quota.rate)
+}
+
+// rates are the limit in force and what was learned of the destination's, in
+// events a second; 0 where there is none.
+func (l *limiter) rates() (limit, learned float64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.limit(), l.quota.base
+}
+
+// take lets as many of n events go as a burst may have, or says when they may;
+// 0 is when poked. It does not let fewer go sooner: at a high rate, batches
+// would crumble.
 func (l *limiter) take(n int, now time.Time) (int, time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.quota.advance(now)
+	l.apply(now)
 	limit := l.tokens.Limit()
 	if limit == rate.Inf {
-		return n, 0
+		return l.start(n), 0
 	}
 	n = min(n, l.tokens.Burst())
 	if l.tokens.AllowN(now, n) {
 		l.held.stop(now)
+		l.inFlight += n
 		return n, 0
+	}
+	if l.quota.rate == float64(limit) {
+		l.quota.pressed = now
 	}
 	missing := float64(n) - l.tokens.TokensAt(now)
 	wait := max(time.Microsecond, time.Duration(missing/float64(limit)*float64(time.Second))+1)
 	l.held.run(now, now.Add(wait))
 	return 0, wait
+}
+
+// start is take while no limit is known: what is in flight grows with what was
+// accepted, since all of it is refused where the quota is small.
+func (l *limiter) start(n int) int {
+	n = min(n, int(l.burst+l.quota.accepted*firstGrowth)-l.inFlight)
+	if n <= 0 {
+		l.starting = true
+		return 0
+	}
+	l.inFlight += n
+	return n
+}
+
+// done says that n events that were let go are in flight no more. It returns
+// whether somebody waited for that.
+func (l *limiter) done(n int) (awaited bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.inFlight -= n
+	awaited, l.starting = l.starting, false
+	return awaited
+}
+
+// accepted notes that n events were within the destination's quota.
+func (l *limiter) accepted(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.quota.accept(n, time.Now())
+}
+
+// refused notes that the destination refused events for its quota; nothing is
+// sent for the wait that follows, which it may have named.
+func (l *limiter) refused(wait time.Duration, named bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	l.quota.refuse(wait, named, now)
+	l.apply(now)
 }
 
 // stopwatch adds up the time in which something was held.

@@ -57,6 +57,10 @@ func newMetrics(reg prometheus.Registerer, r *Reporter) *metrics {
 		Name: "clientevents_throttled_seconds_total",
 		Help: "Time in which events waited for the rate limit or for a destination that failed or asked to wait.",
 	}, func() float64 { return r.throttled(time.Now()).Seconds() }))
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "clientevents_rate_limit_events_per_second",
+		Help: "Events a second that are sent at the most: as configured, or what was learned of the API's quota; 0 while there is no limit.",
+	}, func() float64 { limit, _ := r.limiter.rates(); return limit }))
 	for _, p := range pauses {
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name:        "clientevents_paused",

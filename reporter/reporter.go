@@ -57,7 +57,8 @@ type Config struct {
 	Parent   string
 	// Concurrency is how many requests are in flight at the most.
 	Concurrency int
-	// Rate is events a second, first sends and retries together; 0 is no limit.
+	// Rate is events a second, first sends and retries together; 0 is no limit
+	// but the API's own quota, which is learned.
 	Rate float64
 	// Timeout is for one attempt; default 30 s.
 	Timeout time.Duration
@@ -84,6 +85,8 @@ type Config struct {
 
 	// wait is waitAfter, but in tests.
 	wait func(failures int) time.Duration
+	// burst is firstBurst, but in tests.
+	burst float64
 }
 
 // Reporter sends batches.
@@ -145,7 +148,7 @@ func New(cfg Config, source Source) (*Reporter, error) {
 		source:    source,
 		transport: newTransport(cfg),
 		batchID:   strings.ToLower(rand.Text()[:12]),
-		limiter:   newLimiter(cfg.Rate),
+		limiter:   newLimiter(cfg.Rate, cfg.burst),
 		judge:     &judge{log: cfg.Logger, source: source, wait: cfg.wait},
 		gate:      &gate{log: cfg.Logger, poke: source.Poke, wait: cfg.wait, renews: cfg.Tokens != nil},
 	}
@@ -170,6 +173,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.wait == nil {
 		c.wait = waitAfter
+	}
+	if c.burst == 0 {
+		c.burst = firstBurst
 	}
 	c.Concurrency = max(1, c.Concurrency)
 }
@@ -331,9 +337,12 @@ func (r *Reporter) throttled(now time.Time) time.Duration {
 
 // Status is what the status page says of the reporter.
 type Status struct {
-	Gate   GateStatus `json:"gate"`
-	Rate   float64    `json:"rate_events_per_second,omitempty"`
-	Paused []string   `json:"paused,omitempty"`
+	Gate GateStatus `json:"gate"`
+	// Rate is the limit in force, the configured one or what was learned of the
+	// API's quota, in events a second; 0 where there is none.
+	Rate    float64  `json:"rate_events_per_second,omitempty"`
+	Learned float64  `json:"learned_events_per_second,omitempty"`
+	Paused  []string `json:"paused,omitempty"`
 	// Held counts the refusals that are held back.
 	Held        int       `json:"refusals_held,omitempty"`
 	Batches     bool      `json:"batches"`
@@ -344,7 +353,8 @@ type Status struct {
 
 // Status describes the reporter at the moment.
 func (r *Reporter) Status() Status {
-	s := Status{Gate: r.gate.status(), Rate: r.limiter.rate(), Batches: !r.alone.Load()}
+	s := Status{Gate: r.gate.status(), Batches: !r.alone.Load()}
+	s.Rate, s.Learned = r.limiter.rates()
 	_, s.Held = r.judge.status()
 	now := time.Now()
 	for _, p := range pauses {

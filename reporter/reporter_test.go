@@ -82,7 +82,7 @@ func newRig(t *testing.T, answer func(http.ResponseWriter, received), adjust fun
 		Config: Config{
 			Endpoint: "http://127.0.0.1", Version: event.V3, Parent: "projects/p", Concurrency: 4,
 			Dial: network.DialContext, UserAgent: "clientevents/test", Registerer: g.registry,
-			Logger: slog.New(slog.NewTextHandler(&lockedWriter{w: g.log}, nil)), wait: exact,
+			Logger: slog.New(slog.NewTextHandler(&lockedWriter{w: g.log}, nil)), wait: exact, burst: 1000,
 		},
 		batch: batcher.Config{Size: 1, Concurrency: 4},
 	}
@@ -475,7 +475,6 @@ func TestOutageIsProbedByOneRequest(t *testing.T) {
 		"cut":      {after(func(http.ResponseWriter, received) { panic(http.ErrAbortHandler) }), Network, "unavailable", latency},
 		"401":      {after(refuse(401)), Unauthenticated, "auth", latency},
 		"403":      {after(refuse(403)), Forbidden, "forbidden", latency},
-		"429":      {after(refuse(429)), Throttled, "throttled", latency},
 		"hanging":  {nil, Timeout, "unavailable", 3 * time.Second},
 		"web page": {after(webPage), BadAnswer, "unavailable", latency},
 	} {
@@ -524,6 +523,66 @@ func TestOutageIsProbedByOneRequest(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An endpoint that refuses everything for its quota is asked by one request at a
+// time, seldom, and the log says so once.
+func TestThrottledForLong(t *testing.T) {
+	for name, test := range map[string]struct {
+		answer func(http.ResponseWriter, received)
+		tries  []time.Duration // after the first refusal
+	}{
+		"no time named":  {refuse(429), []time.Duration{1, 32, 64, 98, 136, 182}},
+		"a short time":   {refuse(429, "Retry-After: 2"), []time.Duration{2, 4, 6, 10, 18, 34, 66, 126, 186}},
+		"a long time":    {refuse(429, "Retry-After: 90"), []time.Duration{90, 180}},
+		"parts, no time": {func(w http.ResponseWriter, r received) { answerEach(w, r, refuseAll(r)) }, []time.Duration{1, 32, 64, 98, 136, 182}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := newRig(t, test.answer, func(c *rigConfig) {
+					if strings.HasPrefix(name, "parts") {
+						batches(c)
+					}
+				})
+				g.report(sequence("e", 2000)...)
+				time.Sleep(time.Second / 2)
+				began := len(g.requests())
+				if began > 4 {
+					t.Errorf("%d requests before the first answer, want at most one a worker", began)
+				}
+				time.Sleep(239*time.Second + time.Second/2)
+				g.wantPaused("throttled")
+				var tries []time.Duration
+				for _, r := range g.requestsReceived()[began:] {
+					tries = append(tries, r.at.Round(time.Second)/time.Second)
+				}
+				if !slices.Equal(tries, test.tries) {
+					t.Errorf("tries are at %v s, want %v", tries, test.tries)
+				}
+				if n := strings.Count(g.log.String(), `level=WARN msg="reporting waits" reason=throttled`); n != 1+len(tries)/9 {
+					t.Errorf("the log says %d times that reporting waits, want once, and again after ten tries", n)
+				}
+				if held := g.metric("throttled_seconds_total", ""); held < 239 {
+					t.Errorf("throttled for %v s, want all the time", held)
+				}
+				g.setAnswer(accept)
+				time.Sleep(10 * time.Minute)
+				g.wantOutcomes(accepted(2000))
+				g.wantPaused()
+				if !strings.Contains(g.log.String(), "reporting goes on") {
+					t.Error("the log does not say that reporting goes on")
+				}
+			})
+		})
+	}
+}
+
+func refuseAll(r received) map[string]int {
+	all := map[string]int{}
+	for _, id := range r.ids {
+		all[id] = http.StatusTooManyRequests
+	}
+	return all
 }
 
 const ms = time.Millisecond
@@ -589,12 +648,12 @@ func TestRetryAfter(t *testing.T) {
 		name, header, body string
 		wait               time.Duration
 	}{
-		{"neither", "", "{}", 500 * time.Millisecond},
+		{"neither", "", "{}", 30500 * time.Millisecond},
 		{"seconds", "7", "", 7 * time.Second},
 		{"date", "DATE", "", 90 * time.Second},
-		{"date gone by", "Mon, 02 Jan 1995 15:04:05 GMT", "", 500 * time.Millisecond},
-		{"nonsense", "soon", "not JSON", 500 * time.Millisecond},
-		{"negative", "-5", "", 500 * time.Millisecond},
+		{"date gone by", "Mon, 02 Jan 1995 15:04:05 GMT", "", 30500 * time.Millisecond},
+		{"nonsense", "soon", "not JSON", 30500 * time.Millisecond},
+		{"negative", "-5", "", 30500 * time.Millisecond},
 		{"RetryInfo", "", retryInfo("1.250s"), 1250 * time.Millisecond},
 		{"header is larger", "3", retryInfo("2s"), 3 * time.Second},
 		{"RetryInfo is larger", "3", retryInfo("4s"), 4 * time.Second},
@@ -752,9 +811,9 @@ func TestRate(t *testing.T) {
 		throttledTo float64
 	}{
 		{"slow", 2, 1, 5, 2 * time.Second, 5, 1, 2},
-		{"burst", 100, 1, 15, 100 * time.Millisecond, 15, 1, 0.1},
-		// A burst is 50 ms of the rate, and batches don't crumble.
-		{"batches", 1000, 100, 500, 450 * time.Millisecond, 10, 50, 0.45},
+		{"burst", 100, 1, 12, 110 * time.Millisecond, 12, 1, 0.11},
+		// A burst is 10 ms of the rate, and batches don't crumble.
+		{"batches", 1000, 100, 500, 490 * time.Millisecond, 50, 10, 0.49},
 		{"no limit", 0, 100, 500, 0, 5, 100, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -64,7 +64,11 @@ func (w *worker) run(ctx context.Context) {
 		if batch, err = w.r.source.Next(ctx, batch[:0], w.admit); err != nil {
 			return
 		}
+		n := len(batch)
 		w.send(batch)
+		if w.r.limiter.done(n) {
+			w.r.source.Poke()
+		}
 		clear(batch)
 	}
 }
@@ -173,6 +177,7 @@ func (w *worker) sendAlone(batch []*event.Delivery) {
 	w.count(status, err)
 	switch {
 	case err == nil || err.permanent():
+		w.r.limiter.accepted(1)
 		w.r.gate.succeed(w.pass)
 		w.r.grow(1)
 		w.results = append(w.results[:0], result{status, err})
@@ -180,7 +185,7 @@ func (w *worker) sendAlone(batch []*event.Delivery) {
 	case err.Reason == recalled:
 		w.giveBack(batch)
 	default:
-		w.retry(batch, err, w.r.gate.fail(w.pass, err))
+		w.retry(batch, err)
 	}
 }
 
@@ -219,7 +224,7 @@ func (w *worker) sendTogether(batch []*event.Delivery) {
 		// each event by itself will say what.
 		w.r.shrink(len(batch), err)
 	default:
-		w.retry(batch, err, w.r.gate.fail(w.pass, err))
+		w.retry(batch, err)
 		return
 	}
 	w.r.gate.succeed(w.pass)
@@ -235,9 +240,34 @@ func (w *worker) giveBack(batch []*event.Delivery) {
 	w.r.source.Return(batch, 0)
 }
 
-func (w *worker) retry(batch []*event.Delivery, err *Error, wait time.Duration) {
+// retry puts a batch back that failed as a whole.
+func (w *worker) retry(batch []*event.Delivery, err *Error) {
 	w.r.metrics.retries[err.Reason].Add(float64(len(batch)))
+	wait := w.fail(err, false)
+	if err.Reason == Throttled {
+		wait = max(wait, w.waitQuota(batch[0], err))
+	}
 	w.r.source.Return(batch, wait)
+}
+
+// fail tells the gate of a failure that concerns all requests, and the limiter
+// of one for quota; some says that some events were taken. It returns how long
+// nothing goes.
+func (w *worker) fail(err *Error, some bool) time.Duration {
+	wait, news := w.r.gate.fail(w.pass, err, some)
+	if news && err.Reason == Throttled {
+		w.r.limiter.refused(wait, err.RetryAfter > 0)
+	}
+	return wait
+}
+
+// waitQuota is how long an event waits that was refused for quota: as long as
+// the API asks, or else as Google advises. Others need not wait for that long.
+func (w *worker) waitQuota(d *event.Delivery, err *Error) time.Duration {
+	if err.RetryAfter > 0 {
+		return err.RetryAfter
+	}
+	return longWait + w.r.cfg.wait(d.Attempts)
 }
 
 // errMalformed is for answers to batches that are not what they should be.
@@ -300,11 +330,11 @@ func (w *worker) unanswered(ctx context.Context, rest io.Reader, end error) *Err
 func (w *worker) concludeParts(batch []*event.Delivery) {
 	w.countParts()
 	var worst *Error
-	taken, recall := false, false
+	taken, recall := 0, false
 	for _, res := range w.results {
 		switch err := res.err; {
 		case err == nil || err.permanent():
-			taken = true
+			taken++
 		case err.Reason == recalled:
 			recall = true
 		case err.Status == http.StatusUnauthorized:
@@ -314,17 +344,21 @@ func (w *worker) concludeParts(batch []*event.Delivery) {
 			worst = worse(worst, err)
 		}
 	}
+	w.r.limiter.accepted(taken)
 	delay := w.waitOwn
 	switch {
-	case worst != nil && (!taken || worst.Reason == Throttled):
-		wait := w.r.gate.fail(w.pass, worst)
+	case worst != nil && (taken == 0 || worst.Reason == Throttled):
+		wait := w.fail(worst, taken > 0)
 		delay = func(d *event.Delivery, err *Error) time.Duration {
-			if taken && err.Reason != Throttled {
+			switch {
+			case err.Reason == Throttled:
+				return max(wait, w.waitQuota(d, err))
+			case taken > 0:
 				return w.waitOwn(d, err)
 			}
 			return max(wait, err.RetryAfter)
 		}
-	case recall && !taken:
+	case recall && taken == 0:
 		w.r.gate.withdraw(w.pass)
 	default:
 		w.r.gate.succeed(w.pass)

@@ -1,0 +1,299 @@
+package reporter
+
+import (
+	"context"
+	"flag"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/clientevents/clientevents/batcher"
+	"github.com/clientevents/clientevents/emulator"
+	"github.com/clientevents/clientevents/event"
+	"github.com/clientevents/clientevents/internal/pipenet"
+)
+
+// counter is how an API counts calls against its quota. take counts one call, or
+// says how long there is no quota.
+type counter interface {
+	take(perSecond float64, now time.Time) (wait time.Duration, ok bool)
+}
+
+// tokenBucket is refilled all the time and holds what comes in a while.
+type tokenBucket struct {
+	holds  time.Duration
+	tokens float64
+	at     time.Time
+}
+
+func (b *tokenBucket) take(perSecond float64, now time.Time) (time.Duration, bool) {
+	b.tokens = min(b.tokens+perSecond*now.Sub(b.at).Seconds(), max(1, perSecond*b.holds.Seconds()))
+	b.at = now
+	if b.tokens < 1 {
+		return time.Duration((1 - b.tokens) / perSecond * float64(time.Second)), false
+	}
+	b.tokens--
+	return 0, true
+}
+
+// calendar counts by windows of the clock.
+type calendar struct {
+	window time.Duration
+	start  time.Time
+	used   float64
+}
+
+func (c *calendar) take(perSecond float64, now time.Time) (time.Duration, bool) {
+	if start := now.Truncate(c.window); !start.Equal(c.start) {
+		c.start, c.used = start, 0
+	}
+	if c.used+1 > perSecond*c.window.Seconds() {
+		return c.start.Add(c.window).Sub(now), false
+	}
+	c.used++
+	return 0, true
+}
+
+// window is how the emulator counts: a window begins with the first call after the
+// last one's end.
+type window struct {
+	lasts time.Duration
+	start time.Time
+	used  float64
+}
+
+func (w *window) take(perSecond float64, now time.Time) (time.Duration, bool) {
+	if now.Sub(w.start) >= w.lasts {
+		w.start, w.used = now, 0
+	}
+	if w.used+1 > perSecond*w.lasts.Seconds() {
+		return w.start.Add(w.lasts).Sub(now), false
+	}
+	w.used++
+	return 0, true
+}
+
+// api is an emulator that counts in some way, and what it saw.
+type api struct {
+	*emulator.Emulator
+	mu        sync.Mutex
+	counter   counter
+	perSecond float64
+	named     bool
+	accepted  int
+	refused   int
+}
+
+func (a *api) hook(r *emulator.Request) *emulator.Fault {
+	if r.Path == "/batch" {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	wait, ok := a.counter.take(a.perSecond, time.Now())
+	if ok {
+		a.accepted++
+		return nil
+	}
+	a.refused++
+	if !a.named {
+		wait = 0
+	}
+	return &emulator.Fault{Status: http.StatusTooManyRequests, RetryAfter: wait}
+}
+
+func (a *api) set(perSecond float64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.perSecond = perSecond
+}
+
+func (a *api) counts() (accepted, refused int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.accepted, a.refused
+}
+
+// backlog keeps a reporter in events.
+type backlog struct {
+	b *batcher.Batcher
+}
+
+func (l *backlog) delivery() *event.Delivery {
+	return &event.Delivery{
+		Event: &event.Event{
+			ID: "e", RequestID: "r", CreateTime: "2026-01-02T03:04:05Z", Type: event.View, Jobs: []string{"projects/p/jobs/j"},
+		},
+		Done: l.done,
+	}
+}
+
+func (l *backlog) done(_ *event.Delivery, o event.Outcome) {
+	if o.Kind == event.Accepted {
+		l.b.Settle(1)
+		l.b.Accept([]*event.Delivery{l.delivery()})
+	}
+}
+
+// replicas starts reporters with a backlog each.
+func replicas(t *testing.T, n, batchSize int, a *api) []*Reporter {
+	var network pipenet.Network
+	network.Serve(t, "127.0.0.1:80", a)
+	var all []*Reporter
+	var running sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	concurrency := 16
+	if batchSize == 1 {
+		concurrency = 64 // or it would be the limit
+	}
+	for range n {
+		l := &backlog{b: batcher.New(batcher.Config{Size: batchSize, Concurrency: concurrency, Linger: 5 * time.Millisecond})}
+		r, err := New(Config{
+			Endpoint: "http://127.0.0.1", Version: event.V3, Parent: "projects/p", Concurrency: concurrency, Dial: network.DialContext,
+		}, l.b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ds := make([]*event.Delivery, 3000)
+		for i := range ds {
+			ds[i] = l.delivery()
+		}
+		l.b.Accept(ds)
+		running.Go(func() { r.Run(ctx) })
+		all = append(all, r)
+	}
+	t.Cleanup(func() {
+		cancel()
+		running.Wait()
+	})
+	return all
+}
+
+// step is a quota that lasts for a time.
+type step struct {
+	perSecond float64
+	lasts     time.Duration
+}
+
+// found is when a quota that has changed has to be found.
+const found = time.Minute
+
+// Quotas that step up and down are used to 95 % from a minute after each step on,
+// and at most 1 % of what is sent is refused, with nothing configured, however the
+// API counts.
+func TestQuotaIsFound(t *testing.T) {
+	steps := []step{
+		{5, 4 * time.Minute},
+		{50, 3 * time.Minute},
+		{500, 3 * time.Minute},
+		{5, 4 * time.Minute},
+		{500, 3 * time.Minute},
+		{50, 3 * time.Minute},
+		{5, 4 * time.Minute},
+	}
+	second := func() counter { return &tokenBucket{holds: time.Second} }
+	seconds := func() counter { return &calendar{window: time.Second} }
+	anchored := func() counter { return &window{lasts: time.Second} }
+	for _, test := range []struct {
+		name     string
+		counter  func() counter
+		named    bool // how long to wait
+		batch    int
+		replicas int
+		slow     bool
+		used     float64
+	}{
+		{"bucket", second, true, 100, 1, false, 0.95},
+		{"bucket, no time named", second, false, 100, 1, true, 0.95},
+		{"bucket, single events", second, true, 1, 1, true, 0.95},
+		{"bucket, three replicas", second, true, 100, 3, true, 0.95},
+		{"large bucket", func() counter { return &tokenBucket{holds: 10 * time.Second} }, true, 100, 1, true, 0.95},
+		{"large bucket, no time named", func() counter { return &tokenBucket{holds: 10 * time.Second} }, false, 100, 1, true, 0.95},
+		{"emulator", anchored, true, 100, 1, false, 0.95},
+		{"emulator, single events", anchored, true, 1, 1, true, 0.95},
+		// Here a wait in whole seconds costs most of one that may be used again.
+		{"windows", seconds, true, 100, 1, true, 0.9},
+		{"windows, single events", seconds, true, 1, 1, true, 0.9},
+		{"windows, no time named", seconds, false, 100, 1, true, 0.9},
+		{"windows, three replicas", seconds, true, 100, 3, true, 0.85},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if test.slow && !*slow {
+				t.Skip("takes some seconds; -slow runs it")
+			}
+			synctest.Test(t, func(t *testing.T) {
+				a := newAPI(test.counter(), test.named)
+				rs := replicas(t, test.replicas, test.batch, a)
+				for _, s := range steps {
+					a.follow(t, rs, s, test.used)
+				}
+				a.wantRefused(t, 0.01)
+			})
+		})
+	}
+}
+
+var slow = flag.Bool("slow", false, "run the simulations that take long, too")
+
+func newAPI(c counter, named bool) *api {
+	a := &api{counter: c, named: named}
+	a.Emulator = emulator.New(emulator.Options{Keep: -1, Faults: emulator.Faults{Latency: 20 * time.Millisecond, Jitter: 20 * time.Millisecond, Hook: a.hook}})
+	return a
+}
+
+// follow has the quota step, and sees how much of it is used.
+func (a *api) follow(t *testing.T, rs []*Reporter, s step, want float64) {
+	t.Helper()
+	a.set(s.perSecond)
+	time.Sleep(found)
+	before, refusedBefore := a.counts()
+	time.Sleep(s.lasts - found)
+	after, refused := a.counts()
+	learned := 0.0
+	for _, r := range rs {
+		learned += r.Status().Learned
+	}
+	used := float64(after-before) / (s.perSecond * (s.lasts - found).Seconds())
+	t.Logf("of %v a second %.1f %% are used, %d are refused; learned are %.1f", s.perSecond, 100*used, refused-refusedBefore, learned)
+	if used < want {
+		t.Errorf("of %v a second %.1f %% are used, want %v %%", s.perSecond, 100*used, 100*want)
+	}
+}
+
+func (a *api) wantRefused(t *testing.T, most float64) {
+	t.Helper()
+	accepted, refused := a.counts()
+	share := float64(refused) / float64(accepted+refused)
+	t.Logf("%d of %d are refused, %.2f %%", refused, accepted+refused, 100*share)
+	if share > most {
+		t.Errorf("%.2f %% are refused, want at most %v %%", 100*share, 100*most)
+	}
+}
+
+// A quota by the minute, as Google's are, is used whole, though it takes a minute
+// to see where it ends.
+func TestQuotaByTheMinute(t *testing.T) {
+	for _, test := range []struct {
+		name          string
+		perMinute     float64
+		named         bool
+		lasts         time.Duration
+		used, refused float64
+	}{
+		{"300", 300, true, time.Hour, 0.95, 0.01},
+		{"3000", 3000, true, 15 * time.Minute, 0.95, 0.01},
+		// Each try for more ends in half a minute in which nothing goes.
+		{"300, no time named", 300, false, time.Hour, 0.85, 0.02},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newAPI(&window{lasts: time.Minute}, test.named)
+				rs := replicas(t, 1, 100, a)
+				a.follow(t, rs, step{test.perMinute / 60, test.lasts}, test.used)
+				a.wantRefused(t, test.refused)
+			})
+		})
+	}
+}
