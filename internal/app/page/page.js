@@ -185,7 +185,7 @@ function api(s) {
     ["parent", s.destination.parent + ", " + s.destination.api_version],
     ["state", r.gate.open ? "taking events" : `waits (${r.gate.reason})`],
     ["events in flight, pending", count(s.in_flight) + ", " + count(s.pending)],
-    ["rate limit", r.rate_events_per_second ? perSecond(r.rate_events_per_second) + " events/s" : "none of our own"],
+    ["rate limit", r.rate_events_per_second ? perSecond(r.rate_events_per_second) + " events/s" : "none"],
     ["HTTP batches", r.batches ? "yes" : "no: the endpoint does not know them"],
     ["access token", r.token_expiry ? tokenText(r.token_expiry, s.now) : "none"],
   ];
