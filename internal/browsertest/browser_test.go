@@ -102,7 +102,7 @@ func (p *page) listen(ev any) {
 	switch ev := ev.(type) {
 	case *runtime.EventConsoleAPICalled:
 		if ev.Type == runtime.ConsoleAPICalledTypeError || ev.Type == runtime.ConsoleAPICalledTypeWarning {
-			p.complain("console: %+v", ev.Args)
+			p.complain("console: %s", consoleText(ev.Args))
 		}
 	case *runtime.EventExceptionThrown:
 		p.complain("exception: %s", exceptionText(ev.ExceptionDetails))
@@ -335,4 +335,12 @@ func exceptionText(d *runtime.ExceptionDetails) string {
 		return d.Text + " " + d.Exception.Description
 	}
 	return d.Text
+}
+
+func consoleText(args []*runtime.RemoteObject) string {
+	var texts []string
+	for _, a := range args {
+		texts = append(texts, string(a.Value)+a.Description)
+	}
+	return strings.Join(texts, " ")
 }

@@ -120,13 +120,17 @@ func TestEmulatorPage(t *testing.T) {
 	// The same in v4, whose events name no parent.
 	v4 := &project{t, server.URL + "/v4/" + tenantOf(t, api)}
 	request4 := v4.post("jobs:search", object{"requestMetadata": object{"domain": "d", "sessionId": "s", "userId": "u"}})["metadata"].(object)["requestId"].(string)
-	for _, e := range []struct{ id, what string }{{"i4", "IMPRESSION"}, {"v4", "VIEW"}, {"r4", "APPLICATION_REDIRECT"}} {
+	for _, e := range []struct{ id, what string }{{"i4", "IMPRESSION"}, {"v4", "VIEW"}, {"w4", "VIEW"}, {"r4", "APPLICATION_REDIRECT"}} {
 		v4.post("clientEvents", object{
 			"eventId": e.id, "requestId": request4, "createTime": time.Now().UTC().Format(time.RFC3339),
 			"jobEvent": object{"type": e.what, "jobs": []string{api.Jobs()[0].Name}},
 		})
 	}
 	p.await("a tree without named parents", nested+`.includes('impression > view > application redirect')`)
+
+	if eval[bool](p, nested+`.includes('impression > view > view')`) {
+		t.Error("a view is shown as what another view led to")
+	}
 
 	// What the service would discard.
 	v3.event("bad1", "", "made-up", "IMPRESSION", driver)
