@@ -167,7 +167,7 @@ var bugs = []bug{
 		what: "the drain begins before intake has ended",
 		file: "consumer/generation.go",
 		old:  "	owners.Wait()\n	writing, giveUp", with: "	go owners.Wait()\n	writing, giveUp",
-		pkg: simulationPkg, run: "^TestPlannedChanges$", args: []string{"-seeds=60"},
+		pkg: consumerPkg, run: "^TestIntakeEndsBeforeTheDrain$",
 	},
 	{
 		what: "children are not held for their parents",
