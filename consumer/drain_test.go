@@ -3,6 +3,8 @@ package consumer
 import (
 	"context"
 	"fmt"
+	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -72,4 +74,61 @@ func TestIntakeEndsBeforeTheDrain(t *testing.T) {
 			t.Errorf("committed %d: want 10", got)
 		}
 	})
+}
+
+// silentConn is a connection to a broker that may fall silent: what is written is
+// taken, and nothing comes back.
+type silentConn struct {
+	net.Conn
+	silent *atomic.Bool
+}
+
+func (c *silentConn) Write(b []byte) (int, error) {
+	if c.silent.Load() {
+		return len(b), nil
+	}
+	return c.Conn.Write(b)
+}
+
+// TestStopWhileTheBrokerIsSilent: a replica that is told to stop while the broker
+// takes its requests and never answers doesn't wait for the library's timeouts.
+// (It runs in real time: kafka-go waits with a mutex held, with which the time of
+// a bubble stands still.)
+func TestStopWhileTheBrokerIsSilent(t *testing.T) {
+	t.Parallel()
+	cluster := kafkatest.Embedded(t)
+	cluster.CreateTopic(t, "events", 1, nil)
+	cluster.Produce(t, "events", kafka.Message{Value: []byte(
+		`{"eventId":"e","requestId":"r","createTime":"2026-01-02T03:04:05Z","jobEvent":{"type":"IMPRESSION","jobs":["projects/p/jobs/1"]}}`)})
+	var silent atomic.Bool
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := cluster.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return &silentConn{conn, &silent}, nil
+	}
+	transport := &kafka.Transport{Dial: dial, MetadataTTL: time.Second}
+	defer transport.CloseIdleConnections()
+	c := New(Config{
+		Brokers: cluster.Brokers, Topic: "events", Group: "group",
+		DeadLetterTopic: "events.dead-letter", StateTopic: "events.reported",
+		Rules:        Rules{Version: event.V3, Window: time.Hour, ParentsRequired: true, ParentsWait: time.Second},
+		DrainTimeout: 500 * time.Millisecond, CommitInterval: 50 * time.Millisecond,
+		Transport: transport, Dialer: &kafka.Dialer{Timeout: 5 * time.Second, DialFunc: dial},
+	}, &acceptingSink{})
+	ctx, stop := context.WithCancel(t.Context())
+	c.beforeDecode = func(record) { silent.Store(true) } // so that its state record is never written
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(ctx) }()
+	kafkatest.WaitFor(t, 20*time.Second, "the event", silent.Load)
+	stop()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(8 * time.Second):
+		t.Fatal("it has not stopped after 8 s: want 0.5 s for the drain, and 3 s for taking leave, at the most")
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -22,6 +23,11 @@ type generation struct {
 	committed map[int32]int64
 	// unheard says that the last commit was answered by nobody.
 	unheard bool
+	// commits tells whether the partitions are still ours, when the commit that
+	// is under way has ended.
+	commits    chan bool
+	committing bool
+	over       atomic.Bool // the partitions were given back
 }
 
 // growthInterval is how often the leader looks for partitions that were added.
@@ -33,7 +39,7 @@ const retentionInterval = 10 * time.Minute
 func newGeneration(c *Consumer, gen *kafka.Generation) *generation {
 	assigned := gen.Assignments[c.cfg.Topic]
 	slices.SortFunc(assigned, func(a, b kafka.PartitionAssignment) int { return a.ID - b.ID })
-	g := &generation{Consumer: c, gen: gen, committed: map[int32]int64{}}
+	g := &generation{Consumer: c, gen: gen, committed: map[int32]int64{}, commits: make(chan bool, 1)}
 	c.budget.share(len(assigned))
 	for _, a := range assigned {
 		g.owners = append(g.owners, newOwner(c, int32(a.ID), a.Offset))
@@ -119,10 +125,14 @@ func (g *generation) attend(ctx, genCtx context.Context, failed <-chan error, ba
 			return nil
 		case err := <-failed:
 			return err
-		case now := <-commit.C:
-			if !g.commit() {
+		case <-commit.C:
+			g.startCommit()
+		case ours := <-g.commits:
+			g.committing = false
+			if !ours {
 				return nil
 			}
+			now := time.Now()
 			g.observe()
 			if o := g.stuck(now); o != nil {
 				g.log.Error("a partition stands still inside the program, so all are given back: please report this as a bug",
@@ -189,11 +199,12 @@ func (g *generation) end(ctx context.Context, owners *sync.WaitGroup) {
 		defer close(drained)
 		g.drain(writing)
 	}()
-	g.awaitDrain(ctx, drained, giveUp)
+	inTime := g.awaitDrain(ctx, drained, giveUp)
 	for _, o := range g.owners {
 		o.close()
 	}
-	g.commit()
+	g.lastCommit(inTime)
+	g.over.Store(true)
 	g.lease.end()
 	for _, o := range g.owners {
 		o.release()
@@ -246,12 +257,14 @@ func outlast(ctx context.Context, while time.Duration) (context.Context, context
 	}
 }
 
-// awaitDrain waits until all is drained, or its time is over.
+// awaitDrain waits until all is drained. It says whether that was in time, and
+// not because it gave up.
 //
 // That time does not begin while the coordinator can't be reached, unless the
 // program stops: what was accepted and is not written down would be reported
 // again, and there is nothing else to do before the brokers are back.
-func (g *generation) awaitDrain(ctx context.Context, drained <-chan struct{}, giveUp func()) {
+func (g *generation) awaitDrain(ctx context.Context, drained <-chan struct{}, giveUp func()) (inTime bool) {
+	inTime = true
 	// Heartbeats stop when a generation ends, but a commit counts as one: going
 	// on with it keeps the broker from giving up on us while we finish.
 	heartbeat := time.NewTicker(g.cfg.CommitInterval)
@@ -262,17 +275,56 @@ func (g *generation) awaitDrain(ctx context.Context, drained <-chan struct{}, gi
 	for {
 		select {
 		case <-drained:
-			return
+			return inTime
 		case <-stopping:
 			stopping = nil
 			deadline.Reset(g.cfg.DrainTimeout)
 		case <-deadline.C:
+			inTime = false
 			giveUp()
 		case now := <-heartbeat.C:
 			g.pulse.Store(now.UnixNano())
-			if g.commit(); g.unheard && ctx.Err() == nil {
+			g.startCommit()
+		case <-g.commits:
+			g.committing = false
+			if g.unheard && inTime && ctx.Err() == nil {
 				deadline.Reset(g.cfg.DrainTimeout)
 			}
+		}
+	}
+}
+
+// startCommit commits, and tells commits when it is done. The library's commit
+// can't be interrupted, and a broker that fell silent holds it up for as long as
+// its timeout: that must keep nobody from stopping.
+func (g *generation) startCommit() {
+	if g.committing {
+		return
+	}
+	g.committing = true
+	go func() { g.commits <- g.commit() }()
+}
+
+// lastCommit commits what the drain has finished. Where the drain was given up,
+// it is not waited for long.
+func (g *generation) lastCommit(inTime bool) {
+	limit := 500 * time.Millisecond
+	if inTime {
+		limit = 5 * time.Second
+	}
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for range 2 { // the one that is under way began before the drain ended
+		last := !g.committing
+		g.startCommit()
+		select {
+		case <-g.commits:
+			g.committing = false
+		case <-timer.C:
+			return
+		}
+		if last {
+			return
 		}
 	}
 }
@@ -301,6 +353,9 @@ func (g *generation) commit() bool {
 	switch {
 	case err == nil:
 		g.lease.extend(asked.Add(g.cfg.SessionTimeout))
+		if g.over.Load() {
+			g.lease.end() // nobody waited for this answer
+		}
 		for p, offset := range offsets {
 			g.committed[int32(p)] = offset
 		}

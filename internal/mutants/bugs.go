@@ -200,6 +200,12 @@ var bugs = []bug{
 		pkg: simulationPkg, run: "^TestGroupErrors$/^CreateTopics$",
 	},
 	{
+		what: "a commit that nobody answers keeps a replica from stopping",
+		file: "consumer/generation.go",
+		old:  "	go func() { g.commits <- g.commit() }()\n", with: "	g.commits <- g.commit()\n",
+		pkg: consumerPkg, run: "^TestStopWhileTheBrokerIsSilent$",
+	},
+	{
 		what: "a replica that was told to stop waits for brokers that are away",
 		file: "consumer/generation.go",
 		old:  "g.unheard && ctx.Err() == nil", with: "g.unheard",
