@@ -208,7 +208,7 @@ var bugs = []bug{
 	{
 		what: "a replica that was told to stop waits for brokers that are away",
 		file: "consumer/generation.go",
-		old:  "g.unheard && ctx.Err() == nil", with: "g.unheard",
+		old:  "g.unheard && inTime && ctx.Err() == nil", with: "g.unheard && inTime",
 		pkg: simulationPkg, run: "^TestStopWhileTheBrokerIsAway$", args: []string{"-seeds=6"},
 	},
 }
