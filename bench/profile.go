@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"runtime/debug"
 	"runtime/pprof"
 	"strings"
 	"syscall"
@@ -29,7 +28,7 @@ func serveProfiled(args []string) error {
 	if err != nil {
 		return err
 	}
-	debug.SetGCPercent(50) // as in the run command
+	app.TuneMemory(os.Getenv)
 	file, err := os.Create(args[0])
 	if err != nil {
 		return err

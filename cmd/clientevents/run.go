@@ -3,7 +3,6 @@ package main
 import (
 	"log/slog"
 	"os"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -28,12 +27,7 @@ Then finish what is in flight, commit, and leave the consumer group.`,
 		}
 		level := new(slog.LevelVar)
 		level.Set(c.Log.Level)
-		if os.Getenv("GOGC") == "" {
-			// A pipeline's garbage is short-lived and its memory is what is
-			// paid for: half the default costs a few percent of CPU and holds
-			// a quarter less.
-			debug.SetGCPercent(50)
-		}
+		app.TuneMemory(os.Getenv)
 		return app.Run(cmd.Context(), app.Options{Config: c, Logger: logging.New(s.Err, c.Log.Format, level), Level: level})
 	}
 	return cmd

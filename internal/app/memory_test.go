@@ -4,6 +4,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"testing"
 )
 
@@ -37,6 +38,41 @@ func TestMemoryLimit(t *testing.T) {
 			}
 			if got := memoryLimit(root, self); got != test.want {
 				t.Errorf("the limit is %v: want %v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestTuneMemory(t *testing.T) {
+	root := t.TempDir()
+	self := filepath.Join(root, "self")
+	for path, text := range map[string]string{self: "0::/\n", filepath.Join(root, "memory.max"): "1000000000\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct {
+		name    string
+		environ map[string]string
+		limit   int64
+		percent int
+	}{
+		{"nothing is set", nil, 900_000_000, 50},
+		{"GOMEMLIMIT is set", map[string]string{"GOMEMLIMIT": "1GiB"}, math.MaxInt64, 50},
+		{"GOGC is set", map[string]string{"GOGC": "100"}, 900_000_000, 123},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			limit, percent := debug.SetMemoryLimit(math.MaxInt64), debug.SetGCPercent(123)
+			defer func() {
+				debug.SetMemoryLimit(limit)
+				debug.SetGCPercent(percent)
+			}()
+			tuneMemory(func(name string) string { return test.environ[name] }, root, self)
+			if got := debug.SetMemoryLimit(-1); got != test.limit {
+				t.Errorf("the limit is %d: want %d", got, test.limit)
+			}
+			if got := debug.SetGCPercent(50); got != test.percent {
+				t.Errorf("the percentage is %d: want %d", got, test.percent)
 			}
 		})
 	}
