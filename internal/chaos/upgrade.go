@@ -55,8 +55,8 @@ func (w *world) buildRevision(ctx context.Context, revision string) (string, err
 }
 
 // upgrade lets replicas of another revision and of this one be one group, with live
-// state and under traffic: from the one to the other, back, and forth again, replica
-// by replica, as a Deployment does it. Nothing may be lost, and nothing repeated.
+// state and under traffic: from the one to the other and back, replica by replica, as
+// a Deployment does it, and then all at once. Nothing may be lost, and nothing repeated.
 func (w *world) upgrade(ctx context.Context, revision string) error {
 	if revision == "previous" {
 		revision = previous(ctx)
@@ -76,7 +76,7 @@ func (w *world) upgrade(ctx context.Context, revision string) error {
 	if _, ok := w.covered(ctx, time.Minute); !ok {
 		return errors.New("the replicas did not own all partitions within a minute")
 	}
-	rolls := []string{after, before, after}
+	rolls := []string{after, before}
 	records := traffic(w.seed, w.records)
 	w.result.records = len(records)
 	w.pace = newPace(2 * len(rolls))
@@ -96,7 +96,8 @@ func (w *world) upgrade(ctx context.Context, revision string) error {
 		return err
 	}
 	rolled := w.seen.repeats()
-	// What the one reported, the other must know.
+	// What the one reported, the other must know, also when all are replaced at once.
+	w.binary = after
 	if err := w.publishAgain(ctx, records); err != nil {
 		return err
 	}
@@ -108,7 +109,7 @@ func (w *world) upgrade(ctx context.Context, revision string) error {
 	}
 	r := &w.result
 	again := w.seen.repeats(duringAgain)
-	fmt.Printf("\n| from %s to this, back, and forth again | seen |\n|---|---|\n| records, replicas replaced | %d, %d |\n"+
+	fmt.Printf("\n| from %s to this, back, and to this at once | seen |\n|---|---|\n| records, replicas replaced | %d, %d |\n"+
 		"| lost, early, wrong dead letters | %d, %d, %d |\n| repeated while rolling | %d |\n| published again, repeated | %d, %d |\n"+
 		"| stops that failed, replicas that ended by themselves | %d, %d |\n\n",
 		revision, r.records, r.planned, r.lost, r.early, r.wrongLetters, rolled, r.again, again, r.failedStops, w.crashed.Load())

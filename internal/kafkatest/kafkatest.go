@@ -256,7 +256,8 @@ func WaitFor(t testing.TB, limit time.Duration, what string, cond func() bool) {
 }
 
 // AllowOnly lets a user of a real cluster do only these operations, such as
-// "Read", on a topic or, where that is "", on a group, until t ends.
+// "Read", on a topic or, where that is "", on a group or, where that is "" too, on
+// the cluster, until t ends.
 func (c *Cluster) AllowOnly(t testing.TB, user, topic, group string, operations ...string) {
 	t.Helper()
 	var ops []kadm.ACLOperation
@@ -268,10 +269,13 @@ func (c *Cluster) AllowOnly(t testing.TB, user, topic, group string, operations 
 		ops = append(ops, op)
 	}
 	acl := kadm.NewACLs().Allow("User:" + user).AllowHosts("*").Operations(ops...).ResourcePatternType(kadm.ACLPatternLiteral)
-	if topic != "" {
+	switch {
+	case topic != "":
 		acl = acl.Topics(topic)
-	} else {
+	case group != "":
 		acl = acl.Groups(group)
+	default:
+		acl = acl.Clusters()
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), callLimit)
 	defer cancel()
@@ -282,6 +286,15 @@ func (c *Cluster) AllowOnly(t testing.TB, user, topic, group string, operations 
 	if err != nil {
 		t.Fatalf("allow %s only %v: %v", user, operations, err)
 	}
+	// Until the broker's authorizer knows them, everything is allowed.
+	WaitFor(t, callLimit, "ACLs to be in force", func() bool {
+		known := 0
+		found, err := c.adm.DescribeACLs(ctx, acl)
+		for _, r := range found {
+			known += len(r.Described)
+		}
+		return err == nil && known >= len(ops)
+	})
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), callLimit)
 		defer cancel()
