@@ -141,7 +141,7 @@ producers-test: ## run the programs of docs/producers.md; needs Java 17, Maven, 
 	PRODUCERS=all go test -count=1 -run '^TestProducers$$' $(ARGS) ./cmd/clientevents
 
 .PHONY: deploy-check
-deploy-check: rules-check ## check deploy/ and the workflows: chart, manifests, image, compose; and that each check finds a planted fault
+deploy-check: rules-check dashboards-check ## check deploy/ and the workflows: chart, manifests, image, compose; and that each check finds a planted fault
 	cd deploy/check && go test -count=1 -timeout 20m ./... $(ARGS)
 
 .PHONY: mutants
@@ -152,13 +152,29 @@ mutants: ## put known bugs back, one at a time, and require a test to fail (ARGS
 # lacks them says NOT RUN, which is no pass here.
 define monitoring_test
 @mkdir -p bin
-@cd deploy/tests && go test -count=1 -timeout 10m -v -run '$(1)' ./... $(ARGS) >$(CURDIR)/bin/monitoring.log 2>&1 || { cat $(CURDIR)/bin/monitoring.log; exit 1; }
+@cd deploy/tests && go test -count=1 -timeout 10m -parallel 4 -v -run '$(1)' ./... $(ARGS) >$(CURDIR)/bin/monitoring.log 2>&1 || { cat $(CURDIR)/bin/monitoring.log; exit 1; }
 @! grep -E '^ *--- |^ok|NOT RUN' bin/monitoring.log | tee /dev/stderr | grep -q 'NOT RUN'
 endef
 
 .PHONY: rules-check
 rules-check: ## check the alerts: promtool, a test of each, a section of the runbook for each
 	$(call monitoring_test,Rule|Alert|Runbook)
+
+.PHONY: dashboards
+dashboards: ## write the dashboards' JSON into deploy/grafana
+	go run ./deploy/grafana
+
+.PHONY: dashboards-check
+dashboards-check: ## check the dashboards, and that each panel shows something in a real Prometheus
+	$(call monitoring_test,Dashboard)
+
+.PHONY: dashboard-pictures
+dashboard-pictures: ## the same, and draw what they showed into docs/images
+	cd deploy/tests && go test -count=1 -v -run DashboardsShow ./... -args -pictures $(CURDIR)/docs/images
+
+.PHONY: fault-drill
+fault-drill: ## break one thing after the other, and see alerts and status tell of it in time
+	$(call monitoring_test,FaultDrill|Scaled)
 
 .PHONY: lint
 lint: ## run golangci-lint, as configured in .golangci.yml

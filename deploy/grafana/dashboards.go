@@ -10,59 +10,86 @@ var service = dashboard{
 	file: "clientevents-service", title: "clientevents / Service", description: "Is it well, and how far behind is it?",
 	rows: []row{
 		{"Now", []panel{
-			{title: "Replicas ready", kind: "stat", unit: "none", runbook: "clienteventsnotready",
+			{
+				title: "Replicas ready", kind: "stat", unit: "none", runbook: "clienteventsnotready",
 				description: "Replicas that are members of the group, have read their state and don't drain.",
-				queries:     []query{{`sum(clientevents_ready{FILTER})`, "ready"}}},
-			{title: "Age of the oldest record", kind: "stat", unit: "s", runbook: "clienteventsfreshnessbudgetfast", objective: 300,
+				queries:     []query{{`sum(clientevents_ready{FILTER})`, "ready"}},
+			},
+			{
+				title: "Age of the oldest record", kind: "stat", unit: "s", runbook: "clienteventsfreshnessbudgetfast", objective: 300,
 				description: "How long the oldest record without an outcome has waited. The objective is five minutes.",
-				queries:     []query{{ageNow, "age"}}},
-			{title: "Records without an outcome", kind: "stat", unit: "short", runbook: "clienteventslaggrowing",
+				queries:     []query{{ageNow, "age"}},
+			},
+			{
+				title: "Records without an outcome", kind: "stat", unit: "short", runbook: "clienteventslaggrowing",
 				description: "The lag of all partitions together.",
-				queries:     []query{{`sum(clientevents_consumer_lag{FILTER})`, "records"}}},
-			{title: "Reasons to stand still", kind: "stat", unit: "none", runbook: "clienteventsdestinationpaused", objective: 1,
+				queries:     []query{{`sum(clientevents_consumer_lag{FILTER})`, "records"}},
+			},
+			{
+				title: "Reasons to stand still", kind: "stat", unit: "none", runbook: "clienteventsdestinationpaused", objective: 1,
 				description: "For how many reasons some replica reports nothing; 0 is well.",
-				queries:     []query{{`sum(max by (reason) (clientevents_paused{FILTER}))`, "reasons"}}},
+				queries:     []query{{`sum(max by (reason) (clientevents_paused{FILTER}))`, "reasons"}},
+			},
 		}},
 		{"Flow", []panel{
-			{title: "Read and finished", unit: "cps", width: 12, runbook: "clienteventslaggrowing",
+			{
+				title: "Read and finished", unit: "cps", width: 12, runbook: "clienteventslaggrowing",
 				description: "Records a second that were read, and what became of records.",
 				queries: []query{
 					{`sum(rate(clientevents_fetched_records_total{FILTER}[$__rate_interval]))`, "read"},
 					{`sum by (outcome) (rate(clientevents_records_total{FILTER}[$__rate_interval]))`, "{{outcome}}"},
-				}},
-			{title: "Dead letters by reason", unit: "cps", width: 12, runbook: "clienteventsdeliverybudgetfast",
+				},
+			},
+			{
+				title: "Dead letters by reason", unit: "cps", width: 12, runbook: "clienteventsdeliverybudgetfast",
 				description: "Records a second that were given up, and why.",
-				queries:     per("reason", `clientevents_dead_letters_total{FILTER}`)},
-			{title: "Age of the oldest record, by replica", unit: "s", width: 12, runbook: "clienteventsfreshnessbudgetfast", objective: 300,
+				queries:     per("reason", `clientevents_dead_letters_total{FILTER}`),
+			},
+			{
+				title: "Age of the oldest record, by replica", unit: "s", width: 12, runbook: "clienteventsfreshnessbudgetfast", objective: 300,
 				description: "How long the oldest record without an outcome has waited. The objective is five minutes.",
 				queries: []query{{
-					`clamp_min(time() - (clientevents_oldest_unfinished_timestamp_seconds{FILTER} > 0), 0) or 0 * clientevents_oldest_unfinished_timestamp_seconds{FILTER}`, "{{instance}}"}}},
-			{title: "Backlog at the present pace", unit: "s", width: 12, runbook: "clienteventslaggrowing",
+					`clamp_min(time() - (clientevents_oldest_unfinished_timestamp_seconds{FILTER} > 0), 0) or 0 * clientevents_oldest_unfinished_timestamp_seconds{FILTER}`, "{{instance}}",
+				}},
+			},
+			{
+				title: "Backlog at the present pace", unit: "s", width: 12, runbook: "clienteventslaggrowing",
 				description: "How long it would take to finish what is there, if nothing more came.",
-				queries:     []query{{`sum(clientevents_consumer_lag{FILTER}) / sum(rate(clientevents_records_total{FILTER}[$__rate_interval]))`, "time"}}},
-			{title: "From record to acceptance", unit: "s", width: 12, runbook: "clienteventsfreshnessbudgetfast",
+				queries:     []query{{`sum(clientevents_consumer_lag{FILTER}) / sum(rate(clientevents_records_total{FILTER}[$__rate_interval]))`, "time"}},
+			},
+			{
+				title: "From record to acceptance", unit: "s", width: 12, runbook: "clienteventsfreshnessbudgetfast",
 				description: "Time from a record's timestamp to the API's acceptance of its event.",
-				queries:     quantiles("clientevents_end_to_end_seconds")},
-			{title: "Reported events by type", unit: "cps", width: 12, runbook: "clienteventsdeliverybudgetfast",
+				queries:     quantiles("clientevents_end_to_end_seconds"),
+			},
+			{
+				title: "Reported events by type", unit: "cps", width: 12, runbook: "clienteventsdeliverybudgetfast",
 				description: "Losing one type would skew the ranking's model.",
-				queries:     per("type", `clientevents_reported_total{FILTER}`)},
+				queries:     per("type", `clientevents_reported_total{FILTER}`),
+			},
 		}},
 		{"Objectives", []panel{
-			{title: "Share of records that become dead letters", unit: "percentunit", runbook: "clienteventsdeliverybudgetfast", objective: 0.01,
+			{
+				title: "Share of records that become dead letters", unit: "percentunit", runbook: "clienteventsdeliverybudgetfast", objective: 0.01,
 				description: "The objective is 1 % at the most.",
 				queries: []query{
 					{`job:clientevents_dead_letters:ratio_rate5m{FILTERJOB}`, "5 min"},
 					{`job:clientevents_dead_letters:ratio_rate1h{FILTERJOB}`, "1 h"},
-				}},
-			{title: "Share of the time in which records are late", unit: "percentunit", runbook: "clienteventsfreshnessbudgetfast", objective: 0.01,
+				},
+			},
+			{
+				title: "Share of the time in which records are late", unit: "percentunit", runbook: "clienteventsfreshnessbudgetfast", objective: 0.01,
 				description: "Late is longer than five minutes. The objective is 1 % at the most.",
 				queries: []query{
 					{`job:clientevents_stale:avg5m{FILTERJOB}`, "5 min"},
 					{`job:clientevents_stale:avg1h{FILTERJOB}`, "1 h"},
-				}},
-			{title: "Retention used", unit: "percentunit", runbook: "clienteventsretentionrisk", objective: 0.5,
+				},
+			},
+			{
+				title: "Retention used", unit: "percentunit", runbook: "clienteventsretentionrisk", objective: 0.5,
 				description: "The age of the oldest record, as a share of the source topic's retention. At the whole of it, events are lost.",
-				queries:     []query{{ageNow + ` / min(clientevents_source_retention_seconds{FILTER})`, "used"}}},
+				queries:     []query{{ageNow + ` / min(clientevents_source_retention_seconds{FILTER})`, "used"}},
+			},
 		}},
 	},
 }
@@ -71,43 +98,71 @@ var api = dashboard{
 	file: "clientevents-api", title: "clientevents / API and quota", description: "How the API answers, and what holds requests back.",
 	rows: []row{
 		{"Answers", []panel{
-			{title: "Events by answer", unit: "cps", runbook: "clienteventsdestinationpaused",
+			{
+				title: "Events by answer", unit: "cps", runbook: "clienteventsdestinationpaused",
 				description: "Events a second by the status that the API gave them; error is no answer.",
-				queries:     per("code", `clientevents_api_requests_total{FILTER}`)},
-			{title: "Time of a request", unit: "s", runbook: "clienteventslaggrowing",
+				queries:     per("code", `clientevents_api_requests_total{FILTER}`),
+			},
+			{
+				title: "Time of a request", unit: "s", runbook: "clienteventslaggrowing",
 				description: "Time of one HTTP request, be it a batch.",
-				queries:     quantiles("clientevents_api_request_duration_seconds")},
-			{title: "Events in a request", unit: "none", runbook: "clienteventsquotasaturated",
+				queries:     quantiles("clientevents_api_request_duration_seconds"),
+			},
+			{
+				title: "Events in a request", unit: "none", runbook: "clienteventsquotasaturated",
 				description: "How full batches are.",
-				queries:     []query{{`sum(rate(clientevents_api_requests_total{FILTER}[$__rate_interval])) / sum(rate(clientevents_api_request_duration_seconds_count{FILTER}[$__rate_interval]))`, "events"}}},
-			{title: "Sent again, by reason", unit: "cps", runbook: "clienteventsdestinationpaused",
+				queries:     []query{{`sum(rate(clientevents_api_requests_total{FILTER}[$__rate_interval])) / sum(rate(clientevents_api_request_duration_seconds_count{FILTER}[$__rate_interval]))`, "events"}},
+			},
+			{
+				title: "Sent again, by reason", unit: "cps", runbook: "clienteventsdestinationpaused",
 				description: "Events a second that have to be sent again.",
-				queries:     per("reason", `clientevents_retries_total{FILTER}`)},
-			{title: "Paused", unit: "bool_yes_no", runbook: "clienteventsdestinationpaused",
+				queries:     per("reason", `clientevents_retries_total{FILTER}`),
+			},
+			{
+				title: "Paused", unit: "bool_yes_no", runbook: "clienteventsdestinationpaused",
 				description: "Whether some replica reports nothing, by reason.",
-				queries:     []query{{`max by (reason) (clientevents_paused{FILTER})`, "{{reason}}"}}},
-			{title: "In flight and pending", unit: "short", runbook: "clienteventslaggrowing",
+				queries:     []query{{`max by (reason) (clientevents_paused{FILTER})`, "{{reason}}"}},
+			},
+			{
+				title: "In flight and pending", unit: "short", runbook: "clienteventslaggrowing",
 				description: "Events that were sent and are not yet noted (a kill reports them again), and events that wait to be sent.",
 				queries: []query{
 					{`sum(clientevents_in_flight{FILTER})`, "in flight"},
 					{`sum(clientevents_pending{FILTER})`, "pending"},
-				}},
+				},
+			},
 		}},
 		{"Quota", []panel{
-			{title: "Throttled", unit: "percentunit", runbook: "clienteventsquotasaturated", objective: 0.5,
+			{
+				title: "Sent, and what is allowed", unit: "cps", runbook: "clienteventsquotasaturated",
+				description: "Events a second that were sent, and the rate that is configured or was learned of the API's refusals; 0 is no limit.",
+				queries: []query{
+					{`sum(rate(clientevents_api_requests_total{FILTER}[$__rate_interval]))`, "sent"},
+					{`sum(clientevents_rate_limit_events_per_second{FILTER})`, "allowed"},
+				},
+			},
+			{
+				title: "Throttled", unit: "percentunit", runbook: "clienteventsquotasaturated", objective: 0.5,
 				description: "Share of the time in which events waited for the rate limit or for a destination that failed or asked to wait.",
-				queries:     []query{{`sum by (instance) (rate(clientevents_throttled_seconds_total{FILTER}[$__rate_interval]))`, "{{instance}}"}}},
-			{title: "Answered 429", unit: "percentunit", runbook: "clienteventsquotasaturated", objective: 0.05,
+				queries:     []query{{`sum by (instance) (rate(clientevents_throttled_seconds_total{FILTER}[$__rate_interval]))`, "{{instance}}"}},
+			},
+			{
+				title: "Answered 429", unit: "percentunit", runbook: "clienteventsquotasaturated", objective: 0.05,
 				description: "Share of the events that were refused for lack of quota; each of them spends some.",
-				queries:     []query{{`sum(rate(clientevents_api_requests_total{FILTER, code="429"}[$__rate_interval])) / sum(rate(clientevents_api_requests_total{FILTER}[$__rate_interval]))`, "429"}}},
+				queries:     []query{{`sum(rate(clientevents_api_requests_total{FILTER, code="429"}[$__rate_interval])) / sum(rate(clientevents_api_requests_total{FILTER}[$__rate_interval]))`, "429"}},
+			},
 		}},
 		{"Access", []panel{
-			{title: "Token's time left", unit: "s", runbook: "clienteventstokenfailing",
+			{
+				title: "Token's time left", unit: "s", runbook: "clienteventstokenfailing",
 				description: "When the access token ends. It is renewed five minutes before. There is none with credentials: none.",
-				queries:     []query{{`(clientevents_token_expiry_timestamp_seconds{FILTER} > 0) - time()`, "{{instance}}"}}},
-			{title: "Token renewals", unit: "short", runbook: "clienteventstokenfailing",
+				queries:     []query{{`(clientevents_token_expiry_timestamp_seconds{FILTER} > 0) - time()`, "{{instance}}"}},
+			},
+			{
+				title: "Token renewals", unit: "short", runbook: "clienteventstokenfailing",
 				description: "Tries to get an access token, by what came of them.",
-				queries:     []query{{`sum by (result) (increase(clientevents_token_refreshes_total{FILTER}[$__rate_interval]))`, "{{result}}"}}},
+				queries:     []query{{`sum by (result) (increase(clientevents_token_refreshes_total{FILTER}[$__rate_interval]))`, "{{result}}"}},
+			},
 		}},
 	},
 }
@@ -116,76 +171,111 @@ var partitions = dashboard{
 	file: "clientevents-partitions", title: "clientevents / Partitions and state", description: "Which partition, which topic, which replica?",
 	rows: []row{
 		{"Partitions", []panel{
-			{title: "Records without an outcome, by partition", unit: "short", runbook: "clienteventspartitionstuck",
+			{
+				title: "Records without an outcome, by partition", unit: "short", runbook: "clienteventspartitionstuck",
 				description: "The lag of each partition.",
-				queries:     []query{{`sum by (partition) (clientevents_consumer_lag{FILTER})`, "{{partition}}"}}},
-			{title: "Age of the oldest record, by partition", unit: "s", runbook: "clienteventspartitionstuck",
+				queries:     []query{{`sum by (partition) (clientevents_consumer_lag{FILTER})`, "{{partition}}"}},
+			},
+			{
+				title: "Age of the oldest record, by partition", unit: "s", runbook: "clienteventspartitionstuck",
 				description: "How long each partition's oldest record without an outcome has waited.",
 				queries: []query{{
-					`max by (partition) (clamp_min(time() - (clientevents_partition_oldest_unfinished_timestamp_seconds{FILTER} > 0), 0) or 0 * clientevents_partition_oldest_unfinished_timestamp_seconds{FILTER})`, "{{partition}}"}}},
-			{title: "Progress, by partition", unit: "cps", runbook: "clienteventspartitionstuck",
+					`max by (partition) (clamp_min(time() - (clientevents_partition_oldest_unfinished_timestamp_seconds{FILTER} > 0), 0) or 0 * clientevents_partition_oldest_unfinished_timestamp_seconds{FILTER})`, "{{partition}}",
+				}},
+			},
+			{
+				title: "Progress, by partition", unit: "cps", runbook: "clienteventspartitionstuck",
 				description: "Offsets a second by which the watermark moves. A line at 0 with a lag above it is a partition that is stuck.",
-				queries:     []query{{`sum by (partition) (rate(clientevents_partition_watermark_offset{FILTER}[$__rate_interval]))`, "{{partition}}"}}},
-			{title: "Partitions of each replica", unit: "none", runbook: "clienteventsnotconsuming",
+				queries:     []query{{`sum by (partition) (rate(clientevents_partition_watermark_offset{FILTER}[$__rate_interval]))`, "{{partition}}"}},
+			},
+			{
+				title: "Partitions of each replica", unit: "none", runbook: "clienteventsnotconsuming",
 				description: "How many partitions each replica owns, and how many an operator paused.",
 				queries: []query{
 					{`clientevents_assigned_partitions{FILTER}`, "{{instance}}"},
 					{`sum(clientevents_paused_partitions{FILTER})`, "paused"},
-				}},
-			{title: "Rebalances", unit: "short", runbook: "clienteventsrebalancestorm",
+				},
+			},
+			{
+				title: "Rebalances", unit: "short", runbook: "clienteventsrebalancestorm",
 				description: "Generations of the group that each replica took part in.",
-				queries:     []query{{`increase(clientevents_rebalances_total{FILTER}[$__rate_interval])`, "{{instance}}"}}},
-			{title: "Time of a rebalance", unit: "s", runbook: "clienteventsrebalancestorm",
+				queries:     []query{{`increase(clientevents_rebalances_total{FILTER}[$__rate_interval])`, "{{instance}}"}},
+			},
+			{
+				title: "Time of a rebalance", unit: "s", runbook: "clienteventsrebalancestorm",
 				description: "From the end of one generation, its drain included, to the next one's assignment.",
-				queries:     []query{{`sum(rate(clientevents_rebalance_seconds_sum{FILTER}[$__range])) / sum(rate(clientevents_rebalance_seconds_count{FILTER}[$__range]))`, "mean"}}},
-			{title: "Waiting for a parent", unit: "short", runbook: "clienteventspartitionstuck",
+				queries:     []query{{`sum(rate(clientevents_rebalance_seconds_sum{FILTER}[$__range])) / sum(rate(clientevents_rebalance_seconds_count{FILTER}[$__range]))`, "mean"}},
+			},
+			{
+				title: "Waiting for a parent", unit: "short", runbook: "clienteventspartitionstuck",
 				description: "Events whose parent was not reported yet.",
-				queries:     []query{{`sum by (instance) (clientevents_waiting_for_parent{FILTER})`, "{{instance}}"}}},
-			{title: "Failures at the brokers", unit: "cps", runbook: "clienteventskafkafailing",
+				queries:     []query{{`sum by (instance) (clientevents_waiting_for_parent{FILTER})`, "{{instance}}"}},
+			},
+			{
+				title: "Failures at the brokers", unit: "cps", runbook: "clienteventskafkafailing",
 				description: "Fetches, commits and writes a second that fail and are tried again.",
 				queries: []query{
 					{`sum(rate(clientevents_fetch_failures_total{FILTER}[$__rate_interval]))`, "fetch"},
 					{`sum(rate(clientevents_commit_failures_total{FILTER}[$__rate_interval]))`, "commit"},
 					{`sum by (topic) (rate(clientevents_topic_write_failures_total{FILTER}[$__rate_interval]))`, "write {{topic}}"},
-				}},
-			{title: "Lost to retention", unit: "short", runbook: "clienteventsrecordslost",
+				},
+			},
+			{
+				title: "Lost to retention", unit: "short", runbook: "clienteventsrecordslost",
 				description: "Offsets that the broker had deleted before they were read.",
-				queries:     []query{{`sum(increase(clientevents_lost_offsets_total{FILTER}[$__rate_interval]))`, "offsets"}}},
+				queries:     []query{{`sum(increase(clientevents_lost_offsets_total{FILTER}[$__rate_interval]))`, "offsets"}},
+			},
 		}},
 		{"State", []panel{
-			{title: "State still to be read", unit: "short", runbook: "clienteventsstaterestoretoolong",
+			{
+				title: "State still to be read", unit: "short", runbook: "clienteventsstaterestoretoolong",
 				description: "State records to be read before a partition's events are taken.",
-				queries:     []query{{`sum by (partition) (clientevents_state_restore_remaining_records{FILTER})`, "{{partition}}"}}},
-			{title: "Ids remembered", unit: "short", runbook: "clienteventsmemorynearlimit",
+				queries:     []query{{`sum by (partition) (clientevents_state_restore_remaining_records{FILTER})`, "{{partition}}"}},
+			},
+			{
+				title: "Ids remembered", unit: "short", runbook: "clienteventsmemorynearlimit",
 				description: "Event ids within dedupe.window; each costs 37 to 55 bytes.",
-				queries:     []query{{`clientevents_dedupe_entries{FILTER}`, "{{instance}}"}}},
-			{title: "Time of a state write", unit: "s", runbook: "clienteventsstatetopicunwritable",
+				queries:     []query{{`clientevents_dedupe_entries{FILTER}`, "{{instance}}"}},
+			},
+			{
+				title: "Time of a state write", unit: "s", runbook: "clienteventsstatetopicunwritable",
 				description: "What the note of what was reported takes.",
-				queries:     quantiles("clientevents_state_write_seconds")},
+				queries:     quantiles("clientevents_state_write_seconds"),
+			},
 		}},
 		{"Process", []panel{
-			{title: "Memory", unit: "bytes", runbook: "clienteventsmemorynearlimit",
+			{
+				title: "Memory", unit: "bytes", runbook: "clienteventsmemorynearlimit",
 				description: "What the process has, what records in process take of it, and what it may have (nothing is shown where there is no limit).",
 				queries: []query{
 					{`process_resident_memory_bytes{FILTER}`, "{{instance}}"},
 					{`clientevents_buffered_bytes{FILTER}`, "records {{instance}}"},
 					{`min(clientevents_memory_limit_bytes{FILTER} < +Inf)`, "limit"},
-				}},
-			{title: "CPU", unit: "percentunit", runbook: "clienteventslaggrowing",
+				},
+			},
+			{
+				title: "CPU", unit: "percentunit", runbook: "clienteventslaggrowing",
 				description: "Share of a core.",
-				queries:     []query{{`rate(process_cpu_seconds_total{FILTER}[$__rate_interval])`, "{{instance}}"}}},
-			{title: "Goroutines", unit: "short", runbook: "clienteventsmemorynearlimit",
+				queries:     []query{{`rate(process_cpu_seconds_total{FILTER}[$__rate_interval])`, "{{instance}}"}},
+			},
+			{
+				title: "Goroutines", unit: "short", runbook: "clienteventsmemorynearlimit",
 				description: "They should not grow for ever.",
-				queries:     []query{{`go_goroutines{FILTER}`, "{{instance}}"}}},
-			{title: "Garbage collection", unit: "percentunit", runbook: "clienteventsmemorynearlimit",
+				queries:     []query{{`go_goroutines{FILTER}`, "{{instance}}"}},
+			},
+			{
+				title: "Garbage collection", unit: "percentunit", runbook: "clienteventsmemorynearlimit",
 				description: "Share of the time in which the process stood still for it.",
-				queries:     []query{{`rate(go_gc_duration_seconds_sum{FILTER}[$__rate_interval])`, "{{instance}}"}}},
-			{title: "Versions and configurations", kind: "table", unit: "none", width: 16, runbook: "clienteventsconfigdrift",
+				queries:     []query{{`rate(go_gc_duration_seconds_sum{FILTER}[$__rate_interval])`, "{{instance}}"}},
+			},
+			{
+				title: "Versions and configurations", kind: "table", unit: "none", width: 16, runbook: "clienteventsconfigdrift",
 				description: "What runs. Replicas that differ in hash differ in some key of the configuration.",
 				queries: []query{
 					{`count by (version, commit, go) (clientevents_build_info{FILTER})`, ""},
 					{`count by (group, topic, api_version, hash) (clientevents_config_info{FILTER})`, ""},
-				}},
+				},
+			},
 		}},
 	},
 }

@@ -16,9 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/prometheus/promql/parser"
-
 	"github.com/clientevents/clientevents/emulator"
+	"github.com/prometheus/prometheus/promql/parser"
 )
 
 const grafanaDir = "../grafana"
@@ -213,19 +212,22 @@ func TestDashboardsShowSomething(t *testing.T) {
 		ErrorShares: map[int]float64{400: .005, 429: .002, 500: .005, 503: .002},
 	})
 	p.traffic(t, 300)
-	first := p.run(t)
+	first, second := p.run(t), freeAddress(t)
 	path, err := filepath.Abs(filepath.Join(rulesDir, ruleFile))
 	if err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()
-	await(t, time.Minute, "the first replica to be ready", func() bool { return statusOf(t, target{"", first}).Ready })
-	second := p.run(t) // which makes a rebalance
 	prom := startPrometheus(t, path, target{"clientevents", first + "," + second})
-	await(t, time.Minute, "both replicas to have partitions", func() bool {
-		owned, err := prom.between(`clientevents_assigned_partitions > 0`, time.Now().Add(-time.Second), time.Now())
-		return err == nil && len(owned) == 2
-	})
+	owned := func(replicas int) func() bool {
+		return func() bool {
+			lines, err := prom.between(`min_over_time(clientevents_assigned_partitions[3s]) > 0`, time.Now().Add(-time.Second), time.Now())
+			return err == nil && len(lines) == replicas
+		}
+	}
+	await(t, time.Minute, "the first replica to have partitions", owned(1))
+	p.runAt(t, second) // which makes a rebalance
+	await(t, time.Minute, "both replicas to have partitions", owned(2))
 	limit := 30 * time.Second
 	if *pictures != "" {
 		limit = 2 * time.Minute

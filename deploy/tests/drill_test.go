@@ -6,11 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/clientevents/clientevents/emulator"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"github.com/clientevents/clientevents/emulator"
 )
 
 // drill is a fault, what tells of it, and how it is mended.
@@ -57,7 +56,7 @@ var drills = []drill{
 			return func() { p.tokens.Misbehave(nil) }
 		},
 		alert:  "ClientEventsTokenFailing",
-		within: 20*time.Second + 10*time.Minute/times, headline: "credentials",
+		within: 20*time.Second + 10*time.Minute/times, headline: "there is no access token",
 	},
 	{
 		name: "partition",

@@ -17,9 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/segmentio/kafka-go"
-	"go.yaml.in/yaml/v4"
-
 	"github.com/clientevents/clientevents/emulator"
 	"github.com/clientevents/clientevents/event"
 	"github.com/clientevents/clientevents/internal/app"
@@ -27,6 +24,8 @@ import (
 	"github.com/clientevents/clientevents/internal/googleauth/tokenserver"
 	"github.com/clientevents/clientevents/internal/journey"
 	"github.com/clientevents/clientevents/internal/kafkatest"
+	"github.com/segmentio/kafka-go"
+	"go.yaml.in/yaml/v4"
 )
 
 // plant is all that a replica needs: a broker with topics, the API, a token
@@ -75,11 +74,19 @@ func newPlant(t *testing.T, name string, lifetime time.Duration) *plant {
 // host:port.
 func (p *plant) run(t *testing.T) string {
 	t.Helper()
+	return p.runAt(t, "127.0.0.1:0")
+}
+
+// runAt is run with an address for the admin server.
+func (p *plant) runAt(t *testing.T, address string) string {
+	t.Helper()
+	c := *p.config
+	c.Admin.Listen = address
 	ctx, cancel := context.WithCancel(t.Context())
 	listens, ended := make(chan string, 1), make(chan error, 1)
 	go func() {
 		ended <- app.Run(ctx, app.Options{
-			Config:   p.config,
+			Config:   &c,
 			Logger:   slog.New(slog.DiscardHandler),
 			OnListen: func(a net.Addr) { listens <- a.String() },
 		})

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"regexp"
+	"slices"
 	"testing"
 	"time"
 
@@ -20,12 +21,18 @@ import (
 const (
 	panelWidth, panelHeight = 4.2 * vg.Inch, 2.3 * vg.Inch
 	panelsAcross            = 3
-	mostLines               = 8 // that are named; the others are drawn without
+	mostLines               = 6 // that are named; the others are drawn without
 )
 
 var palette = []color.RGBA{
-	{0x1b, 0x6c, 0xa8, 0xff}, {0xd9, 0x5f, 0x02, 0xff}, {0x2a, 0x9d, 0x5c, 0xff}, {0xb5, 0x2b, 0x4e, 0xff},
-	{0x75, 0x70, 0xb3, 0xff}, {0x8c, 0x6d, 0x1f, 0xff}, {0x3a, 0xa6, 0xa6, 0xff}, {0x66, 0x66, 0x66, 0xff},
+	{0x1b, 0x6c, 0xa8, 0xff},
+	{0xd9, 0x5f, 0x02, 0xff},
+	{0x2a, 0x9d, 0x5c, 0xff},
+	{0xb5, 0x2b, 0x4e, 0xff},
+	{0x75, 0x70, 0xb3, 0xff},
+	{0x8c, 0x6d, 0x1f, 0xff},
+	{0x3a, 0xa6, 0xa6, 0xff},
+	{0x66, 0x66, 0x66, 0xff},
 }
 
 // drawDashboard draws a dashboard's series as they were since began. Tables have none.
@@ -77,7 +84,7 @@ func drawPanel(t *testing.T, prom *prometheus, p *panel, began time.Time) *plot.
 	grid := plotter.NewGrid()
 	grid.Vertical.Color, grid.Horizontal.Color = color.Gray{0xe4}, color.Gray{0xe4}
 	pl.Add(grid)
-	n := 0
+	n, named := 0, 0
 	for _, q := range p.Targets {
 		found, err := prom.between(asked(q.Expr), began, time.Now())
 		if err != nil {
@@ -94,12 +101,16 @@ func drawPanel(t *testing.T, prom *prometheus, p *panel, began time.Time) *plot.
 			}
 			drawn.Color, drawn.Width = palette[n%len(palette)], vg.Points(1.3)
 			pl.Add(drawn)
-			if n++; n <= mostLines {
-				pl.Legend.Add(legendOf(q.LegendFormat, l.Metric), drawn)
+			n++
+			if name := legendOf(q.LegendFormat, l.Metric); name != "" && named < mostLines && !flat(points) {
+				named++
+				pl.Legend.Add(name, drawn)
 			}
 		}
 	}
-	pl.Y.Max = max(pl.Y.Max*1.15, 1e-9) // room for the legend
+	if pl.Y.Max *= 1.3; pl.Y.Max <= 0 { // room for the legend
+		pl.Y.Max = 1
+	}
 	return pl
 }
 
@@ -110,6 +121,12 @@ func pointsOf(l line, began time.Time) (points plotter.XYs) {
 		}
 	}
 	return points
+}
+
+// flat says whether a line is 0 throughout: most labels' are, and their names
+// would hide the others.
+func flat(points plotter.XYs) bool {
+	return !slices.ContainsFunc(points, func(p plotter.XY) bool { return p.Y != 0 })
 }
 
 var unitNames = map[string]string{"cps": "a second", "s": "seconds", "percentunit": "share", "bytes": "bytes"}
@@ -126,8 +143,8 @@ func seconds(low, high float64) (ticks []plot.Tick) {
 	return ticks
 }
 
-var named = regexp.MustCompile(`\{\{(\w+)\}\}`)
+var variable = regexp.MustCompile(`\{\{(\w+)\}\}`)
 
 func legendOf(format string, labels map[string]string) string {
-	return named.ReplaceAllStringFunc(format, func(name string) string { return labels[name[2:len(name)-2]] })
+	return variable.ReplaceAllStringFunc(format, func(name string) string { return labels[name[2:len(name)-2]] })
 }
