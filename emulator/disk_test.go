@@ -140,9 +140,18 @@ func TestKilledWhileWriting(t *testing.T) {
 				}
 			})
 		}
-		<-enough
+		ended := make(chan struct{})
+		go func() {
+			writers.Wait()
+			close(ended)
+		}()
+		select {
+		case <-enough:
+		case <-ended:
+			t.Fatal("the emulator takes no writes")
+		}
 		p.kill(t)
-		writers.Wait()
+		<-ended
 	}
 	p := startProcess(t, dir)
 	a := versions(t, p.url)["v4"]

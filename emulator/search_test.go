@@ -286,11 +286,21 @@ func TestWarnings(t *testing.T) {
 		if got := event(requestID, job, unknown).Warnings; len(got) != 1 || !strings.Contains(got[0].Reason, unknown) {
 			t.Errorf("an unknown job: %v", got)
 		}
+		elsewhere := *a
+		elsewhere.parent = strings.Replace(a.parent, "projects/p", "projects/q", 1)
+		elsewhere.ok("POST", elsewhere.parent+"/clientEvents", elsewhere.body("clientEvent", object{
+			"eventId": "e", "requestId": requestID, "createTime": "2026-01-02T03:04:05Z",
+			"jobEvent": object{"type": "VIEW", "jobs": []any{job}},
+		}))
+		events, _ := emu.EventsAfter(0)
+		if got := fields(events[len(events)-1]); !slices.Equal(got, []string{"requestId", "jobEvent.jobs"}) {
+			t.Errorf("in another project: %q", got)
+		}
 		a.ok("DELETE", job.(string), nil)
 		if got := fields(event(requestID, job)); !slices.Equal(got, []string{"jobEvent.jobs"}) {
 			t.Errorf("a deleted job: %q", got)
 		}
-		if s := emu.Stats(); s.Warned != 4 || s.Accepted != 5 {
+		if s := emu.Stats(); s.Warned != 5 || s.Accepted != 6 {
 			t.Errorf("%d of %d are warned of", s.Warned, s.Accepted)
 		}
 	})
