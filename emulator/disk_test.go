@@ -276,7 +276,7 @@ func TestReopenWithEvents(t *testing.T) {
 	before := send(t, "GET", url+"/emulator/events", "").body
 	emu.Close()
 
-	emu, url = open(3)
+	emu, url = open(10)
 	if got := send(t, "GET", url+"/emulator/events", "").body; len(emu.Events()) != 3 || got != before {
 		t.Errorf("got %s\nwant %s", got, before)
 	}

@@ -25,6 +25,10 @@ func (e *Emulator) inspector() http.Handler {
 	mux.HandleFunc("GET "+inspectPath+"events", e.listEvents)
 	mux.HandleFunc("DELETE "+inspectPath+"events", func(w http.ResponseWriter, _ *http.Request) {
 		e.Reset()
+		if err := e.catalog.Sync(); err != nil {
+			send(w, errorf(http.StatusServiceUnavailable, "%v", err).reply(false))
+			return
+		}
 		writeJSON(w, struct{}{})
 	})
 	mux.HandleFunc("GET "+inspectPath+"jobs", func(w http.ResponseWriter, _ *http.Request) {

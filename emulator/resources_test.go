@@ -323,3 +323,17 @@ func try(a *api, method, path, body string) (object, error) {
 	var o object
 	return o, json.Unmarshal(raw, &o)
 }
+
+// Google's generated REST clients ask for enums as numbers.
+func TestEnumNumbers(t *testing.T) {
+	eachVersion(t, func(t *testing.T, a *api) {
+		job := a.createJob(a.company("acme"), object{"employmentTypes": []any{"PART_TIME"}, "title": "Nurse"})
+		got := a.getJob(job["name"].(string) + "?%24alt=json%3Benum-encoding%3Dint")
+		if fmt.Sprint(got["employmentTypes"]) != "[2]" || got["visibility"] != 1.0 || fmt.Sprint(got["derivedInfo"].(object)["jobCategories"]) != "[14]" {
+			t.Errorf("got %v", got)
+		}
+		if got = a.getJob(job["name"].(string) + "?fields=title,derivedInfo(jobCategories)"); len(got) != 2 {
+			t.Errorf("a partial answer: %v", got)
+		}
+	})
+}

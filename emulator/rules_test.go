@@ -1,12 +1,15 @@
 package emulator_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/clientevents/clientevents/emulator"
@@ -826,6 +829,102 @@ func TestRulesAreAll(t *testing.T) {
 			t.Errorf("no rule of %s: %s", field, text)
 		}
 	}
+}
+
+// The request of the reference, with all its fields, as it is shown there:
+// timestamps in seconds and nanos, what is output only among the rest.
+func TestReferenceRequest(t *testing.T) {
+	w := newWorld(t, "v4beta1")
+	name := w.job(nil)["name"].(string)
+	at := object{"seconds": "1500000000", "nanos": 5}
+	money := object{"currencyCode": "USD", "units": "1"}
+	span := object{"minCompensation": money, "maxCompensation": money}
+	job := object{
+		"name": name, "company": w.company, "requisitionId": "r", "title": "t", "description": "d",
+		"addresses":       []string{"Paris, France"},
+		"applicationInfo": object{"emails": []string{"a@example.com"}, "instruction": "i", "uris": []string{"u"}},
+		"jobBenefits":     []string{"DENTAL"},
+		"compensationInfo": object{
+			"entries":                          []any{object{"type": "BASE", "unit": "HOURLY", "range": span, "expectedUnitsPerYear": 2}},
+			"annualizedBaseCompensationRange":  span,
+			"annualizedTotalCompensationRange": span,
+		},
+		"customAttributes": object{"k": object{"stringValues": []string{"v"}, "filterable": true, "keywordSearchable": true}},
+		"degreeTypes":      []string{"PRIMARY_EDUCATION"}, "department": "d", "employmentTypes": []string{"FULL_TIME"},
+		"incentives": "i", "languageCode": "en-US", "jobLevel": "DIRECTOR", "promotionValue": 1, "qualifications": "q",
+		"responsibilities": "r", "postingRegion": "NATION", "visibility": "SHARED_WITH_PUBLIC",
+		"jobStartTime": at, "jobEndTime": at, "postingPublishTime": at, "postingExpireTime": at,
+		"postingCreateTime": at, "postingUpdateTime": at, "companyDisplayName": "c",
+		"derivedInfo":       object{"locations": []any{object{"locationType": "COUNTRY"}}, "jobCategories": []string{"LEGAL"}},
+		"processingOptions": object{"disableStreetAddressResolution": true, "htmlSanitization": "SIMPLE_FORMATTING_ONLY"},
+	}
+	doc, err := discovery.JobsV4beta1()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for field := range doc.Schemas["Job"].Properties {
+		if job[field] == nil {
+			t.Errorf("the request lacks %s", field)
+		}
+	}
+	got := w.ok("PATCH", name, object{"job": job, "updateMask": ""})
+	for field, value := range job {
+		switch field {
+		case "companyDisplayName", "derivedInfo", "postingCreateTime", "postingUpdateTime":
+			if fmt.Sprint(got[field]) == fmt.Sprint(value) {
+				t.Errorf("%s is output only, but became %v", field, got[field])
+			}
+		case "jobStartTime", "jobEndTime", "postingPublishTime", "postingExpireTime":
+			if got[field] != "2017-07-14T02:40:00.000000005Z" {
+				t.Errorf("%s is %v", field, got[field])
+			}
+		case "compensationInfo":
+			if base := fmt.Sprint(got[field].(object)["annualizedBaseCompensationRange"]); base != "map[maxCompensation:map[currencyCode:USD units:2] minCompensation:map[currencyCode:USD units:2]]" {
+				t.Errorf("annualized to %s", base)
+			}
+		default:
+			if fmt.Sprint(got[field]) != fmt.Sprint(value) {
+				t.Errorf("%s is %v, want %v", field, got[field], value)
+			}
+		}
+	}
+}
+
+// Without a clock of its own the emulator goes by package time.
+func TestJobsLiveInABubble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		emu := emulator.New(emulator.Options{})
+		call := func(method, path, body string) (int, object) {
+			w := httptest.NewRecorder()
+			emu.ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader(body)))
+			var o object
+			if err := json.Unmarshal(w.Body.Bytes(), &o); err != nil {
+				t.Fatal(err)
+			}
+			return w.Code, o
+		}
+		_, company := call("POST", "/v4beta1/projects/p/companies", `{"company":{"displayName":"Acme","externalId":"a"}}`)
+		_, job := call("POST", "/v4beta1/projects/p/jobs",
+			fmt.Sprintf(`{"job":{"company":%q,"requisitionId":"r","title":"t","description":"d"}}`, company["name"]))
+		name := "/v4beta1/" + job["name"].(string)
+		list := "/v4beta1/projects/p/jobs?filter=" + url.QueryEscape(`requisitionId = "r"`)
+		time.Sleep(30*day - 1)
+		if _, o := call("GET", list, ""); o["jobs"] == nil {
+			t.Errorf("in the last moment of 30 days: %v", o)
+		}
+		time.Sleep(1)
+		if _, o := call("GET", list, ""); o["jobs"] != nil {
+			t.Errorf("after 30 days: %v", o)
+		}
+		time.Sleep(90*day - 1)
+		if code, o := call("GET", name, ""); code != 200 {
+			t.Errorf("in the last moment of 90 days: %v", o)
+		}
+		time.Sleep(1)
+		if code, o := call("GET", name, ""); code != 404 {
+			t.Errorf("after 90 days: %v", o)
+		}
+	})
 }
 
 // What v3 does in its own way.
