@@ -106,7 +106,7 @@ func TestNoSecretIsShown(t *testing.T) {
 		"CLIENTEVENTS_KAFKA_BROKERS=" + strings.Join(c.Brokers, ","), "CLIENTEVENTS_KAFKA_TOPIC=events", "CLIENTEVENTS_KAFKA_GROUP=group",
 		"CLIENTEVENTS_KAFKA_SASL_MECHANISM=plain", "CLIENTEVENTS_KAFKA_SASL_USERNAME=user", "CLIENTEVENTS_KAFKA_SASL_PASSWORD=" + canaryPassword,
 		"CLIENTEVENTS_API_ENDPOINT=" + server.URL, "CLIENTEVENTS_API_VERSION=v3", "CLIENTEVENTS_API_PARENT=projects/demo",
-		"CLIENTEVENTS_API_CREDENTIALS=" + key, "CLIENTEVENTS_PARENTS_WAIT=100ms", "CLIENTEVENTS_ADMIN_LISTEN=127.0.0.1:0",
+		"CLIENTEVENTS_ADMIN_TOKEN_FILE=" + adminToken(t), "CLIENTEVENTS_API_CREDENTIALS=" + key, "CLIENTEVENTS_PARENTS_WAIT=100ms", "CLIENTEVENTS_ADMIN_LISTEN=127.0.0.1:0",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -221,6 +221,16 @@ func TestNoSecretIsShown(t *testing.T) {
 	if !slices.ContainsFunc(s.parts, func(p string) bool { return strings.Contains(p, "could not get an access token") }) {
 		t.Error("the log was not looked at")
 	}
+}
+
+// adminToken is a file with the token for admin actions.
+func adminToken(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte("admin-token-canary-0123456789"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 func get(t *testing.T, url string) string {

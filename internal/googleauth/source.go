@@ -82,6 +82,7 @@ func (s *Source) find() (*Credentials, error) {
 		s.file, s.seen = "", nil
 		if s.From != Default {
 			s.file = s.From
+			s.seen, _ = os.Stat(s.file) // what can't be read is not read again until it changes
 		}
 		return nil, err
 	}

@@ -190,6 +190,12 @@ func TestKeyFileIsReadAgain(t *testing.T) {
 	if src.Changed() {
 		t.Error("the file counts as changed although it was read")
 	}
+	if err := os.WriteFile(file, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := src.Token(t.Context()); err == nil || src.Changed() {
+		t.Errorf("a file that can't be read: %v, and it counts as changed: %v", err, src.Changed())
+	}
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
