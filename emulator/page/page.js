@@ -10,7 +10,7 @@ const pace = 700; // milliseconds between two looks, so that a person can follow
 const $ = (id) => document.getElementById(id);
 
 const journeys = new Map(); // by request id, the one that was last added to last
-let titles = new Map(); // of jobs, by their names of both kinds
+let titles = new Map(), employers = new Map(); // of jobs, by their names of both kinds
 let stats = null, jobs = [], companies = [];
 let latest = 0, heard = 0;
 
@@ -91,10 +91,15 @@ function line(a) {
   return row;
 }
 
-// about names the jobs of an event, the first few.
+// about names the jobs of an event: the one, or the titles that there are most of.
 function about(names) {
-  const few = names.slice(0, 3).map((n) => titles.get(n) ?? n.split("/").slice(-2).join("/"));
-  return few.join(", ") + (names.length > few.length ? ` and ${names.length - few.length} more` : "");
+  const titleOf = (n) => titles.get(n) ?? n.split("/").slice(-2).join("/");
+  if (names.length === 1) return titleOf(names[0]) + (employers.has(names[0]) ? " at " + employers.get(names[0]) : "");
+  const often = new Map();
+  for (const n of names) often.set(titleOf(n), (often.get(titleOf(n)) ?? 0) + 1);
+  const most = [...often].sort((a, b) => b[1] - a[1]).slice(0, 3);
+  const rest = names.length - most.reduce((sum, [, n]) => sum + n, 0);
+  return most.map(([title, n]) => title + (n > 1 ? ` ×${n}` : "")).join(", ") + (rest ? ` and ${rest} more` : "");
 }
 
 function matches(id, events) {
@@ -138,7 +143,9 @@ function summary() {
 }
 
 function holdings() {
-  titles = new Map(jobs.flatMap((j) => [[j.name, j.title], [j.alias, j.title]]));
+  const byName = (field) => new Map(jobs.flatMap((j) => [[j.name, j[field]], [j.alias, j[field]]]));
+  titles = byName("title");
+  employers = byName("companyDisplayName");
   $("jobs").replaceChildren(...jobs.slice(0, shownJobs).map((j) => {
     const row = make("tr"), name = make("td", "wide");
     name.append(make("code", "", j.alias || j.name));

@@ -113,6 +113,7 @@ func TestEmulatorPage(t *testing.T) {
 	v3.event("v1", "i1", request, "VIEW", nurse)
 	v3.event("s1", "v1", request, "APPLICATION_START", nurse)
 	v3.event("f1", "s1", request, "APPLICATION_FINISH", nurse)
+	p.await("a job with its company", `[...document.querySelectorAll('.what')].some((e) => e.textContent === 'Nurse at Alpenbahn')`)
 	p.await("the journey as a tree", nested+`.includes('impression > view > application start > application finish')`)
 	v3.event("v1", "i1", request, "VIEW", nurse)
 	p.await("the repetition to be shown", `document.querySelector('.twice')?.textContent === 'the second of its id'`)
@@ -143,9 +144,9 @@ func TestEmulatorPage(t *testing.T) {
 	for _, scheme := range []string{"light", "dark"} {
 		p.scheme(scheme)
 		p.readable()
-		p.screenshot("emulator-" + scheme)
 	}
 	p.scheme("light")
+	p.screenshot("emulator")
 	p.size(360, 740, true)
 	p.noSideways()
 	p.size(1000, 1000, false)

@@ -59,6 +59,12 @@ func openBoard(ctx context.Context, api string, seed uint64) (*board, error) {
 		own := rand.New(rand.NewPCG(rng.Uint64(), rng.Uint64()))
 		b.busy.Go(func() { b.searchOn(ctx, own) })
 	}
+	// The first visitors would else all be given the first answer.
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for giveUp := time.Now().Add(searchTimeout); len(b.ready) < ahead && time.Now().Before(giveUp); {
+		<-tick.C
+	}
 	return b, nil
 }
 
