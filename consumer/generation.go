@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -390,6 +391,9 @@ func (g *generation) commitAnew(offsets map[int]int64) error {
 		MemberID:     g.gen.MemberID,
 		Topics:       map[string][]kafka.OffsetCommit{g.cfg.Topic: commits},
 	})
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("the group's coordinator gave no answer in time: %w", context.DeadlineExceeded)
+	}
 	if err != nil {
 		return withoutCall(err)
 	}
