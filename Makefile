@@ -64,8 +64,8 @@ bench-scale: ## measure how cost and memory go with partitions, replicas, ids an
 	cd bench && go run . -parts links,scale -rounds 3 -update ../docs/performance.md -plots ../docs $(ARGS)
 
 .PHONY: pgo
-pgo: ## profile the program under load anew, for profile-guided optimisation
-	cd bench && go run . -parts profile -profile ../cmd/clientevents/default.pgo $(ARGS)
+pgo: ## profile the program under load anew, for the profile-guided optimisation of releases
+	cd bench && go run . -parts profile -profile ../cmd/clientevents/release.pgo $(ARGS)
 
 .PHONY: bench-compare
 bench-compare: ## compare OLD=old.txt with bench.txt

@@ -105,7 +105,7 @@ func TestSinkSpeaksHTTP1(t *testing.T) {
 func TestDrain(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	w, err := newWorld(ctx, options{broker: "embedded", rounds: 1})
+	w, err := newWorld(ctx, options{broker: "embedded", rounds: 1, quick: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -138,8 +138,12 @@ func (w *world) startBroker(ctx context.Context) error {
 
 // newTopic makes a topic with a name of its own.
 func (w *world) newTopic(ctx context.Context, what string, partitions int) (string, error) {
+	return w.configuredTopic(ctx, what, partitions, nil)
+}
+
+func (w *world) configuredTopic(ctx context.Context, what string, partitions int, config map[string]*string) (string, error) {
 	w.topics++
 	name := fmt.Sprintf("%s-%d", what, w.topics)
-	_, err := w.admin.CreateTopic(ctx, int32(partitions), 1, nil, name)
+	_, err := w.admin.CreateTopic(ctx, int32(partitions), 1, config, name)
 	return name, err
 }

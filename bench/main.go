@@ -31,6 +31,7 @@ type options struct {
 	baseline string
 	profile  string
 	keep     bool
+	quick    bool // build without the profile
 	most     int
 	budget   time.Duration
 }
@@ -53,8 +54,9 @@ func main() {
 	flag.StringVar(&o.update, "update", "", "a Markdown file whose sections between <!-- bench:PART --> and <!-- end of bench --> are rewritten")
 	flag.StringVar(&o.plots, "plots", "", "a folder for the plots of -parts scale, as SVG")
 	flag.StringVar(&o.baseline, "baseline", "", "another binary of the program, for -parts versus")
-	flag.StringVar(&o.profile, "profile", "default.pgo", "where -parts profile writes the CPU profile")
+	flag.StringVar(&o.profile, "profile", "release.pgo", "where -parts profile writes the CPU profile")
 	flag.BoolVar(&o.keep, "keep", false, "with -parts profile, write the profile of each mode too")
+	flag.BoolVar(&o.quick, "quick", false, "build the program without profile-guided optimisation")
 	flag.IntVar(&o.most, "most", 20_000_000, "how far -parts scale goes, in ids")
 	flag.DurationVar(&o.budget, "budget", time.Hour, "when to give up")
 	flag.Parse()

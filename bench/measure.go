@@ -189,7 +189,7 @@ func thousands(f float64) string {
 // measureSlow drains a backlog while the API takes its time: requests in flight
 // bound the rate then.
 func measureSlow(ctx context.Context, w *world) (string, error) {
-	const n, few, fewest = 20_000, 4_000, 500
+	const n, few, fewest = 20_000, 2_000, 200
 	topics := map[int]string{}
 	for _, size := range []int{n, few, fewest} {
 		var err error
@@ -309,7 +309,7 @@ func (w *world) paced(ctx context.Context, c *pacing) (r result, err error) {
 		return r, err
 	}
 	s := setup{topic: topic, url: w.plain, batch: c.batch, linger: c.linger, prompt: true, run: fmt.Sprintf("run-%d", w.runs)}
-	const warm, took = 200, 3 * time.Second
+	const warm, took = 200, 2 * time.Second
 	most := c.perSecond*int(took/time.Second) + warm
 	if err := w.reset(ctx, most, 0); err != nil {
 		return r, err

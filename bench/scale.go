@@ -72,6 +72,7 @@ func measureScale(ctx context.Context, w *world) (string, error) {
 			return w.repeat(ctx, batched(topic, n))
 		}},
 		{"replicas", []int{1, 2, 4}, func(ctx context.Context, value int) (r result, err error) {
+			const n = 500_000 // enough that their start does not count
 			topic, err := w.topicOf(ctx, n, 12)
 			if err != nil {
 				return r, err
@@ -81,14 +82,14 @@ func measureScale(ctx context.Context, w *world) (string, error) {
 			return w.repeat(ctx, s)
 		}},
 		{"ids in the window", upTo(w.options.most, 0, 1_000_000, 5_000_000, 20_000_000), func(ctx context.Context, value int) (r result, err error) {
-			s := batched(usual, n)
-			if s.state, err = w.newTopic(ctx, "state", partitions); err != nil {
+			s, compact := batched(usual, n), "compact"
+			if s.state, err = w.configuredTopic(ctx, "state", partitions, map[string]*string{"cleanup.policy": &compact}); err != nil {
 				return r, err
 			}
+			defer func() { _, _ = w.admin.DeleteTopics(ctx, s.state) }()
 			if err := w.loadState(ctx, s.state, value); err != nil {
 				return r, err
 			}
-			w.runs++
 			return w.drain(ctx, w.product, s, expected(n), 0)
 		}},
 		{"backlog", upTo(w.options.most, 10_000, 100_000, 1_000_000, 5_000_000), func(ctx context.Context, value int) (r result, err error) {

@@ -50,7 +50,7 @@ func newWorld(ctx context.Context, o options) (_ *world, err error) {
 	w.ends = append(w.ends, func() { os.RemoveAll(w.dir) })
 	binary := o.product
 	if binary == "" {
-		if binary, err = w.build(ctx, "product", nil); err != nil {
+		if binary, err = w.build(ctx, "product", o.quick); err != nil {
 			return nil, err
 		}
 	}
@@ -77,10 +77,13 @@ func (w *world) close() {
 	}
 }
 
-// build builds the program as a release is.
-func (w *world) build(ctx context.Context, name string, flags []string) (string, error) {
+// build builds the program as a release is, or quicker.
+func (w *world) build(ctx context.Context, name string, quick bool) (string, error) {
 	binary := filepath.Join(w.dir, name)
-	args := append([]string{"build", "-trimpath", "-o", binary}, flags...)
+	args := []string{"build", "-trimpath", "-o", binary}
+	if !quick {
+		args = append(args, "-pgo", "cmd/clientevents/release.pgo")
+	}
 	cmd := exec.CommandContext(ctx, "go", append(args, "./cmd/clientevents")...)
 	cmd.Dir = ".."
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -139,8 +142,12 @@ type result struct {
 }
 
 // patience is how long a contender may stand still before what is missing counts
-// as lost. Apache Kafka's groups take a few seconds, and so does a large state.
-const patience = 30 * time.Second
+// as lost, and startPatience how long it has for the first event: it may have a
+// large state to read.
+const (
+	patience      = 20 * time.Second
+	startPatience = 2 * time.Minute
+)
 
 // drain lets a contender drain a topic of n records that hold so many different
 // events.
@@ -206,7 +213,7 @@ func (w *world) awaitAll(ctx context.Context, all replicas, events int) (before 
 		if got.Unique != last {
 			last, moved = got.Unique, time.Now()
 		}
-		if time.Since(moved) > patience {
+		if still := time.Since(moved); still > startPatience || (last > 0 && still > patience) {
 			return before, nil
 		}
 		time.Sleep(20 * time.Millisecond)
