@@ -6,12 +6,16 @@
 // event has lingered long enough, or when nothing is in flight, so that an event
 // that finds the reporter idle never waits for company.
 //
+// While not everything can go, what is of more value goes first, and partitions
+// take turns; see queue.
+//
 // A child never shares a batch with its parent: the consumer hands a child over
 // only after its parent was accepted.
 package batcher
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 
@@ -33,7 +37,8 @@ type Config struct {
 }
 
 // Admit is asked before a batch of n events is handed out, with the batcher
-// locked, so it must not call it. It allows so many of them, which then go;
+// locked, so it must not call it. It allows so many of them, which then go, or
+// fewer where they would exceed the bytes of a batch;
 // where it allows none, it says when to ask again: after wait, or where that is
 // 0, after [Batcher.Poke].
 type Admit = func(n int, now time.Time) (allowed int, wait time.Duration)
@@ -107,6 +112,16 @@ func (b *Batcher) entry(d *event.Delivery, now time.Duration) entry {
 		e.size = d.Size()
 	}
 	return e
+}
+
+// Raise gives a delivery a better rank, wherever it is: something of more value
+// waits for it.
+func (b *Batcher) Raise(d *event.Delivery, rank uint8) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if rank < d.Rank {
+		b.pending.raise(d, rank)
+	}
 }
 
 // Return takes back deliveries that Next gave out and that have to be tried
@@ -275,7 +290,7 @@ func (b *Batcher) take(dst []*event.Delivery, admit Admit, now time.Duration) (b
 		return dst, nil
 	}
 	if !b.isHeld(now) {
-		allowed, wait := admit(b.fit(n), b.start.Add(now))
+		allowed, wait := admit(n, b.start.Add(now))
 		if allowed > 0 {
 			return b.hand(dst, allowed), nil
 		}
@@ -291,12 +306,22 @@ func (b *Batcher) take(dst []*event.Delivery, admit Admit, now time.Duration) (b
 	return dst, nil
 }
 
-// hand moves n pending deliveries to dst.
+// hand moves n pending deliveries to dst, or as many of them as keep to Bytes.
 func (b *Batcher) hand(dst []*event.Delivery, n int) []*event.Delivery {
+	before, room := len(dst), math.MaxInt
 	for range n {
-		dst = append(dst, b.pending.pop())
+		d, size, ok := b.pending.pop(room)
+		if !ok {
+			break
+		}
+		if dst = append(dst, d); b.cfg.Bytes > 0 {
+			if len(dst)-before == 1 {
+				room = b.cfg.Bytes
+			}
+			room -= size
+		}
 	}
-	b.inFlight += n
+	b.inFlight += len(dst) - before
 	return dst
 }
 
@@ -306,20 +331,6 @@ func (b *Batcher) isHeld(now time.Duration) bool {
 		b.held = false
 	}
 	return b.held
-}
-
-// fit says how many of the first n pending deliveries keep to Bytes.
-func (b *Batcher) fit(n int) int {
-	if b.cfg.Bytes <= 0 || b.pending.bytes <= b.cfg.Bytes {
-		return n
-	}
-	bytes := 0
-	for i := range n {
-		if bytes += b.pending.at(i).size; bytes > b.cfg.Bytes {
-			return max(1, i)
-		}
-	}
-	return n
 }
 
 // ready says how many deliveries may go now as far as the batcher is concerned,
@@ -478,7 +489,8 @@ func (b *Batcher) Resume() {
 func (b *Batcher) clear() []*event.Delivery {
 	all := make([]*event.Delivery, 0, b.pending.len()+b.later.len())
 	for b.pending.len() > 0 {
-		all = append(all, b.pending.pop())
+		d, _, _ := b.pending.pop(math.MaxInt)
+		all = append(all, d)
 	}
 	b.releasing += len(all)
 	return b.clearLater(all)

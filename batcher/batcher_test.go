@@ -529,11 +529,11 @@ func TestRingShrinks(t *testing.T) {
 		q.push(entry{delivery: &event.Delivery{Attempts: i}})
 	}
 	for i := range 100_000 {
-		if d := q.pop(); d.Attempts != i {
+		if d, _, _ := q.pop(0); d.Attempts != i {
 			t.Fatalf("number %d came out as number %d", d.Attempts, i)
 		}
 	}
-	if got := len(q.fresh.entries); got > keptRing {
+	if got := len(q.ranks[0].lanes[0].fresh.entries); got > keptRing {
 		t.Errorf("an empty queue keeps room for %d", got)
 	}
 }

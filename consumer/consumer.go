@@ -33,6 +33,8 @@ type Sink interface {
 	// Accept takes deliveries; it does not block. Each one's Done is called
 	// once.
 	Accept([]*event.Delivery)
+	// Raise gives a delivery that was accepted a better rank.
+	Raise(d *event.Delivery, rank uint8)
 	// Settle says that n accepted events are durably known as reported, so that
 	// they are no longer in flight.
 	Settle(n int)
@@ -55,6 +57,9 @@ type Rules struct {
 	// ParentsWait is how long an event waits for its parent.
 	ParentsWait time.Duration
 	Suspicious  Suspicious
+	// ByValue ranks events by their types, and parents by those of their
+	// children that wait for them; otherwise all are equal.
+	ByValue bool
 }
 
 // Config is what a consumer needs. Fields without a default are required.

@@ -143,9 +143,7 @@ func (g *generation) attend(ctx, genCtx context.Context, failed <-chan error, ba
 		case now := <-tick.C:
 			g.pulse.Store(now.UnixNano())
 			for _, o := range g.owners {
-				if ready := o.partition.tick(now, o.reading()); len(ready) > 0 {
-					g.sink.Accept(ready)
-				}
+				o.hand(o.partition.tick(now, o.reading()))
 			}
 		case <-growth.C:
 			if leader && g.grown(ctx, dealt) {

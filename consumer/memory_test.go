@@ -27,9 +27,10 @@ func (s *hangingSink) Accept(ds []*event.Delivery) {
 	defer s.mu.Unlock()
 	s.held = append(s.held, ds...)
 }
-func (s *hangingSink) Settle(int)            {}
-func (s *hangingSink) Drain(context.Context) {}
-func (s *hangingSink) Resume()               {}
+func (s *hangingSink) Raise(*event.Delivery, uint8) {}
+func (s *hangingSink) Settle(int)                   {}
+func (s *hangingSink) Drain(context.Context)        {}
+func (s *hangingSink) Resume()                      {}
 
 // TestWhatIsHeldIsBooked: behind an API that hangs, a backlog takes no more
 // memory than the budget says, however it is compressed, and what the budget

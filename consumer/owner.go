@@ -298,9 +298,7 @@ func (o *owner) take(batch *kafkalog.Batch) {
 			it.chunk = chunk
 		}
 	}
-	if ready := o.partition.admit(items, faults, batch.NextOffset, time.Now()); len(ready) > 0 {
-		o.sink.Accept(ready)
-	}
+	o.hand(o.partition.admit(items, faults, batch.NextOffset, time.Now()))
 }
 
 // read makes an item of a record, unless the record is known to be poison.
@@ -341,8 +339,16 @@ func (o *owner) done(d *event.Delivery, outcome event.Outcome) {
 		// The record stays unfinished: whoever owns the partition next reads it
 		// again.
 	}
+	o.hand(ready)
+}
+
+// hand hands on what is ready, and tells what of that before is worth more now.
+func (o *owner) hand(ready []*event.Delivery) {
 	if len(ready) > 0 {
 		o.sink.Accept(ready)
+	}
+	for _, r := range o.partition.takeRaised() {
+		o.sink.Raise(r.delivery, r.rank)
 	}
 }
 

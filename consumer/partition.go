@@ -3,6 +3,7 @@ package consumer
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/clientevents/clientevents/event"
@@ -17,6 +18,8 @@ type item struct {
 	chunk   *chunk // what the record's bytes keep in memory
 	key     key
 	content uint64
+	// rank is the delivery's, as far as the partition knows.
+	rank uint8
 	// wait is the item's place among those that wait for a parent.
 	wait *wait
 }
@@ -69,8 +72,10 @@ type partition struct {
 	waited time.Duration
 	ticked time.Time
 
-	// ready, marks and letters are the ways out, each emptied by its taker.
+	// ready, raised, marks and letters are the ways out, each emptied by its taker.
 	ready   []*event.Delivery
+	raised  []raise
+	raising atomic.Bool // there are some: it spares most outcomes the lock
 	marks   []mark
 	letters []letter
 	// downstream counts the items that are at the API or on their way out, and
@@ -84,6 +89,13 @@ type partition struct {
 	markSignal   signal
 	letterSignal signal
 	written      signal // something was written
+}
+
+// raise is a delivery that was handed on and is now worth more, since something of
+// more value waits for it.
+type raise struct {
+	delivery *event.Delivery
+	rank     uint8
 }
 
 // mark is an accepted event whose state record is not written yet.
@@ -166,7 +178,39 @@ func (p *partition) decide(it *item, now time.Time) {
 	}
 	c := &claim{item: it}
 	p.claims[it.ID] = c
+	p.rank(it)
 	p.followParent(c, now)
+}
+
+// rank gives an event the rank of its type, or of the most valuable of those that
+// wait for it already.
+func (p *partition) rank(it *item) {
+	if !p.rules.ByValue {
+		return
+	}
+	it.rank = it.Type.Rank()
+	for _, child := range p.orphans[it.ID] {
+		it.rank = min(it.rank, child.rank)
+	}
+}
+
+// pull gives the parents of an event its rank, so that it need not wait for as
+// long as they would.
+func (p *partition) pull(it *item) {
+	rank := it.rank
+	for range maxAncestors {
+		c := p.claims[it.ParentID]
+		if c == nil || c.item.rank <= rank {
+			return
+		}
+		it = c.item
+		it.rank = rank
+		if c.sent {
+			p.raised = append(p.raised, raise{&it.Delivery, rank})
+			p.raising.Store(true)
+			return
+		}
+	}
 }
 
 // again deals with an event whose id was reported before.
@@ -197,6 +241,7 @@ func (p *partition) followParent(c *claim, now time.Time) {
 		it.wait = &wait{it, p.waited + p.rules.ParentsWait}
 		p.orphans[it.ParentID] = append(p.orphans[it.ParentID], it)
 		p.patience = append(p.patience, it.wait)
+		p.pull(it)
 		return
 	}
 	if p.rules.ParentsRequired {
@@ -213,6 +258,7 @@ func (p *partition) send(c *claim) {
 	c.sent = true
 	p.endWait(c.item)
 	p.downstream++
+	c.item.Rank = c.item.rank
 	p.ready = append(p.ready, &c.item.Delivery)
 }
 
@@ -227,6 +273,17 @@ func (p *partition) takeReady() []*event.Delivery {
 	ready := p.ready
 	p.ready = nil
 	return ready
+}
+
+func (p *partition) takeRaised() []raise {
+	if !p.raising.Swap(false) {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	raised := p.raised
+	p.raised = nil
+	return raised
 }
 
 // accepted: the API has the event. It counts as reported from here on, though

@@ -31,9 +31,10 @@ func (s *acceptingSink) Accept(ds []*event.Delivery) {
 		d.Done(d, event.Outcome{Kind: event.Accepted})
 	}
 }
-func (s *acceptingSink) Settle(int)            {}
-func (s *acceptingSink) Drain(context.Context) {}
-func (s *acceptingSink) Resume()               {}
+func (s *acceptingSink) Raise(*event.Delivery, uint8) {}
+func (s *acceptingSink) Settle(int)                   {}
+func (s *acceptingSink) Drain(context.Context)        {}
+func (s *acceptingSink) Resume()                      {}
 
 // TestPoisonThatKills: a record ends the process each time it is read, in a way
 // that nothing can catch. It is found out by the third attempt, and then is a

@@ -38,6 +38,12 @@ type Delivery struct {
 	*Event
 	// Partition of the source topic that the event was read from.
 	Partition int32
+	// Rank is the event's precedence while not all can go, 0 before 1, at most
+	// [Ranks]-1. The consumer sets it before it hands the delivery over; from then
+	// on it is the batcher's.
+	Rank uint8
+	// Place is where the batcher keeps the delivery; nobody else looks at it.
+	Place int64
 	// Timestamp is the Kafka record's, for the end-to-end latency.
 	Timestamp time.Time
 	// Attempts counts the attempts already made; the reporter keeps it.

@@ -85,3 +85,19 @@ func (v Version) parseType(name string) (Type, bool) {
 	}
 	return t, true
 }
+
+// Ranks is how many ranks there are, see [Type.Rank].
+const Ranks = 3
+
+// Rank orders types by what they are worth to the ranking of jobs, which learns
+// from them: 0 for applications and what comes of them, 1 for a seeker's interest
+// in one job, 2 for what was merely shown.
+func (t Type) Rank() uint8 {
+	switch t {
+	case Impression, Notification:
+		return 2
+	case View, ViewRedirect, Bookmark, NotInterested:
+		return 1
+	}
+	return 0
+}

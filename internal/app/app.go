@@ -101,6 +101,7 @@ func pipelineConfig(o Options, k *Kafka, tokens *googleauth.Keeper, registry pro
 				Window:          c.Dedupe.Window,
 				ParentsRequired: c.Parents.Policy == "require",
 				ParentsWait:     c.Parents.Wait,
+				ByValue:         c.Report.Priority == "value",
 				Suspicious:      consumer.Suspicious{Age: c.Suspicious.Age, Ahead: c.Suspicious.Ahead, Refuse: c.Suspicious.Refuse},
 			},
 			SessionTimeout:     c.Kafka.SessionTimeout,

@@ -120,6 +120,9 @@ type Report struct {
 	// Linger is how long a batch that is not full waits for more events;
 	// default 5 ms, 0 not at all.
 	Linger time.Duration
+	// Priority is what goes first when not everything can: "value" (default) or
+	// "arrival".
+	Priority string
 }
 
 // Dedupe is how repetitions are known.

@@ -47,7 +47,7 @@ func TestDefaults(t *testing.T) {
 			Endpoint: "https://jobs.googleapis.com", Version: event.V3, Parent: "projects/p",
 			Credentials: "default", Timeout: 30 * time.Second,
 		},
-		Report:  Report{Concurrency: 16, BatchSize: 100, Linger: 5 * time.Millisecond},
+		Report:  Report{Concurrency: 16, BatchSize: 100, Linger: 5 * time.Millisecond, Priority: "value"},
 		Dedupe:  Dedupe{Window: 24 * time.Hour},
 		Parents: Parents{Policy: "require", Wait: 30 * time.Second},
 
@@ -100,6 +100,7 @@ report:
   rate: 12.5
   batch_size: 1
   linger: 0
+  priority: arrival
 dedupe:
   window: 48h
 suspicious: {age: 1h, ahead: 1m, refuse: true}
@@ -128,7 +129,7 @@ tracing:
 			Endpoint: "http://127.0.0.1:8080", Version: event.V4, Parent: "projects/p/tenants/t",
 			Credentials: "credentials.json", QuotaProject: "q", Timeout: 5 * time.Second,
 		},
-		Report:  Report{Concurrency: 4, Rate: 12.5, BatchSize: 1},
+		Report:  Report{Concurrency: 4, Rate: 12.5, BatchSize: 1, Priority: "arrival"},
 		Dedupe:  Dedupe{Window: 48 * time.Hour},
 		Parents: Parents{Policy: "allow", Wait: 90 * time.Second},
 
@@ -146,7 +147,7 @@ tracing:
 		"KAFKA_STATE_REPLICATION_FACTOR": "3", "KAFKA_SESSION_TIMEOUT": "45s", "KAFKA_MAX_IN_FLIGHT_BYTES": "268435456", "KAFKA_MAX_IN_FLIGHT_RECORDS": "1000",
 		"API_ENDPOINT": "http://127.0.0.1:8080", "API_VERSION": "v4", "API_PARENT": "projects/p/tenants/t",
 		"API_CREDENTIALS": "credentials.json", "API_QUOTA_PROJECT": "q", "API_TIMEOUT": "5s",
-		"REPORT_CONCURRENCY": "4", "REPORT_RATE": "12.5", "REPORT_BATCH_SIZE": "1", "REPORT_LINGER": "0s",
+		"REPORT_CONCURRENCY": "4", "REPORT_RATE": "12.5", "REPORT_BATCH_SIZE": "1", "REPORT_LINGER": "0s", "REPORT_PRIORITY": "arrival",
 		"DEDUPE_WINDOW": "48h", "PARENTS_POLICY": "allow", "PARENTS_WAIT": "90s", "SUSPICIOUS_AGE": "1h", "SUSPICIOUS_AHEAD": "1m", "SUSPICIOUS_REFUSE": "true", "ADMIN_LISTEN": "127.0.0.1:0", "ADMIN_TOKEN_FILE": "password",
 		"LOG_LEVEL": "warn", "LOG_FORMAT": "json",
 		"TRACING_ENDPOINT": "http://collector:4318", "TRACING_SAMPLE_RATIO": "0.5",

@@ -76,9 +76,11 @@ type world struct {
 	stops    int
 
 	tokens      func(*replica) *googleauth.Keeper // nil for no tokens
-	timeout     time.Duration                     // of one request to the API
-	published   int                               // so many of the records are
-	portionFrom int                               // what a test remembers of a portion
+	byArrival   bool                              // report.priority is arrival
+	types       map[string]event.Type
+	timeout     time.Duration // of one request to the API
+	published   int           // so many of the records are
+	portionFrom int           // what a test remembers of a portion
 
 	// guard answers a request itself where it says false; nil lets all pass.
 	guard func(http.ResponseWriter, *http.Request) bool
@@ -208,7 +210,7 @@ func (w *world) start() *replica {
 		Consumer: consumer.Config{
 			Brokers: w.kafka.Brokers, Topic: topic, Group: group,
 			DeadLetterTopic: topic + ".dead-letter", StateTopic: topic + ".reported",
-			Rules:          consumer.Rules{Version: event.V3, Window: 24 * time.Hour, ParentsRequired: true, ParentsWait: 20 * time.Second},
+			Rules:          consumer.Rules{Version: event.V3, Window: 24 * time.Hour, ParentsRequired: true, ParentsWait: 20 * time.Second, ByValue: !w.byArrival},
 			SessionTimeout: sessionTimeout,
 			Transport:      r.transport,
 			Dialer:         &kafka.Dialer{Timeout: 5 * time.Second, DialFunc: r.dial(kafkaNetwork, w.kafka.DialContext)},
