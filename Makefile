@@ -210,7 +210,7 @@ check: ## what a change must pass: build, vet, format, tidy, lint, race
 
 .PHONY: release-snapshot
 release-snapshot: ## build what a release would hold, without a signature, into dist/; builds goreleaser and syft first
-	GOBIN=$(CURDIR)/bin go install github.com/goreleaser/goreleaser/v2@v2.17.0
+	GOBIN=$(CURDIR)/bin go install github.com/goreleaser/goreleaser/v2@v2.15.4
 	GOBIN=$(CURDIR)/bin go install github.com/anchore/syft/cmd/syft@v1.54.1
 	PATH=$(CURDIR)/bin:$$PATH bin/goreleaser check
 	PATH=$(CURDIR)/bin:$$PATH bin/goreleaser release --snapshot --clean --skip=sign

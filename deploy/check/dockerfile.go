@@ -16,7 +16,6 @@ import (
 type dockerfile struct {
 	stages              []instructions.Stage
 	entrypoint, command []string
-	user                string
 	ports               []string
 }
 
@@ -49,8 +48,6 @@ func parseDockerfile(path string) (*dockerfile, error) {
 			if c.PrependShell {
 				err = errors.Join(err, errors.New("CMD wants a shell, which the image doesn't have"))
 			}
-		case *instructions.UserCommand:
-			d.user = c.User
 		case *instructions.ExposeCommand:
 			d.ports = append(d.ports, c.Ports...)
 		}
@@ -72,13 +69,17 @@ func checkDockerfile(path string) error {
 		}
 	}
 	names := []string{}
-	for _, stage := range d.stages {
+	numbered := regexp.MustCompile(`^[1-9][0-9]{3,}:[1-9][0-9]{3,}$`)
+	for i, stage := range d.stages {
+		user := ""
 		base := stage.BaseName
 		_, tag, tagged := strings.Cut(base, ":")
 		want(slices.Contains(names, base) || tagged && tag != "latest", "%s: no version (DL3006, DL3007)", base)
 		names = append(names, stage.Name)
 		for _, c := range stage.Commands {
 			switch c := c.(type) {
+			case *instructions.UserCommand:
+				user = c.User
 			case *instructions.AddCommand:
 				want(false, "ADD: COPY does what is meant (DL3020)")
 			case *instructions.WorkdirCommand:
@@ -91,10 +92,10 @@ func checkDockerfile(path string) error {
 				want(!strings.Contains(line, "curl") && !strings.Contains(line, "wget"), "RUN: downloads what nobody checks")
 			}
 		}
+		want(i == 0 || numbered.MatchString(user), "%s: USER %q: want numbers that are not root's (DL3002)", base, user)
 	}
 	last := d.stages[len(d.stages)-1]
 	want(len(d.stages) > 1 && strings.Contains(last.BaseName, "distroless/static"), "the last stage is %s: want distroless/static", last.BaseName)
-	want(regexp.MustCompile(`^[1-9][0-9]{3,}:[1-9][0-9]{3,}$`).MatchString(d.user), "USER %q: want numbers that are not root's (DL3002)", d.user)
 	want(slices.Equal(d.ports, []string{"9090"}), "EXPOSE %v: want the port of admin.listen", d.ports)
 	want(strings.Contains(fmt.Sprint(d.stages[0].Commands), "GOARCH=$TARGETARCH"), "the build is not for TARGETARCH")
 	want(d.stages[0].Platform == "$BUILDPLATFORM", "the build stage is not for the builder's own platform")
