@@ -57,6 +57,16 @@ func (r *rendered) find(kind string) object {
 	return r.objects[i]
 }
 
+// config is the program's configuration.
+func (r *rendered) config() (string, bool) {
+	for _, o := range r.objects {
+		if text, ok := o.at("data", "clientevents.yaml").(string); ok {
+			return text, true
+		}
+	}
+	return "", false
+}
+
 // manifest is the objects as one file.
 func (r *rendered) manifest() []byte {
 	var all bytes.Buffer
@@ -152,10 +162,10 @@ func checkChart(chart, valuesFile string) error {
 	for _, o := range r.objects {
 		faults = append(faults, checkPods(o))
 	}
-	if config := r.find("ConfigMap").at("data", "clientevents.yaml"); config == nil {
+	if config, ok := r.config(); !ok {
 		faults = append(faults, errors.New("no ConfigMap with clientevents.yaml"))
 	} else {
-		faults = append(faults, checkConfig(config.(string), environment(r.find("Deployment"))))
+		faults = append(faults, checkConfig(config, environment(r.find("Deployment"))))
 	}
 	return errors.Join(faults...)
 }

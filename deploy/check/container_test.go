@@ -42,7 +42,11 @@ func TestContainer(t *testing.T) {
 	}
 	mounted := args[len(args)-1]
 	config := filepath.Join(folder, filepath.Base(mounted))
-	if err := os.WriteFile(config, []byte(r.find("ConfigMap").at("data", "clientevents.yaml").(string)), 0o444); err != nil {
+	text, ok := r.config()
+	if !ok {
+		t.Fatal("no ConfigMap with clientevents.yaml")
+	}
+	if err := os.WriteFile(config, []byte(text), 0o444); err != nil {
 		t.Fatal(err)
 	}
 	args[len(args)-1] = config

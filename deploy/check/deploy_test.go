@@ -102,3 +102,30 @@ func TestRulesAreOne(t *testing.T) {
 		t.Errorf("the chart's rules are not those of deploy/prometheus")
 	}
 }
+
+// TestDashboardsAreAll: the chart deploys each file of deploy/grafana, as it is.
+func TestDashboardsAreAll(t *testing.T) {
+	r, err := renderChart("events", chartFolder, filepath.Join(chartFolder, "ci/full-values.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(root + "/deploy/grafana/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no dashboards: %v", err)
+	}
+	for _, file := range files {
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(r.objects, func(o object) bool {
+			return o.kind() == "ConfigMap" && o.at("data", filepath.Base(file)) == string(want)
+		})
+		switch {
+		case i < 0:
+			t.Errorf("the chart does not deploy %s", file)
+		case r.objects[i].at("metadata", "labels", "grafana_dashboard") != "1":
+			t.Errorf("Grafana's sidecar does not see %s", r.objects[i].name())
+		}
+	}
+}

@@ -113,6 +113,7 @@ func TestPlantedFaults(t *testing.T) {
 		{"release: the image is not signed", "workflows/release.yml", "cosign sign --yes", "echo", workflowsCheck, "steps sign"},
 		{"goreleaser: a version that isn't stamped", ".goreleaser.yaml", "version.number", "version.tag", releaseCheck, "version.tag"},
 		{"goreleaser: one architecture", ".goreleaser.yaml", "goarch: [amd64, arm64]", "goarch: [amd64]", releaseCheck, "architectures"},
+		{"chart: rules that can't be read", "helm/clientevents/files/rules.yaml", "groups:", "groops:", chart("full-values.yaml"), "groops"},
 		{"compose: an unknown key", "compose.yaml", "stop_grace_period:", "stop_grace:", composeCheck, "stop_grace"},
 		{"compose: a service that isn't there", "compose.yaml", "depends_on: [prometheus]", "depends_on: [loki]", composeCheck, "loki"},
 		{"compose: an image without a version", "compose.yaml", "grafana/grafana:12.1.0", "grafana/grafana", composeCheck, "no version"},

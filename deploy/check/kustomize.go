@@ -54,7 +54,7 @@ func checkKustomization(deploy string) error {
 		}
 		faults = append(faults, checkPods(same))
 	}
-	config, _ := k.find("ConfigMap").at("data", "clientevents.yaml").(string)
+	config, _ := k.config()
 	return errors.Join(append(faults, checkConfig(config, environment(k.find("Deployment"))))...)
 }
 
