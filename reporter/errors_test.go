@@ -48,6 +48,43 @@ func TestEveryStatus(t *testing.T) {
 	}
 }
 
+// Whatever the status, the wait that an answer asks for is the larger of the header
+// and the RetryInfo, and an hour at the most.
+func TestEveryStatusAndRetryAfter(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	info := func(delay string) []byte {
+		return []byte(`{"error":{"status":"X","details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"` + delay + `"}]}}`)
+	}
+	for _, form := range []struct {
+		header string
+		body   []byte
+		want   time.Duration
+	}{
+		{"", nil, 0},
+		{"7", nil, 7 * time.Second},
+		{now.Add(90 * time.Second).Format(http.TimeFormat), nil, 90 * time.Second},
+		{now.Add(-time.Hour).Format(http.TimeFormat), nil, 0},
+		{"soon", nil, 0},
+		{"-5", nil, 0},
+		{"999999", nil, time.Hour},
+		{"", info("1.5s"), 1500 * time.Millisecond},
+		{"3", info("1.5s"), 3 * time.Second},
+		{"3", info("4s"), 4 * time.Second},
+		{"3", info("nonsense"), 3 * time.Second},
+		{"3", info("90000s"), time.Hour},
+	} {
+		for status := 100; status <= 599; status++ {
+			err := classify(status, form.header, form.body, now)
+			if (err == nil) != (reasonOf(status) == "") {
+				t.Errorf("%d with Retry-After %q is %v", status, form.header, err)
+			}
+			if err != nil && err.RetryAfter != form.want {
+				t.Errorf("%d with Retry-After %q and %s asks for %v, want %v", status, form.header, form.body, err.RetryAfter, form.want)
+			}
+		}
+	}
+}
+
 func TestReadStatus(t *testing.T) {
 	long := strings.Repeat("é", 400)
 	for _, test := range []struct {
