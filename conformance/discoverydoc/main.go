@@ -7,6 +7,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"go/ast"
@@ -83,14 +84,17 @@ func document() ([]byte, error) {
 // readComments reads the comments of the fields in the generated Go code, by
 // "Type.Field", and says which version of the module they are of.
 func readComments() (comments map[string]string, revision string, err error) {
-	raw, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}} {{.Version}}", module).Output()
+	raw, err := exec.CommandContext(context.Background(), "go", "list", "-m", "-f", "{{.Dir}} {{.Version}}", module).Output()
 	if err != nil {
 		return nil, "", fmt.Errorf("go list -m %s: %w", module, err)
 	}
 	dir, revision, _ := strings.Cut(strings.TrimSpace(string(raw)), " ")
 	files, err := filepath.Glob(filepath.Join(dir, "api"+version, "talentpb", "*.pb.go"))
-	if err != nil || len(files) == 0 {
-		return nil, "", fmt.Errorf("no generated code in %s: %v", dir, err)
+	if err != nil {
+		return nil, "", err
+	}
+	if len(files) == 0 {
+		return nil, "", fmt.Errorf("no generated code in %s", dir)
 	}
 	comments = map[string]string{}
 	for _, name := range files {
@@ -196,10 +200,11 @@ func goName(m protoreflect.MessageDescriptor) string {
 // comment is that of the field, which is on a type of its own for one of a
 // oneof.
 func (g *generator) comment(m protoreflect.MessageDescriptor, f protoreflect.FieldDescriptor) string {
-	camel := ""
+	var name strings.Builder
 	for word := range strings.SplitSeq(string(f.Name()), "_") {
-		camel += strings.ToUpper(word[:1]) + word[1:]
+		name.WriteString(strings.ToUpper(word[:1]) + word[1:])
 	}
+	camel := name.String()
 	if text := g.comments[goName(m)+"."+camel]; text != "" {
 		return text
 	}
