@@ -37,6 +37,8 @@ type gate struct {
 	wait func(failures int) time.Duration
 	// renews says that a token that was refused is replaced.
 	renews bool
+	// restless says that a refusal for quota does not tell of the next one.
+	restless func() bool
 	// poke says that what check answers has changed.
 	poke func()
 	held stopwatch
@@ -175,6 +177,8 @@ func (g *gate) quotaWait(named time.Duration) time.Duration {
 	case g.failures > 1 && named > 0:
 		// It said so before, and it was not enough.
 		return max(named, g.wait(g.failures))
+	case g.failures > 1 && g.restless():
+		return g.wait(g.failures)
 	case g.failures > 1:
 		return longWait + g.wait(g.failures)
 	case named > 0:

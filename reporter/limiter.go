@@ -151,6 +151,22 @@ func (l *limiter) accepted(n int) {
 	l.quota.accept(n, time.Now())
 }
 
+// exhausted notes that the destination refused so many events for its quota, and
+// says whether it is used up; otherwise the refusals are for these events alone.
+func (l *limiter) exhausted(refused int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.quota.exhausted(refused, time.Now())
+}
+
+// restless says that the destination refuses and accepts in turns, so that one
+// refusal more does not tell how long it will refuse.
+func (l *limiter) restless() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.quota.restless > 1
+}
+
 // refused notes that the destination refused events for its quota; nothing is
 // sent for the wait that follows, which it may have named.
 func (l *limiter) refused(wait time.Duration, named bool) {

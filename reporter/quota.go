@@ -47,6 +47,61 @@ type quota struct {
 	slow    bool // the base was lowered for a refusal that was long in coming
 
 	recent meter
+
+	// Not every refusal is for a rate: there are destinations that refuse here and
+	// there, whatever is sent. They are known by refusing on, however slowly.
+	restless     int       // refusals one after the other, without a calm between
+	restlessFrom float64   // the highest base in the meantime
+	stumbling    time.Time // until then, refusals here and there say nothing
+	lately       tally     // the answers while it stumbles
+}
+
+// tally counts answers.
+type tally struct{ accepted, refused float64 }
+
+func (t tally) share() float64 { return t.refused / (t.accepted + t.refused) }
+
+const (
+	// tooRestless is after how many refusals they are not for the rate: it is an
+	// eighth by now, or hardly anything, and they go on. stumblingTime is for how
+	// long that is believed.
+	tooRestless   = 12
+	stumblingTime = 10 * time.Minute
+	// A quota that is used up refuses nearly everything: nine of ten, of so many.
+	// It is looked for in so many answers at a time.
+	exhaustedShare, exhaustedOf, lately = 0.9, 20, 64
+)
+
+// exhausted notes that so many events were refused, and says whether that is for
+// the quota. Where the destination stumbles it is not, unless nearly everything
+// is refused.
+func (q *quota) exhausted(refused int, now time.Time) bool {
+	if !now.Before(q.stumbling) {
+		return true
+	}
+	q.tell(0, refused)
+	return q.lately.refused >= exhaustedOf && q.lately.share() >= exhaustedShare
+}
+
+// tell counts answers while the destination stumbles.
+func (q *quota) tell(accepted, refused int) {
+	if q.lately.accepted+q.lately.refused >= lately {
+		q.lately.accepted /= 2
+		q.lately.refused /= 2
+	}
+	q.lately.accepted += float64(accepted)
+	q.lately.refused += float64(refused)
+}
+
+// wasCalm says whether the base was borne for long enough, in time and in events,
+// to be worth something.
+func (q *quota) wasCalm(now time.Time) bool {
+	return now.Sub(q.began) > settled && q.accepted >= max(20, min(200, 80*q.base))
+}
+
+// stumble gives up what was learned: the refusals are not for the rate.
+func (q *quota) stumble(now time.Time) {
+	*q = quota{recent: q.recent, stumbling: now.Add(stumblingTime)}
 }
 
 const (
@@ -96,6 +151,9 @@ func (q *quota) accept(n int, now time.Time) {
 	}
 	q.accepted += float64(n)
 	q.proving.accepted += float64(n)
+	if now.Before(q.stumbling) {
+		q.tell(n, 0)
+	}
 	q.recent.add(n, now)
 }
 
@@ -137,6 +195,20 @@ func (q *quota) prove(now time.Time) { q.proving.since, q.proving.accepted = now
 // named it.
 func (q *quota) refuse(wait time.Duration, named bool, now time.Time) {
 	first := q.base == 0
+	switch {
+	case first || q.wasCalm(now):
+		q.restless, q.restlessFrom = 0, q.base
+	case q.accepted > 0:
+		q.restlessFrom = max(q.restlessFrom, q.base)
+		if q.restless++; q.base < 1 {
+			q.restless += 2 // each takes long then
+		}
+		if q.restless >= tooRestless && q.base < max(q.restlessFrom/8, 1) {
+			q.stumble(now)
+			return
+		}
+	}
+	q.stumbling, q.lately = time.Time{}, tally{}
 	switch {
 	case q.accepted == 0:
 		// It refuses everything for now. That says nothing of a rate, but of how

@@ -150,8 +150,8 @@ func New(cfg Config, source Source) (*Reporter, error) {
 		batchID:   strings.ToLower(rand.Text()[:12]),
 		limiter:   newLimiter(cfg.Rate, cfg.burst),
 		judge:     &judge{log: cfg.Logger, source: source, wait: cfg.wait},
-		gate:      &gate{log: cfg.Logger, poke: source.Poke, wait: cfg.wait, renews: cfg.Tokens != nil},
 	}
+	r.gate = &gate{log: cfg.Logger, poke: source.Poke, wait: cfg.wait, renews: cfg.Tokens != nil, restless: r.limiter.restless}
 	r.setTargets(base)
 	r.metrics = newMetrics(cfg.Registerer, r)
 	if r.tokens = cfg.Tokens; r.tokens != nil {

@@ -243,7 +243,12 @@ func (w *worker) giveBack(batch []*event.Delivery) {
 // retry puts a batch back that failed as a whole.
 func (w *worker) retry(batch []*event.Delivery, err *Error) {
 	w.r.metrics.retries[err.Reason].Add(float64(len(batch)))
-	wait := w.fail(err, false)
+	var wait time.Duration
+	if err.Reason == Throttled && !w.r.limiter.exhausted(1) {
+		w.r.gate.succeed(w.pass) // it is for this one alone
+	} else {
+		wait = w.fail(err, false)
+	}
 	if err.Reason == Throttled {
 		wait = max(wait, w.waitQuota(batch[0], err))
 	}
@@ -331,6 +336,7 @@ func (w *worker) concludeParts(batch []*event.Delivery) {
 	w.countParts()
 	var worst *Error
 	taken, recall := 0, false
+	throttled := 0
 	for _, res := range w.results {
 		switch err := res.err; {
 		case err == nil || err.permanent():
@@ -341,6 +347,9 @@ func (w *worker) concludeParts(batch []*event.Delivery) {
 			w.refusedToken(w.token)
 			fallthrough
 		default:
+			if err.Reason == Throttled {
+				throttled++
+			}
 			worst = worse(worst, err)
 		}
 	}
@@ -348,7 +357,12 @@ func (w *worker) concludeParts(batch []*event.Delivery) {
 	delay := w.waitOwn
 	switch {
 	case worst != nil && (taken == 0 || worst.Reason == Throttled):
-		wait := w.fail(worst, taken > 0)
+		var wait time.Duration
+		if worst.Reason == Throttled && !w.r.limiter.exhausted(throttled) {
+			w.r.gate.succeed(w.pass) // it is for those alone
+		} else {
+			wait = w.fail(worst, taken > 0)
+		}
 		delay = func(d *event.Delivery, err *Error) time.Duration {
 			switch {
 			case err.Reason == Throttled:
