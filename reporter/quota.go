@@ -64,7 +64,7 @@ func (t tally) share() float64 { return t.refused / (t.accepted + t.refused) }
 const (
 	// tooRestless is after how many refusals they are not for the rate: it is an
 	// eighth by now, or hardly anything, and they go on. stumblingTime is for how
-	// long that is believed.
+	// long that is believed after the last of them.
 	tooRestless   = 12
 	stumblingTime = 10 * time.Minute
 	// A quota that is used up refuses nearly everything: nine of ten, of so many.
@@ -80,7 +80,11 @@ func (q *quota) exhausted(refused int, now time.Time) bool {
 		return true
 	}
 	q.tell(0, refused)
-	return q.lately.refused >= exhaustedOf && q.lately.share() >= exhaustedShare
+	if q.lately.refused >= exhaustedOf && q.lately.share() >= exhaustedShare {
+		return true
+	}
+	q.stumbling = now.Add(stumblingTime)
+	return false
 }
 
 // tell counts answers while the destination stumbles.
