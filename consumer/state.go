@@ -1,9 +1,11 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -82,6 +84,7 @@ func (o *owner) readState(ctx context.Context) error {
 		return err
 	}
 	began, from := time.Now(), position
+	foreign := foreignRecords{}
 	progress := o.metrics.restoring.WithLabelValues(partitionLabel(id))
 	for position < end {
 		o.moves()
@@ -99,10 +102,13 @@ func (o *owner) readState(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := o.remember(batch); err != nil {
+		if err := o.remember(batch, foreign); err != nil {
 			return err
 		}
 		position = batch.NextOffset
+	}
+	if err := foreign.first(); err != nil {
+		return err
 	}
 	o.remaining.Store(0)
 	progress.Set(0)
@@ -112,8 +118,24 @@ func (o *owner) readState(ctx context.Context) error {
 	return nil
 }
 
+// foreignRecords are those of kinds that this version does not know, by their key, as
+// long as nothing deletes them. A newer version wrote them, and whoever goes back from
+// it deletes them first; the broker may show them for as long as it has not compacted.
+type foreignRecords map[string]*stateError
+
+// maxForeign bounds how many are kept in the hope that they are deleted further on.
+const maxForeign = 1000
+
+// first is the first of those that stand.
+func (f foreignRecords) first() error {
+	if len(f) == 0 {
+		return nil
+	}
+	return slices.MinFunc(slices.Collect(maps.Values(f)), func(a, b *stateError) int { return cmp.Compare(a.offset, b.offset) })
+}
+
 // remember takes state records into the index.
-func (o *owner) remember(batch *kafkalog.Batch) error {
+func (o *owner) remember(batch *kafkalog.Batch, foreign foreignRecords) error {
 	p := o.partition
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -126,6 +148,7 @@ func (o *owner) remember(batch *kafkalog.Batch) error {
 			if r.Key[0] == statePause {
 				o.pausedSince.Store(0)
 			}
+			delete(foreign, string(r.Key))
 			continue
 		}
 		var err error
@@ -147,7 +170,11 @@ func (o *owner) remember(batch *kafkalog.Batch) error {
 				o.pausedSince.Store(since.UnixMilli())
 			}
 		default:
-			err = fmt.Errorf("a record of kind %q, which this version does not know: was it written by a newer one?", r.Key[0])
+			unknown := fmt.Errorf("a record of kind %q, which this version does not know: was it written by a newer one?", r.Key[0])
+			foreign[string(r.Key)] = &stateError{o.cfg.StateTopic, p.id, r.Offset, unknown}
+			if len(foreign) > maxForeign {
+				return foreign.first()
+			}
 		}
 		if err != nil {
 			return &stateError{o.cfg.StateTopic, p.id, r.Offset, err}
