@@ -160,7 +160,7 @@ func checkChart(chart, valuesFile string) error {
 	manifest := r.manifest()
 	faults := []error{validateManifests(manifest), scoreManifests(manifest)}
 	for _, o := range r.objects {
-		faults = append(faults, checkPods(o))
+		faults = append(faults, checkPods(o), checkMonitor(o))
 	}
 	if config, ok := r.config(); !ok {
 		faults = append(faults, errors.New("no ConfigMap with clientevents.yaml"))
@@ -168,6 +168,16 @@ func checkChart(chart, valuesFile string) error {
 		faults = append(faults, checkConfig(config, environment(r.find("Deployment"))))
 	}
 	return errors.Join(faults...)
+}
+
+// checkMonitor wants a ServiceMonitor to keep the classic buckets, which rules and
+// dashboards need: a Prometheus that takes native histograms takes those alone unless
+// it is told otherwise.
+func checkMonitor(o object) error {
+	if o.kind() == "ServiceMonitor" && o.at("spec", "scrapeClassicHistograms") != true {
+		return fmt.Errorf("ServiceMonitor %s: scrapeClassicHistograms is not true", o.name())
+	}
+	return nil
 }
 
 func valuesFiles(chart string) ([]string, error) {

@@ -37,6 +37,9 @@ func TestKustomization(t *testing.T) {
 	if err := checkKustomization(root + "/deploy"); err != nil {
 		t.Error(err)
 	}
+	if err := checkMonitored(root + "/deploy"); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestWorkflows(t *testing.T) {

@@ -60,6 +60,10 @@ func TestPlantedFaults(t *testing.T) {
 			"jobLabel:", "jobName:", chart("full-values.yaml"), "jobName",
 		},
 		{
+			"ServiceMonitor: native histograms alone", "helm/clientevents/templates/servicemonitor.yaml",
+			"scrapeClassicHistograms: true", "scrapeClassicHistograms: false", chart("full-values.yaml"), "scrapeClassicHistograms",
+		},
+		{
 			"kube-score: a budget for pods that aren't there", "helm/clientevents/templates/poddisruptionbudget.yaml",
 			"unhealthyPodEvictionPolicy: AlwaysAllow\n  selector:\n    matchLabels:", "selector:\n    matchLabels:\n      other: label", chart("minimal-values.yaml"), "kube-score",
 		},
@@ -106,6 +110,9 @@ func TestPlantedFaults(t *testing.T) {
 		{"kustomize: an unknown field of Kubernetes", "kustomize/base/service.yaml", "clusterIP:", "clusterIp:", checkKustomization, "clusterIp"},
 		{"kustomize: not what the chart deploys", "kustomize/base/deployment.yaml", "periodSeconds: 10", "periodSeconds: 11", checkKustomization, "differ in spec"},
 		{"kustomize: an unknown key of the configuration", "kustomize/example/clientevents.yaml", "  rate:", "  rates:", checkKustomization, "report.rates"},
+		{"kustomize: native histograms alone", "kustomize/monitoring/servicemonitor.yaml", "scrapeClassicHistograms: true", "", checkMonitored, "scrapeClassicHistograms"},
+		{"kustomize: not what the chart scrapes", "kustomize/monitoring/servicemonitor.yaml", "path: /metrics", "path: /metric", checkMonitored, "differ in spec"},
+		{"kustomize: an unknown field of the Prometheus operator", "kustomize/monitoring/servicemonitor.yaml", "jobLabel:", "jobName:", checkMonitored, "jobName"},
 		{"actionlint: an unknown key", "workflows/ci.yml", "runs-on: ubuntu-latest", "run-on: ubuntu-latest", workflowsCheck, "run-on"},
 		{"actionlint: a title is run", "workflows/ci.yml", "run: make vuln", "run: echo ${{ github.event.pull_request.title }}", workflowsCheck, "untrusted"},
 		{"release: an action that can move", "workflows/release.yml", "checkout@11bd71901bbe5b1630ceea73d27597364c9af683", "checkout@v4", workflowsCheck, "not pinned"},

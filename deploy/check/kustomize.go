@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -13,9 +14,38 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
 
-// buildKustomization does what `kustomize build` does.
+// buildKustomization does what `kustomize build` does with a folder.
 func buildKustomization(folder string) (*rendered, error) {
-	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), folder)
+	return buildOn(filesys.MakeFsOnDisk(), folder)
+}
+
+// buildMonitored builds the base with the component for the Prometheus operator.
+func buildMonitored(deploy string) (*rendered, error) {
+	fs := filesys.MakeFsInMemory()
+	for _, folder := range []string{"base", "monitoring"} {
+		files, err := filepath.Glob(filepath.Join(deploy, "kustomize", folder, "*.yaml"))
+		if err != nil {
+			return nil, err
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				return nil, err
+			}
+			if err := fs.WriteFile(filepath.Join("/", folder, filepath.Base(file)), text); err != nil {
+				return nil, err
+			}
+		}
+	}
+	overlay := "resources: [../base]\ncomponents: [../monitoring]\n"
+	if err := fs.WriteFile("/overlay/kustomization.yaml", []byte(overlay)); err != nil {
+		return nil, err
+	}
+	return buildOn(fs, "/overlay")
+}
+
+func buildOn(fs filesys.FileSystem, folder string) (*rendered, error) {
+	built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(fs, folder)
 	if err != nil {
 		return nil, err
 	}
@@ -56,6 +86,26 @@ func checkKustomization(deploy string) error {
 	}
 	config, _ := k.config()
 	return errors.Join(append(faults, checkConfig(config, environment(k.find("Deployment"))))...)
+}
+
+// checkMonitored validates the component for the Prometheus operator, and holds it to
+// the chart's ServiceMonitor.
+func checkMonitored(deploy string) error {
+	k, err := buildMonitored(deploy)
+	if err != nil {
+		return err
+	}
+	chart := filepath.Join(deploy, "helm/clientevents")
+	h, err := renderChart("clientevents", chart, filepath.Join(chart, "ci/full-values.yaml"))
+	if err != nil {
+		return err
+	}
+	monitor := k.find("ServiceMonitor")
+	faults := []error{validateManifests(k.manifest()), checkMonitor(monitor)}
+	if a, b := plain(h.find("ServiceMonitor").at("spec")), plain(monitor.at("spec")); !reflect.DeepEqual(a, b) {
+		faults = append(faults, fmt.Errorf("ServiceMonitor: the chart and the kustomization differ in spec:\n%v\n%v", a, b))
+	}
+	return errors.Join(faults...)
 }
 
 // plain leaves out what differs by its nature: the labels that name a release, the
