@@ -116,6 +116,7 @@ func TestPlantedFaults(t *testing.T) {
 		{"actionlint: an unknown key", "workflows/ci.yml", "runs-on: ubuntu-latest", "run-on: ubuntu-latest", workflowsCheck, "run-on"},
 		{"actionlint: a title is run", "workflows/ci.yml", "run: make vuln", "run: echo ${{ github.event.pull_request.title }}", workflowsCheck, "untrusted"},
 		{"release: an action that can move", "workflows/release.yml", "checkout@11bd71901bbe5b1630ceea73d27597364c9af683", "checkout@v4", workflowsCheck, "not pinned"},
+		{"CI: an action that can move", "workflows/ci.yml", "cache@5a3ec84eff668545956fd18022155c47e93e2684", "cache@v4", workflowsCheck, "not pinned"},
 		{"release: all permissions", "workflows/release.yml", "permissions: {}", "permissions: {contents: write}", workflowsCheck, "permissions"},
 		{"release: the image is not signed", "workflows/release.yml", "cosign sign --yes", "echo", workflowsCheck, "steps sign"},
 		{"goreleaser: a version that isn't stamped", ".goreleaser.yaml", "version.number", "version.tag", releaseCheck, "version.tag"},

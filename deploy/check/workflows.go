@@ -12,8 +12,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// checkWorkflows asks actionlint, and holds the release's workflow to what keeps a
-// signature worth something.
+// checkWorkflows asks actionlint, wants every action to be what it was when it was
+// looked at, and holds the release's workflow to what keeps a signature worth
+// something.
 func checkWorkflows(folder string) error {
 	files, err := filepath.Glob(filepath.Join(folder, "*.yml"))
 	if err != nil || len(files) == 0 {
@@ -26,12 +27,31 @@ func checkWorkflows(folder string) error {
 			return err
 		}
 		_, err = tool(nil, "actionlint", "-no-color", absolute)
-		faults = append(faults, err)
+		faults = append(faults, err, checkPins(file))
 	}
 	return errors.Join(append(faults, checkReleaseWorkflow(filepath.Join(folder, "release.yml")))...)
 }
 
-var pinned = regexp.MustCompile(`^[^@]+@[0-9a-f]{40}$`)
+var (
+	uses   = regexp.MustCompile(`(?m)\buses: *(.*)$`)
+	pinned = regexp.MustCompile(`^[^@]+@[0-9a-f]{40} # v[0-9.]+$`)
+)
+
+// checkPins wants each action pinned to a commit, with its version beside it: a tag can
+// be moved to other code.
+func checkPins(file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	var faults []error
+	for _, use := range uses.FindAllSubmatch(text, -1) {
+		if !pinned.Match(use[1]) {
+			faults = append(faults, fmt.Errorf("%s: %s is not pinned to a commit, with its version behind it", filepath.Base(file), use[1]))
+		}
+	}
+	return errors.Join(faults...)
+}
 
 func checkReleaseWorkflow(file string) error {
 	text, err := os.ReadFile(file)
@@ -61,9 +81,6 @@ func checkReleaseWorkflow(file string) error {
 			faults = append(faults, fmt.Errorf("release, %s: no permissions are said", name))
 		}
 		for _, step := range job.Steps {
-			if step.Uses != "" && !pinned.MatchString(step.Uses) {
-				faults = append(faults, fmt.Errorf("release, %s: %s is not pinned to a commit", name, step.Uses))
-			}
 			if strings.HasPrefix(step.Uses, "actions/checkout@") && step.With["persist-credentials"] != false {
 				faults = append(faults, fmt.Errorf("release, %s: checkout leaves its token behind", name))
 			}
