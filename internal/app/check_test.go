@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -97,6 +98,7 @@ func TestCheckThatFindsNothing(t *testing.T) {
 		wantLine(t, lines, "ok    token", "for 1h0m0s")
 		wantLine(t, lines, "ok    clock", "agrees")
 		wantLine(t, lines, "ok    endpoint "+server.URL, "refused, as it has to be")
+		wantLine(t, lines, "ok    batches "+server.URL+"/batch", "refused in one, as it has to be")
 	}
 	if n := api.Stats().Accepted; n != 0 {
 		t.Errorf("%d events were created", n)
@@ -209,6 +211,9 @@ func TestCheckOfEndpoint(t *testing.T) {
 			if sound {
 				t.Error("everything is in order")
 			}
+			if seen.URL.Path == "/batch" && !strings.HasSuffix(test.line, "clock") {
+				t.Error("what was not refused alone was sent in a batch")
+			}
 			if h := seen.Header; h.Get("X-Goog-User-Project") != "payer" || !strings.HasPrefix(h.Get("X-Goog-Api-Client"), "gl-go/") || !strings.HasPrefix(h.Get("User-Agent"), "clientevents/") {
 				t.Errorf("headers are %v", h)
 			}
@@ -227,6 +232,68 @@ func TestCheckOfEndpoint(t *testing.T) {
 			t.Parallel() // one waits for an answer that does not come
 			lines, _ := checkWith(t, "API_ENDPOINT="+endpoint)
 			wantLine(t, lines, "FAIL  endpoint "+endpoint, has...)
+		})
+	}
+}
+
+// TestCheckOfBatches asks endpoints that take an event alone.
+func TestCheckOfBatches(t *testing.T) {
+	const (
+		refused  = `{"error":{"code":400,"message":"no id","status":"INVALID_ARGUMENT"}}`
+		multi    = "multipart/mixed; boundary=b"
+		creating = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+	)
+	asked := func(part string) string {
+		return "--b\r\nContent-Type: application/http\r\nContent-ID: <response-check+0>\r\n\r\n" + part + "\r\n--b--\r\n"
+	}
+	for name, test := range map[string]struct {
+		status            int
+		contentType, body string
+		line              string
+		has               []string
+		sound             bool
+	}{
+		"not known":       {404, "", "", "note  batches", []string{"404", "one a request", "report.batch_size to 1"}, true},
+		"not allowed":     {405, "", "", "note  batches", []string{"405"}, true},
+		"quota used up":   {429, "", "", "note  batches", []string{"events will wait"}, true},
+		"out of order":    {503, "", "", "FAIL  batches", []string{"503", "try again later"}, false},
+		"forbidden":       {403, "", `{"error":{"message":"not here"}}`, "FAIL  batches", []string{"403 Forbidden: not here", "let /batch pass"}, false},
+		"a web page":      {200, "text/html", "<html>", "FAIL  batches", []string{`"text/html": want multipart/mixed`}, false},
+		"no part":         {200, multi, "--b--\r\n", "FAIL  batches", []string{"no part"}, false},
+		"another part":    {200, multi, strings.Replace(asked(creating), "check+0", "check+1", 1), "FAIL  batches", []string{"check+1>, which was not asked"}, false},
+		"no answer in it": {200, multi, asked("what?"), "FAIL  batches", []string{"not an HTTP answer"}, false},
+		"a torn part":     {200, multi, asked("HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{}"), "FAIL  batches", []string{"breaks off"}, false},
+		"not found in it": {200, multi, asked("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"), "FAIL  batches", []string{"within a batch, 404 Not Found", "report.batch_size to 1"}, false},
+		"created in it":   {200, multi, asked(creating), "FAIL  batches", []string{"within a batch, 200 OK"}, false},
+		"throttled in it": {200, multi, asked("HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n"), "note  batches", []string{"events will wait"}, true},
+		"refused, as due": {200, multi, asked(fmt.Sprintf("HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%s", len(refused), refused)), "ok    batches", nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path != "/batch" {
+					w.WriteHeader(http.StatusBadRequest)
+					fmt.Fprint(w, refused)
+					return
+				}
+				if body, _ := io.ReadAll(r.Body); !strings.Contains(string(body), "\nPOST /v4/projects/p/tenants/t/clientEvents HTTP/1.1\r\n") {
+					t.Errorf("the batch is %q", body)
+				}
+				w.Header().Set("Content-Type", test.contentType)
+				w.WriteHeader(test.status)
+				fmt.Fprint(w, test.body)
+			}))
+			defer server.Close()
+			c := kafkatest.Embedded(t)
+			c.CreateTopic(t, "events", 1, nil)
+			lines, sound := checkWith(t, "KAFKA_BROKERS="+c.Brokers[0], "API_ENDPOINT="+server.URL)
+			wantLine(t, lines, test.line, test.has...)
+			if sound != test.sound {
+				t.Errorf("sound is %v in\n\t%s", sound, strings.Join(lines, "\n\t"))
+			}
+			lines, _ = checkWith(t, "KAFKA_BROKERS="+c.Brokers[0], "API_ENDPOINT="+server.URL, "REPORT_BATCH_SIZE=1")
+			if last := lines[len(lines)-1]; strings.Contains(last, "batches") {
+				t.Errorf("batches are not configured: %s", last)
+			}
 		})
 	}
 }

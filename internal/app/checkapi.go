@@ -130,20 +130,16 @@ func ends(token *oauth2.Token) string {
 // was found in order: the path, the token, the project, the permission.
 func (ch *check) endpoint(ctx context.Context, token, quotaProject string) {
 	what := "endpoint " + ch.c.API.Endpoint
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	req, err := probe(ctx, ch.c.API.Endpoint, ch.c.API.Version, ch.c.API.Parent)
+	p := newProber(token, quotaProject)
+	defer p.transport.CloseIdleConnections()
+	base, err := url.Parse(ch.c.API.Endpoint)
 	if err != nil {
 		ch.fail(what, err.Error(), "mend api.endpoint")
 		return
 	}
-	reporter.SetHeaders(req.Header, version.UserAgent(), quotaProject)
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true}
-	defer transport.CloseIdleConnections()
-	resp, err := transport.RoundTrip(req) // redirects are not followed
+	base.Path = cmp.Or(base.Path, "/") // what is joined to it would be relative otherwise
+	target := base.JoinPath(ch.c.API.Version.String(), ch.c.API.Parent, "clientEvents")
+	got, err := p.post(ctx, target, "application/json", emptyEvent(ch.c.API.Version))
 	if err != nil {
 		t := tlsTrouble(err, "a file that SSL_CERT_FILE names")
 		if t == nil {
@@ -153,31 +149,82 @@ func (ch *check) endpoint(ctx context.Context, token, quotaProject string) {
 		ch.fail(what, t.says, t.do)
 		return
 	}
-	defer resp.Body.Close()
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
-	ch.clock(resp)
-	ch.answer(what, resp, readAPIError(body))
+	ch.clock(got)
+	if ch.answer(what, got) && ch.c.Report.BatchSize > 1 {
+		ch.batches(ctx, p, base.JoinPath("batch"), target.EscapedPath())
+	}
 }
 
-func probe(ctx context.Context, endpoint string, v event.Version, parent string) (*http.Request, error) {
-	target, err := url.JoinPath(endpoint, v.String(), parent, "clientEvents")
-	if err != nil {
-		return nil, err
-	}
-	body := `{"clientEvent":{}}`
+func emptyEvent(v event.Version) string {
 	if v == event.V4 {
-		body = "{}"
+		return "{}"
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, strings.NewReader(body))
+	return `{"clientEvent":{}}`
+}
+
+// prober sends what the reporter would send, by itself.
+type prober struct {
+	transport *http.Transport
+	header    http.Header
+}
+
+func newProber(token, quotaProject string) *prober {
+	header := http.Header{}
+	reporter.SetHeaders(header, version.UserAgent(), quotaProject)
+	if token != "" {
+		header.Set("Authorization", "Bearer "+token)
+	}
+	return &prober{&http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true}, header}
+}
+
+// answer is an HTTP answer with the beginning of its body.
+type answer struct {
+	status string // with its number
+	code   int
+	header http.Header
+	body   []byte
+}
+
+func answerOf(resp *http.Response) (*answer, error) {
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	return &answer{resp.Status, resp.StatusCode, resp.Header, body}, err
+}
+
+// says is the answer in a line.
+func (a *answer) says() string {
+	if e := readAPIError(a.body); e.Message != "" {
+		return a.status + ": " + e.Message
+	}
+	return a.status
+}
+
+// refuses says whether it is the answer to an event without content.
+func (a *answer) refuses() bool {
+	e := readAPIError(a.body)
+	return a.code == http.StatusBadRequest && (e.Status == "INVALID_ARGUMENT" || e.Status == "FAILED_PRECONDITION")
+}
+
+// post does not follow redirects.
+func (p *prober) post(ctx context.Context, to *url.URL, contentType, body string) (*answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), strings.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Content-Type", "application/json")
-	return req, nil
+	req.Header = p.header.Clone()
+	req.Header.Set("Content-Type", contentType)
+	resp, err := p.transport.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	got, _ := answerOf(resp) // what came before it broke off says enough
+	return got, nil
 }
 
-func (ch *check) clock(resp *http.Response) {
-	date, err := http.ParseTime(resp.Header.Get("Date"))
+func (ch *check) clock(got *answer) {
+	date, err := http.ParseTime(got.header.Get("Date"))
 	if err != nil {
 		return
 	}
@@ -219,16 +266,16 @@ func (e *apiError) info() (reason string, about map[string]string) {
 	return "", nil
 }
 
-func (ch *check) answer(what string, resp *http.Response, e apiError) {
-	said := resp.Status
-	if e.Message != "" {
-		said += ": " + e.Message
-	}
+// answer says what the answer to an event without content means, and whether it is the
+// one that it has to be.
+func (ch *check) answer(what string, got *answer) bool {
+	said, e := got.says(), readAPIError(got.body)
 	reason, about := e.info()
 	project := cmp.Or(strings.TrimPrefix(about["consumer"], "projects/"), strings.Split(ch.c.API.Parent, "/")[1])
-	switch status := resp.StatusCode; {
-	case status == http.StatusBadRequest && (e.Status == "INVALID_ARGUMENT" || e.Status == "FAILED_PRECONDITION"):
+	switch status := got.code; {
+	case got.refuses():
 		ch.ok(what, "it takes this program's requests: an event without content was refused, as it has to be")
+		return true
 	case status == http.StatusUnauthorized:
 		ch.fail(what, said, "the token is not taken: are api.credentials for this API, and not set to none?")
 	case reason == "SERVICE_DISABLED":
@@ -248,7 +295,7 @@ func (ch *check) answer(what string, resp *http.Response, e apiError) {
 	case status == http.StatusTooManyRequests:
 		ch.note(what, said, "the quota is used up at the moment: events will wait")
 	case status >= 300 && status < 400:
-		ch.fail(what, fmt.Sprintf("%s: a redirect to %s, which is not followed", resp.Status, resp.Header.Get("Location")), "mend api.endpoint; or something in between wants a person to log in")
+		ch.fail(what, fmt.Sprintf("%s: a redirect to %s, which is not followed", got.status, got.header.Get("Location")), "mend api.endpoint; or something in between wants a person to log in")
 	case status >= 500:
 		ch.fail(what, said, "try again later; it is the API's fault, or that of something in between")
 	case status == http.StatusConflict, status < 300:
@@ -256,4 +303,5 @@ func (ch *check) answer(what string, resp *http.Response, e apiError) {
 	default:
 		ch.fail(what, said, "is this the API? See api.endpoint")
 	}
+	return false
 }
