@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/clientevents/clientevents/emulator"
+	"github.com/clientevents/clientevents/internal/googleauth"
+	client "github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
@@ -181,6 +183,9 @@ func TestRuleAndDashboardExpressions(t *testing.T) {
 		known = metricsOf(t, address)
 		return known["clientevents_consumer_lag"] && known["clientevents_source_retention_seconds"]
 	})
+	for _, name := range brokerLoginMetrics(t) {
+		known[name] = true
+	}
 	for _, r := range rules(t) {
 		known[r.Record] = true
 	}
@@ -199,6 +204,23 @@ func TestRuleAndDashboardExpressions(t *testing.T) {
 			return nil
 		})
 	}
+}
+
+// brokerLoginMetrics are the names of what a replica has only where it logs in to
+// brokers with Google credentials.
+func brokerLoginMetrics(t *testing.T) (names []string) {
+	t.Helper()
+	registry := client.NewRegistry()
+	keeper := googleauth.NewKeeper(googleauth.KeeperConfig{Broker: true, Registerer: registry})
+	defer keeper.Close()
+	families, err := registry.Gather()
+	if err != nil || len(families) == 0 {
+		t.Fatalf("%d metrics, %v", len(families), err)
+	}
+	for _, f := range families {
+		names = append(names, f.GetName())
+	}
+	return names
 }
 
 // TestDashboardsShowSomething runs two replicas under load, with some of every

@@ -49,7 +49,7 @@ type Options struct {
 func Run(ctx context.Context, o Options) (err error) {
 	registry := prometheus.NewRegistry()
 	registerProcess(registry, o.Config)
-	k, err := NewKafka(o.Config, o.DialKafka)
+	k, err := newKafka(o.Config, o.DialKafka, o.Logger, registry)
 	if err != nil {
 		return err
 	}
@@ -164,11 +164,16 @@ type Kafka struct {
 // NewKafka prepares connections to the cluster, with TLS and the login as
 // configured. It does not connect.
 func NewKafka(c *config.Config, dial network) (*Kafka, error) {
+	return newKafka(c, dial, nil, nil)
+}
+
+// newKafka is NewKafka, with a log and metrics of the login; nil for none.
+func newKafka(c *config.Config, dial network, log *slog.Logger, reg prometheus.Registerer) (*Kafka, error) {
 	tlsConfig, err := kafkaTLS(c.Kafka.TLS)
 	if err != nil {
 		return nil, err
 	}
-	login, err := kafkaLogin(c.Kafka.SASL)
+	login, err := kafkaLogin(c.Kafka.SASL, log, reg)
 	if err != nil {
 		return nil, err
 	}
@@ -220,14 +225,14 @@ func kafkaTLS(c config.TLS) (*tls.Config, error) {
 	return t, nil
 }
 
-func kafkaLogin(c config.SASL) (sasl.Mechanism, error) {
+func kafkaLogin(c config.SASL, log *slog.Logger, reg prometheus.Registerer) (sasl.Mechanism, error) {
 	switch c.Mechanism {
 	case "":
 		return nil, nil
 	case "plain":
 		return plain.Mechanism{Username: c.Username, Password: string(c.Password)}, nil
 	case "oauthbearer":
-		return newGoogleLogin(), nil
+		return newGoogleLogin(log, reg), nil
 	}
 	algorithm := scram.SHA256
 	if strings.HasSuffix(c.Mechanism, "512") {

@@ -52,9 +52,11 @@ type googleLogin struct {
 	keeper *googleauth.Keeper
 }
 
-func newGoogleLogin() *googleLogin {
+func newGoogleLogin(log *slog.Logger, reg prometheus.Registerer) *googleLogin {
 	source := &googleauth.Source{From: googleauth.Default, Scope: googleauth.CloudScope, UserAgent: version.UserAgent()}
-	return &googleLogin{source, googleauth.NewKeeper(googleauth.KeeperConfig{Get: source.Token, Changed: source.Changed})}
+	return &googleLogin{source, googleauth.NewKeeper(googleauth.KeeperConfig{
+		Get: source.Token, Changed: source.Changed, Logger: log, Registerer: reg, Broker: true,
+	})}
 }
 
 // Name is the mechanism's.

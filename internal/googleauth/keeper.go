@@ -41,6 +41,9 @@ type KeeperConfig struct {
 	Logger  *slog.Logger
 	// Registerer takes the metrics; nil for none.
 	Registerer prometheus.Registerer
+	// Broker says that the token is for logging in to brokers and not for the API,
+	// which metrics and log tell apart.
+	Broker bool
 
 	// wait is waitAfter, but in tests.
 	wait func(failures int) time.Duration
@@ -81,6 +84,9 @@ func NewKeeper(cfg KeeperConfig) *Keeper {
 	if cfg.wait == nil {
 		cfg.wait = waitAfter
 	}
+	if cfg.Broker {
+		cfg.Logger = cfg.Logger.With("for", "brokers")
+	}
 	k := &Keeper{cfg: cfg, results: map[Result]prometheus.Counter{}, poke: func() {}}
 	k.ctx, k.cancel = context.WithCancel(context.Background())
 	k.registerMetrics(cfg.Registerer)
@@ -95,9 +101,13 @@ func waitAfter(failures int) time.Duration {
 }
 
 func (k *Keeper) registerMetrics(reg prometheus.Registerer) {
+	name, purpose := "clientevents_token", "the API"
+	if k.cfg.Broker {
+		name, purpose = "clientevents_kafka_token", "logging in to brokers"
+	}
 	refreshes := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "clientevents_token_refreshes_total",
-		Help: "Tries to get an access token for the API, by what came of them: ok, or why not.",
+		Name: name + "_refreshes_total",
+		Help: "Tries to get an access token for " + purpose + ", by what came of them: ok, or why not.",
 	}, []string{"result"})
 	for _, result := range Results() {
 		k.results[result] = refreshes.WithLabelValues(string(result))
@@ -106,8 +116,8 @@ func (k *Keeper) registerMetrics(reg prometheus.Registerer) {
 		return
 	}
 	reg.MustRegister(refreshes, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "clientevents_token_expiry_timestamp_seconds",
-		Help: "When the access token for the API ends; 0 while there is none, or none that ends. It is renewed 5 min before.",
+		Name: name + "_expiry_timestamp_seconds",
+		Help: "When the access token for " + purpose + " ends; 0 while there is none, or none that ends. It is renewed 5 min before.",
 	}, func() float64 {
 		if end := k.Status().Expiry; !end.IsZero() {
 			return float64(end.UnixMilli()) / 1000
