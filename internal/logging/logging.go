@@ -12,11 +12,19 @@ import (
 // New makes a logger that writes to w at level. format is "text", "json" or "",
 // which is text where w is a terminal and json elsewhere.
 func New(w io.Writer, format string, level slog.Leveler) *slog.Logger {
-	options := &slog.HandlerOptions{Level: level}
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: inWords}
 	if format == "json" || (format == "" && !IsTerminal(w)) {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// inWords writes durations as 1.5s in JSON too, which makes them nanoseconds.
+func inWords(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 // IsTerminal says whether a person may be looking at what is written to w.

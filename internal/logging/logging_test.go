@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestFormats(t *testing.T) {
@@ -14,6 +15,16 @@ func TestFormats(t *testing.T) {
 		New(&b, format, slog.LevelInfo).Info("started", "topic", "events")
 		if json.Valid(b.Bytes()) != isJSON || !strings.Contains(b.String(), "started") || !strings.Contains(b.String(), "events") {
 			t.Errorf("%q: %s", format, b.String())
+		}
+	}
+}
+
+func TestDurationsAreReadable(t *testing.T) {
+	for _, format := range []string{"json", "text"} {
+		var b bytes.Buffer
+		New(&b, format, slog.LevelInfo).Info("waits", "for", 630*time.Millisecond)
+		if got := b.String(); !strings.Contains(got, "630ms") {
+			t.Errorf("%s: %s", format, got)
 		}
 	}
 }
