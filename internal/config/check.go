@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"os"
 	"strings"
+
+	"github.com/clientevents/clientevents/event"
 )
 
 // withoutPath leaves of a file's error what happened; the path is shown as the
@@ -42,18 +44,30 @@ func readable(path string) error {
 
 // checkTogether checks what no key can say by itself.
 func (l *loader) checkTogether(c *Config) {
-	if c.API.Parent != "" && c.API.Version != 0 {
-		if err := c.API.Version.CheckParent(c.API.Parent); err != nil {
-			_, want, _ := strings.Cut(err.Error(), ": ")
-			l.check("api.parent", want+", the form for api.version "+c.API.Version.String())
-		}
-	}
+	l.checkParent(c.API)
 	if strings.HasPrefix(c.API.Endpoint, "http://") && c.API.Credentials != "none" && !loopbackURL(c.API.Endpoint) {
 		l.check("api.endpoint", "credentials are not sent over plain http, except to a loopback address: want https, or api.credentials: none")
 	}
 	l.checkTopics(c.Kafka)
 	l.checkTLS(c.Kafka.TLS)
 	l.checkSASL(&c.Kafka.SASL)
+}
+
+func (l *loader) checkParent(a API) {
+	if a.Parent == "" {
+		return
+	}
+	if a.Version != 0 {
+		if err := a.Version.CheckParent(a.Parent); err != nil {
+			_, want, _ := strings.Cut(err.Error(), ": ")
+			l.check("api.parent", want+", the form for api.version "+a.Version.String())
+		}
+		return
+	}
+	// Without a version it is still wrong where it fits none: v4beta1 takes all forms.
+	if event.V4Beta1.CheckParent(a.Parent) != nil {
+		l.check("api.parent", "want "+l.key("api.parent").Help)
+	}
 }
 
 // check adds a fault to a key that has none yet, with the value it was given.

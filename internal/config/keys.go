@@ -259,6 +259,12 @@ func broker(c *Config, s string) error {
 }
 
 func listen(c *Config, s string) error {
+	c.Admin.Listen = s
+	return CheckListen(s)
+}
+
+// CheckListen says what is wrong with an address to listen on.
+func CheckListen(s string) error {
 	_, port, err := net.SplitHostPort(s)
 	if err != nil {
 		return errors.New("want host:port or :port, such as :9090")
@@ -266,7 +272,6 @@ func listen(c *Config, s string) error {
 	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
 		return errors.New("want host:port with a port from 0 to 65535; 0 is any that is free")
 	}
-	c.Admin.Listen = s
 	return nil
 }
 

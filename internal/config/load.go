@@ -280,7 +280,7 @@ func (l *loader) apply() *Config {
 // placeFor says where a missing key can be set.
 func (l *loader) placeFor(k *Key) string {
 	if l.path == "" {
-		return "environment variable " + k.Env()
+		return "in a file that --config names, or environment variable " + k.Env()
 	}
 	return l.path + ", or environment variable " + k.Env()
 }

@@ -430,6 +430,10 @@ func TestFaults(t *testing.T) {
 		{name: "version", yaml: strings.Replace(least, "v3", "v2", 1), want: []string{
 			`api.version: "v2": want one of v3, v4beta1, v4 (config.yaml:6:12)`,
 		}},
+		{name: "version and parent", yaml: strings.NewReplacer("v3", "v2", "projects/p", "p").Replace(least), want: []string{
+			`api.version: "v2": want one of v3, v4beta1, v4 (config.yaml:6:12)`,
+			"api.parent: \"p\": want `projects/P` (v3, v4beta1) or `projects/P/tenants/T` (v4beta1, v4) (config.yaml:7:11)",
+		}},
 		{name: "parent for v3", yaml: strings.Replace(least, "projects/p", "projects/p/tenants/t", 1), want: []string{
 			`api.parent: "projects/p/tenants/t": want projects/PROJECT, the form for api.version v3 (config.yaml:7:11)`,
 		}},
@@ -572,7 +576,7 @@ func TestFileThatCannotBeRead(t *testing.T) {
 
 func TestWithoutAFile(t *testing.T) {
 	_, err := Load("", []string{"CLIENTEVENTS_KAFKA_TOPIC=t", "CLIENTEVENTS_KAFKA_GROUP=g", "CLIENTEVENTS_API_VERSION=v3", "CLIENTEVENTS_API_PARENT=projects/p"})
-	const want = "kafka.brokers: is required: want list of host:port (environment variable CLIENTEVENTS_KAFKA_BROKERS)"
+	const want = "kafka.brokers: is required: want list of host:port (in a file that --config names, or environment variable CLIENTEVENTS_KAFKA_BROKERS)"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
