@@ -11,10 +11,12 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -60,6 +62,10 @@ const (
 // Run runs the demo until it has done what Options say, or ctx ends. The error
 // says what did not add up.
 func Run(ctx context.Context, o Options) error {
+	// Who no longer reads what it prints wants no more of it. Left to itself the
+	// signal ends the process at once, and the temporary folder stays.
+	ctx, ignore := signal.NotifyContext(ctx, syscall.SIGPIPE)
+	defer ignore()
 	d := &demo{o: o, wanted: newTally(), published: atomic.Int64{}}
 	if err := d.start(ctx); err != nil {
 		return err
@@ -152,7 +158,7 @@ func (d *demo) start(ctx context.Context) (err error) {
 
 func (d *demo) configure(ctx context.Context) (err error) {
 	if d.dir, err = os.MkdirTemp("", "clientevents-demo"); err != nil {
-		return err
+		return fmt.Errorf("a temporary folder for the demo's configuration: %w: set TMPDIR to a folder that can be written", err)
 	}
 	path := filepath.Join(d.dir, "clientevents.yaml")
 	if err := os.WriteFile(path, []byte(d.yaml(d.cluster.ListenAddrs()[0])), 0o600); err != nil {
