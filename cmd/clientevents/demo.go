@@ -1,6 +1,9 @@
 package main
 
 import (
+	"cmp"
+	"math"
+
 	"github.com/spf13/cobra"
 
 	"github.com/clientevents/clientevents/internal/demo"
@@ -28,8 +31,18 @@ and the jobs and events at the Talent Solution.`,
 	cmd.Flags().StringVar(&o.Admin, "admin", "", "the `ADDR` of the status page (default: any free loopback port)")
 	cmd.Flags().BoolVar(&o.Verbose, "verbose", false, "log what happens, too")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if o.Events < 0 {
+		if cmd.Flags().Changed("events") && o.Events < 1 {
 			return usage("--events: %d: want how many events to carry, 1 or more", o.Events)
+		}
+		// The first is false of what is not a number, too.
+		if cmd.Flags().Changed("rate") && (!(o.Rate > 0) || math.IsInf(o.Rate, 1)) {
+			return usage("--rate: %v: want events a second, more than 0", o.Rate)
+		}
+		if err := cmp.Or(port("kafka-port", o.KafkaPort), port("api-port", o.APIPort)); err != nil {
+			return err
+		}
+		if err := address("admin", o.Admin); o.Admin != "" && err != nil {
+			return err
 		}
 		return demo.Run(cmd.Context(), o)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,10 +41,16 @@ told to misbehave.`,
 	refuse := cmd.Flags().Int("refuse", 0, "answer this `STATUS` to every call")
 	noBatch := cmd.Flags().Bool("no-batch", false, "know no HTTP batches")
 	data := cmd.Flags().String("data", "", "keep all it holds in this `DIR`; without it that is gone with the process")
-	keep := cmd.Flags().Int("keep", 1000, "how many accepted events to remember")
+	keep := cmd.Flags().Int("keep", 1000, "how many accepted events to remember; 0 is none")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		f := emulator.Faults{Latency: *latency, Jitter: *jitter, NoBatch: *noBatch}
-		var err error
+		err := cmp.Or(notNegative("latency", *latency), notNegative("jitter", *jitter), notNegative("keep", *keep), address("listen", *listen))
+		if err != nil {
+			return err
+		}
+		if *keep == 0 {
+			*keep = -1 // the package's word for none
+		}
 		if f.ErrorShares, err = parseShares(*shares); err != nil {
 			return usage("--errors: %w", err)
 		}
@@ -74,7 +81,7 @@ told to misbehave.`,
 func serveEmulator(ctx context.Context, s Streams, addr string, e *emulator.Emulator) error {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
-		return usage("--listen: %w", err)
+		return fmt.Errorf("--listen: %q: %w", addr, err)
 	}
 	fmt.Fprintf(s.Out, "listening on http://%s\n", l.Addr())
 	return e.Serve(ctx, l)

@@ -82,3 +82,32 @@ func TestEmulatorKeepsItsData(t *testing.T) {
 	}
 	stop()
 }
+
+func TestEmulatorAtAPortInUse(t *testing.T) {
+	url, stop := runEmulator(t)
+	defer stop()
+	addr := strings.TrimPrefix(url, "http://")
+	got := callMain(t.Context(), nil, "emulator", "--listen", addr)
+	if got.code != exitFailed || !strings.HasPrefix(got.err, `clientevents: --listen: "`+addr+`": `) {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestEmulatorThatKeepsNoEvents(t *testing.T) {
+	url, stop := runEmulator(t, "--keep", "0")
+	defer stop()
+	resp, err := http.Post(url+"/v3/projects/p/clientEvents", "application/json", strings.NewReader(
+		`{"clientEvent": {"eventId": "e", "requestId": "r", "createTime": "2026-01-02T03:04:05Z", "jobEvent": {"type": "VIEW", "jobs": ["projects/p/jobs/1"]}}}`))
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%+v, %v", resp, err)
+	}
+	resp.Body.Close()
+	resp, err = http.Get(url + "/emulator/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); err != nil || strings.Contains(string(body), `"eventId"`) {
+		t.Errorf("it keeps %s, %v", body, err)
+	}
+}

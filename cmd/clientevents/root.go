@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -231,6 +232,30 @@ func valuesOf(f *pflag.Flag) string {
 		return "true or false"
 	}
 	return "a " + f.Value.Type()
+}
+
+// notNegative says what is wrong with a flag's value that is a count or a time.
+func notNegative[T int | time.Duration](flag string, value T) error {
+	if value < 0 {
+		return usage("--%s: %v: want 0 or more", flag, value)
+	}
+	return nil
+}
+
+// port says what is wrong with a flag's value that is a port.
+func port(flag string, value int) error {
+	if value < 0 || value > 65535 {
+		return usage("--%s: %d: want a port from 0 to 65535; 0 is any that is free", flag, value)
+	}
+	return nil
+}
+
+// address says what is wrong with a flag's value that is an address to listen on.
+func address(flag, value string) error {
+	if err := config.CheckListen(value); err != nil {
+		return usage("--%s: %q: %w", flag, value, err)
+	}
+	return nil
 }
 
 // loadConfig reads the configuration that --config names.

@@ -51,8 +51,20 @@ func TestWrongUsage(t *testing.T) {
 		{"generate --events 1 --api-version v2", `clientevents: --api-version: "v2" is not a version of the API: want v3, v4beta1 or v4`},
 		{"generate --events 1 --api-version v4 --parent projects/p", `clientevents: --parent: "projects/p" is not a parent for v4: want projects/PROJECT/tenants/TENANT`},
 		{"demo --events -1", `clientevents: --events: -1: want how many events to carry, 1 or more`},
+		{"demo --events 0", `clientevents: --events: 0: want how many events to carry, 1 or more`},
+		{"demo --rate 0", `clientevents: --rate: 0: want events a second, more than 0`},
+		{"demo --rate NaN", `clientevents: --rate: NaN: want events a second, more than 0`},
+		{"demo --rate Inf", `clientevents: --rate: +Inf: want events a second, more than 0`},
+		{"demo --kafka-port 99999", `clientevents: --kafka-port: 99999: want a port from 0 to 65535; 0 is any that is free`},
+		{"demo --api-port -1", `clientevents: --api-port: -1: want a port from 0 to 65535; 0 is any that is free`},
+		{"demo --admin here", `clientevents: --admin: "here": want host:port or :port, such as :9090`},
 		{"demo --rate fast", `clientevents demo: --rate: "fast": want a number`},
 		{"demo --verbose=maybe", `clientevents demo: --verbose: "maybe": want true or false`},
+		{"emulator --keep -1", `clientevents: --keep: -1: want 0 or more`},
+		{"emulator --latency -1s", `clientevents: --latency: -1s: want 0 or more`},
+		{"emulator --jitter -1s", `clientevents: --jitter: -1s: want 0 or more`},
+		{"emulator --listen 8080", `clientevents: --listen: "8080": want host:port or :port, such as :9090`},
+		{"emulator --listen :99999", `clientevents: --listen: ":99999": want host:port with a port from 0 to 65535; 0 is any that is free`},
 		{"emulator --latency 5", `clientevents emulator: --latency: "5": want a duration, such as 500ms, 30s or 24h`},
 		{"run --config nowhere.yaml", `can't read the configuration: there is no such file (nowhere.yaml)`},
 	}
@@ -184,6 +196,29 @@ func TestOutputThatCannotBeWritten(t *testing.T) {
 		if code != exitFailed || stderr.String() != test.want {
 			t.Errorf("got %d %q, want %q", code, stderr.String(), test.want)
 		}
+	}
+}
+
+// Who reads only the beginning of what the demo says leaves nothing behind.
+func TestDemoIntoAClosedPipe(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "demo", "--events", "500", "--rate", "1000")
+	temp := t.TempDir()
+	cmd.Env = append(os.Environ(), "BE_THE_PROGRAM=1", "TMPDIR="+temp)
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stdout.Read(make([]byte, 1)); err != nil {
+		t.Error(err)
+	}
+	stdout.Close()
+	_ = cmd.Wait() // with whatever code
+	left, err := os.ReadDir(temp)
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
 
