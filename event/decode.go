@@ -3,11 +3,8 @@ package event
 import (
 	"bytes"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
-
-	"github.com/go-json-experiment/json"
 )
 
 // Limits of one event.
@@ -23,39 +20,10 @@ const (
 	MaxDepth = 32
 )
 
-// record is an event as it stands in a record, in lowerCamelCase.
+// record is an event as it is read, before its type and its time are.
 type record struct {
-	EventID    string            `json:"eventId"`
-	RequestID  string            `json:"requestId"`
-	ParentID   string            `json:"parentEventId"`
-	CreateTime string            `json:"createTime"`
-	JobEvent   *recordJobEvent   `json:"jobEvent"`
-	ExtraInfo  map[string]string `json:"extraInfo"`
-	EventNotes string            `json:"eventNotes"`
-}
-
-// snakeRecord is a record with its names as in the .proto file.
-type snakeRecord struct {
-	EventID    string            `json:"event_id"`
-	RequestID  string            `json:"request_id"`
-	ParentID   string            `json:"parent_event_id"`
-	CreateTime string            `json:"create_time"`
-	JobEvent   *recordJobEvent   `json:"job_event"`
-	ExtraInfo  map[string]string `json:"extra_info"`
-	EventNotes string            `json:"event_notes"`
-}
-
-type recordJobEvent struct {
-	Type string   `json:"type"`
-	Jobs []string `json:"jobs"`
-}
-
-// jobEvent is the record's jobEvent, made if need be.
-func (r *record) jobEvent() *recordJobEvent {
-	if r.JobEvent == nil {
-		r.JobEvent = &recordJobEvent{}
-	}
-	return r.JobEvent
+	event Event
+	typ   string
 }
 
 // Decode reads one event from a record's value and checks every rule that
@@ -71,63 +39,11 @@ func Decode(data []byte, v Version) (*Event, *Fault) {
 			return nil, f
 		}
 	}
-	e := r.event()
-	if f := e.validate(r.JobEvent, v); f != nil {
+	if f := r.event.validate(r.typ, v); f != nil {
 		return nil, f
 	}
-	return e, nil
+	return &r.event, nil
 }
-
-// event takes over what needs no check.
-func (r *record) event() *Event {
-	return &Event{
-		ID:         r.EventID,
-		RequestID:  r.RequestID,
-		ParentID:   r.ParentID,
-		CreateTime: r.CreateTime,
-		ExtraInfo:  r.ExtraInfo,
-		Notes:      r.EventNotes,
-	}
-}
-
-// quick reads a record that is spelled in one of the two ways throughout, as
-// nearly all are. It is false for every faulty record, and for a few good ones.
-func quick(data []byte, v Version) (*record, bool) {
-	if !startsObject(data) {
-		return nil, false
-	}
-	// No record holds this text, since it is not UTF-8: where it is left, the
-	// record did not even have the name.
-	const absent = "\xff"
-	r := record{EventNotes: absent}
-	var err error
-	if firstNameIsSnake(data) {
-		snake := snakeRecord(r)
-		err = json.Unmarshal(data, &snake, strict)
-		r = record(snake)
-	} else {
-		err = json.Unmarshal(data, &r, strict)
-	}
-	if err != nil || (r.EventNotes != absent && !v.hasNotes()) {
-		return nil, false
-	}
-	if r.EventNotes == absent {
-		r.EventNotes = ""
-	}
-	return &r, !r.mayHoldNull(data)
-}
-
-// firstNameIsSnake says how the record is spelled, as far as its first name
-// tells: every field of a record has a name of more than one word.
-func firstNameIsSnake(data []byte) bool {
-	_, name, _ := bytes.Cut(data, []byte{'"'})
-	name, _, _ = bytes.Cut(name, []byte{'"'})
-	return bytes.IndexByte(name, '_') >= 0
-}
-
-// strict are the quick way's options. Repeated names and invalid UTF-8 are
-// refused by default.
-var strict = json.RejectUnknownMembers(true)
 
 func startsObject(data []byte) bool {
 	trimmed := bytes.TrimLeft(data, space)
@@ -137,19 +53,9 @@ func startsObject(data []byte) bool {
 // space is what may stand between JSON values.
 const space = " \t\r\n"
 
-// mayHoldNull says whether an empty string in a list or map may have been a
-// null, which proto3 JSON has only in the place of a field.
-func (r *record) mayHoldNull(data []byte) bool {
-	empty := r.JobEvent != nil && slices.Contains(r.JobEvent.Jobs, "")
-	for _, value := range r.ExtraInfo {
-		empty = empty || value == ""
-	}
-	return empty && bytes.Contains(data, []byte("null"))
-}
-
 // validate checks the rules in the order of [Reasons], from the missing fields
 // on, and fills in what it parses on the way.
-func (e *Event) validate(job *recordJobEvent, v Version) *Fault {
+func (e *Event) validate(typ string, v Version) *Fault {
 	switch {
 	case e.ID == "":
 		return missing(ReasonMissingEventID, "eventId")
@@ -157,11 +63,11 @@ func (e *Event) validate(job *recordJobEvent, v Version) *Fault {
 		return missing(ReasonMissingRequestID, "requestId")
 	case e.CreateTime == "":
 		return missing(ReasonMissingCreateTime, "createTime")
-	case job == nil || (job.Type == "" && len(job.Jobs) == 0):
+	case typ == "" && len(e.Jobs) == 0:
 		return missing(ReasonMissingJobEvent, "jobEvent")
-	case job.Type == "":
+	case typ == "":
 		return missing(ReasonMissingType, "jobEvent.type")
-	case len(job.Jobs) == 0:
+	case len(e.Jobs) == 0:
 		return missing(ReasonMissingJobs, "jobEvent.jobs")
 	}
 	var ok bool
@@ -169,18 +75,17 @@ func (e *Event) validate(job *recordJobEvent, v Version) *Fault {
 		return &Fault{ReasonInvalidCreateTime, fmt.Sprintf(
 			"createTime: %s is not an RFC 3339 time with Z or an offset, such as 2026-01-02T03:04:05.678Z", quote(e.CreateTime))}
 	}
-	if e.Type, ok = v.parseType(job.Type); !ok {
+	if e.Type, ok = v.parseType(typ); !ok {
 		return &Fault{ReasonInvalidType, fmt.Sprintf(
-			"jobEvent.type: %s is not a type of event in %s: want one of %s", quote(job.Type), v, typeList(v))}
+			"jobEvent.type: %s is not a type of event in %s: want one of %s", quote(typ), v, typeList(v))}
 	}
 	forms := v.jobForms()
-	for i, name := range job.Jobs {
+	for i, name := range e.Jobs {
 		if !hasForm(name, forms) {
 			return &Fault{ReasonInvalidJobName, fmt.Sprintf(
 				"jobEvent.jobs[%d]: %s is not the name of a job in %s: want %s", i, quote(name), v, describe(forms))}
 		}
 	}
-	e.Jobs = job.Jobs
 	if f := checkExtraInfo(e.ExtraInfo); f != nil {
 		return f
 	}

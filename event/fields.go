@@ -25,8 +25,8 @@ func (k kind) String() string {
 	return "an object"
 }
 
-// field is one row of the table of what a record may hold. The walk over a
-// faulty record and the JSON Schema are both made from it.
+// field is one row of the table of what a record may hold. Both ways of reading a
+// record and the JSON Schema are made from it.
 type field struct {
 	name, snakeName string // in lowerCamelCase, and as in the .proto file
 	kind            kind
@@ -39,6 +39,8 @@ type field struct {
 	// target is where a record keeps the value: a *string, *[]string or
 	// *map[string]string as the kind says; nil for an object.
 	target func(*record) any
+	// bit is the field's own among those of its object.
+	bit uint
 }
 
 // The fields of a record. What each means is from the jobs/v3 discovery
@@ -47,32 +49,32 @@ var (
 	fieldEventID = &field{
 		name: "eventId", kind: text, required: true,
 		description: "The event's identity, chosen by its producer: an id is reported once.",
-		target:      func(r *record) any { return &r.EventID },
+		target:      func(r *record) any { return &r.event.ID },
 	}
 	fieldRequestID = &field{
 		name: "requestId", kind: text, required: true,
 		description: "metadata.requestId of the search response that the journey began with. The service discards events without it.",
-		target:      func(r *record) any { return &r.RequestID },
+		target:      func(r *record) any { return &r.event.RequestID },
 	}
 	fieldParentEventID = &field{
 		name: "parentEventId", kind: text,
 		description: "The eventId of the event that led to this one. It differs from eventId.",
-		target:      func(r *record) any { return &r.ParentID },
+		target:      func(r *record) any { return &r.event.ParentID },
 	}
 	fieldCreateTime = &field{
 		name: "createTime", kind: text, required: true,
 		description: "When the event happened: RFC 3339 with Z or an offset, at most nine digits of a second's fraction.",
-		target:      func(r *record) any { return &r.CreateTime },
+		target:      func(r *record) any { return &r.event.CreateTime },
 	}
 	fieldType = &field{
 		name: "type", kind: text, required: true,
 		description: "What happened.",
-		target:      func(r *record) any { return &r.jobEvent().Type },
+		target:      func(r *record) any { return &r.typ },
 	}
 	fieldJobs = &field{
 		name: "jobs", kind: textList, required: true,
 		description: "The resource names of the jobs concerned: of an IMPRESSION all that were shown, of a VIEW the one viewed.",
-		target:      func(r *record) any { return &r.jobEvent().Jobs },
+		target:      func(r *record) any { return &r.event.Jobs },
 	}
 	fieldJobEvent = &field{
 		name: "jobEvent", kind: object, required: true,
@@ -82,12 +84,12 @@ var (
 	fieldExtraInfo = &field{
 		name: "extraInfo", kind: textMap,
 		description: "Free text by key: at most 20 keys, and at most 2,048 bytes of UTF-8 in all keys and values together.",
-		target:      func(r *record) any { return &r.ExtraInfo },
+		target:      func(r *record) any { return &r.event.ExtraInfo },
 	}
 	fieldEventNotes = &field{
 		name: "eventNotes", kind: text, known: Version.hasNotes,
 		description: "Free text from recruiters or seekers.",
-		target:      func(r *record) any { return &r.EventNotes },
+		target:      func(r *record) any { return &r.event.Notes },
 	}
 )
 
@@ -96,10 +98,10 @@ var recordFields = named([]*field{
 	fieldJobEvent, fieldExtraInfo, fieldEventNotes,
 })
 
-// named fills in the snake_case names.
+// named fills in the snake_case names and the bits.
 func named(fields []*field) []*field {
-	for _, f := range fields {
-		f.snakeName = snakeCase(f.name)
+	for i, f := range fields {
+		f.snakeName, f.bit = snakeCase(f.name), 1<<i
 		named(f.fields)
 	}
 	return fields
