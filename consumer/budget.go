@@ -4,6 +4,9 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"github.com/clientevents/clientevents/consumer/kafkalog"
 )
 
 // budget bounds what the records between fetch and outcome hold in memory, for
@@ -11,16 +14,23 @@ import (
 // fetched already: fetching waits in room until there is some.
 type budget struct {
 	maxBytes, maxRecords int64
+	// ahead is how many records are enough to read ahead of those that can be
+	// sent at once.
+	ahead  int64
+	spares spares
 
 	mu      sync.Mutex
 	bytes   int64
 	records int64
-	shares  int64 // how many partitions share it
-	freed   chan struct{}
+	// moving are those of the records that do not wait for another, and expected
+	// those that are being fetched.
+	moving, expected int64
+	shares           int64 // how many partitions share it
+	freed            chan struct{}
 }
 
-func newBudget(maxBytes, maxRecords int64) *budget {
-	return &budget{maxBytes: maxBytes, maxRecords: maxRecords, shares: 1, freed: make(chan struct{})}
+func newBudget(maxBytes, maxRecords, ahead int64) *budget {
+	return &budget{maxBytes: maxBytes, maxRecords: maxRecords, ahead: ahead, shares: 1, freed: make(chan struct{})}
 }
 
 // share sets by how many partitions the budget is shared.
@@ -32,44 +42,59 @@ func (b *budget) share(partitions int) {
 }
 
 // fetch is how much one fetch of one partition may bring: with all partitions
-// fetching at once, half of the budget. That is how much the budget may be passed
-// by, since a fetch is booked only when it has come.
+// fetching at once, half of the budget's bytes, and as many records as are to be
+// read ahead. That is how much they may be passed by, since a fetch is booked only
+// when it has come.
 func (b *budget) fetch() (bytes, records int) {
 	const leastBytes, mostBytes = 64 << 10, 1 << 20
 	const leastRecords, mostRecords = 100, 2000
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return int(min(mostBytes, max(leastBytes, b.maxBytes/2/b.shares))),
-		int(min(mostRecords, max(leastRecords, b.maxRecords/2/b.shares)))
+		int(min(mostRecords, max(leastRecords, min(b.maxRecords/2, b.ahead)/b.shares)))
 }
 
 // account is one partition's part of the budget.
 type account struct {
-	budget         *budget
-	bytes, records atomic.Int64
+	budget                 *budget
+	bytes, records, moving atomic.Int64
+	// last is how many records the fetch before brought, and expected how many the
+	// one that is under way is expected to. Both are the fetcher's.
+	last, expected int64
 }
 
 // take books records that share so many bytes of memory, as one chunk for each of
-// them to release.
-func (a *account) take(bytes int64, records int) *chunk {
-	c := &chunk{account: a, bytes: bytes}
+// them to release. The batch that the memory is of, if any, is used again when the
+// last of them is.
+func (a *account) take(bytes int64, records int, of *kafkalog.Batch) *chunk {
+	c := &chunk{account: a, bytes: bytes, batch: of}
 	c.refs.Store(int64(records))
-	a.add(bytes+int64(records)*recordOverhead, int64(records))
+	a.add(bytes+int64(records)*recordOverhead, int64(records), int64(records))
 	return c
 }
 
-func (a *account) add(bytes, records int64) {
+// park books a record with bytes of its own that waits for another.
+func (a *account) park(bytes int64) *chunk {
+	c := &chunk{account: a, bytes: bytes, parked: true}
+	c.refs.Store(1)
+	a.add(bytes+recordOverhead, 1, 0)
+	return c
+}
+
+func (a *account) add(bytes, records, moving int64) {
 	b := a.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	allFull, ownFull := b.full(), a.full()
+	allFull, ownFull, enough := b.full(), a.full(), b.enough()
 	a.bytes.Add(bytes)
 	a.records.Add(records)
+	a.moving.Add(moving)
 	b.bytes += bytes
 	b.records += records
+	b.moving += moving
 	// Only what ends the fullness is worth a wake-up. While a backlog is drained
 	// the budget is nearly always full, and every outcome gives something back.
-	if (allFull && !b.full()) || (ownFull && !a.full()) {
+	if (allFull && !b.full()) || (ownFull && !a.full()) || (enough && !b.enough()) {
 		b.wake()
 	}
 }
@@ -90,6 +115,58 @@ func (a *account) room(ctx context.Context) error {
 	}
 }
 
+// turn waits until little enough is read ahead, but no longer than patience: what
+// moves slowly may fill the budget, so that there is something to choose from. The
+// turn lasts until came.
+func (a *account) turn(ctx context.Context, patience time.Duration) {
+	b := a.budget
+	var over <-chan time.Time
+	for {
+		b.mu.Lock()
+		if !b.enough() {
+			a.expect()
+			b.mu.Unlock()
+			return
+		}
+		freed := b.freed
+		b.mu.Unlock()
+		if over == nil {
+			timer := time.NewTimer(patience)
+			defer timer.Stop()
+			over = timer.C
+		}
+		select {
+		case <-freed:
+			continue
+		case <-ctx.Done():
+		case <-over:
+		}
+		b.mu.Lock()
+		a.expect()
+		b.mu.Unlock()
+		return
+	}
+}
+
+// expect books what the next fetch is likely to bring. The caller holds mu.
+func (a *account) expect() {
+	a.expected = a.last
+	a.budget.expected += a.expected
+}
+
+// came ends a turn, with so many records.
+func (a *account) came(records int) {
+	b := a.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	enough := b.enough()
+	b.expected -= a.expected
+	a.last, a.expected = int64(records), 0
+	if enough && !b.enough() {
+		b.wake()
+	}
+}
+
 func (a *account) isFull() bool {
 	full, _ := a.state()
 	return full
@@ -106,6 +183,8 @@ func (a *account) state() (full bool, freed <-chan struct{}) {
 
 func (b *budget) full() bool { return b.bytes >= b.maxBytes || b.records >= b.maxRecords }
 
+func (b *budget) enough() bool { return b.moving+b.expected >= b.ahead }
+
 func (a *account) full() bool {
 	return a.bytes.Load() >= a.limit(a.budget.maxBytes) || a.records.Load() >= a.limit(a.budget.maxRecords)
 }
@@ -114,7 +193,7 @@ func (a *account) limit(all int64) int64 { return min(all, 2*all/a.budget.shares
 
 // close gives back all that the account still holds; nothing is released to it
 // afterwards.
-func (a *account) close() { a.add(-a.bytes.Load(), -a.records.Load()) }
+func (a *account) close() { a.add(-a.bytes.Load(), -a.records.Load(), -a.moving.Load()) }
 
 // held is how many bytes are accounted.
 func (b *budget) held() int64 {
@@ -135,15 +214,59 @@ type chunk struct {
 	account *account
 	bytes   int64
 	refs    atomic.Int64
-	// parked says that the chunk is a single record's own.
+	// batch is what the records lie in; nil where it is not used again.
+	batch *kafkalog.Batch
+	// parked says that the chunk is a single record's own, which waits.
 	parked bool
 }
 
-// release gives back what is one record's own, and with the last one the rest.
+// release gives back what is one record's own, and with the last one the rest:
+// none of the records may be looked at any more.
 func (c *chunk) release() {
-	bytes := int64(recordOverhead)
+	bytes, moving := int64(recordOverhead), int64(1)
+	if c.parked {
+		moving = 0
+	}
 	if c.refs.Add(-1) == 0 {
 		bytes += c.bytes
+		c.account.budget.spares.give(c.batch)
 	}
-	c.account.add(-bytes, -1)
+	c.account.add(-bytes, -1, -moving)
+}
+
+// spares are batches whose records are finished: their memory serves the fetches
+// that come.
+type spares struct {
+	mu      sync.Mutex
+	batches []*kafkalog.Batch
+}
+
+// What spares keep at the most; more are the garbage collector's.
+const (
+	keptBatches    = 8
+	keptBatchBytes = 2 << 20
+)
+
+func (s *spares) give(b *kafkalog.Batch) {
+	if b == nil || b.Memory > keptBatchBytes {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.batches) < keptBatches {
+		s.batches = append(s.batches, b)
+	}
+}
+
+// take returns a batch to fetch into; nil where there is none.
+func (s *spares) take() *kafkalog.Batch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := len(s.batches) - 1
+	if last < 0 {
+		return nil
+	}
+	b := s.batches[last]
+	s.batches[last], s.batches = nil, s.batches[:last]
+	return b
 }

@@ -90,6 +90,9 @@ type Config struct {
 	// outcome, for all partitions together; defaults 32 MiB and 10,000.
 	MaxInFlightBytes   int64
 	MaxInFlightRecords int64
+	// ReadAhead is how many records are enough to have in process for the sink to
+	// be kept busy, as long as they move; default MaxInFlightRecords.
+	ReadAhead int64
 
 	// Transport carries all requests but those of the group membership, which
 	// go through Dialer. Both hold TLS and SASL.
@@ -113,6 +116,7 @@ func (c *Config) setDefaults() {
 	setDefault(&c.CommitInterval, time.Second)
 	setDefault(&c.MaxInFlightBytes, 32<<20)
 	setDefault(&c.MaxInFlightRecords, 10_000)
+	setDefault(&c.ReadAhead, c.MaxInFlightRecords)
 	setDefault(&c.Dialer, &kafka.Dialer{Timeout: 10 * time.Second})
 	setDefault(&c.Transport, &kafka.Transport{})
 	setDefault(&c.Logger, slog.New(slog.DiscardHandler))
@@ -140,7 +144,7 @@ type Consumer struct {
 
 	lease lease
 	// beforeDecode is a test's way to see, or to break, what a record does.
-	beforeDecode func(record)
+	beforeDecode func(*record)
 	// deadLetterPartitions is how many partitions the dead-letter topic has.
 	deadLetterPartitions atomic.Int64
 
@@ -167,7 +171,7 @@ type Consumer struct {
 // New makes a consumer that hands events to sink.
 func New(cfg Config, sink Sink) *Consumer {
 	cfg.setDefaults()
-	b := newBudget(cfg.MaxInFlightBytes, cfg.MaxInFlightRecords)
+	b := newBudget(cfg.MaxInFlightBytes, cfg.MaxInFlightRecords, cfg.ReadAhead)
 	addr := kafka.TCP(cfg.Brokers...)
 	m := newMetrics(cfg.Registerer, b, cfg.Rules.Version)
 	m.suspicious = newSuspicions(cfg.Rules.Suspicious, cfg.Logger, cfg.Registerer)

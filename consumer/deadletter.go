@@ -50,7 +50,7 @@ func (o *owner) writeLetters(ctx context.Context) {
 func lettersThatFit(letters []letter) int {
 	bytes := int64(0)
 	for i, l := range letters {
-		if bytes += l.item.record.size(); bytes > maxLetterBytes && i > 0 {
+		if bytes += sizeOf(l.item.record); bytes > maxLetterBytes && i > 0 {
 			return i
 		}
 	}
@@ -68,25 +68,25 @@ func (o *owner) writeLettersOnce(ctx context.Context, letters []letter) error {
 	if err := o.write(ctx, topicDeadLetter, o.cfg.DeadLetterTopic, to, records); err != nil {
 		return err
 	}
-	o.partition.buried(letters)
 	o.recent.add(o.partition.id, letters)
+	o.partition.buried(letters) // with which their records are gone
 	return nil
 }
 
 func (o *owner) letterRecord(l letter, now time.Time) kafkalog.Record {
-	r := &l.item.record
-	headers := append(slices.Clip(slices.Clone(r.headers)),
+	r := l.item.record
+	headers := append(slices.Clip(slices.Clone(r.Headers)),
 		header(HeaderReason, string(l.fault.Reason)),
 		header(HeaderDetail, l.fault.Detail),
 		header(HeaderTopic, o.cfg.Topic),
 		header(HeaderPartition, strconv.Itoa(int(o.partition.id))),
-		header(HeaderOffset, strconv.FormatInt(r.offset, 10)),
+		header(HeaderOffset, strconv.FormatInt(r.Offset, 10)),
 		header(HeaderTimestamp, now.UTC().Format(time.RFC3339Nano)),
 	)
 	if l.status != 0 {
 		headers = append(headers, header(HeaderHTTPStatus, strconv.Itoa(l.status)))
 	}
-	return kafkalog.Record{Key: r.key, Value: r.value, Headers: headers, Time: now}
+	return kafkalog.Record{Key: r.Key, Value: r.Value, Headers: headers, Time: now}
 }
 
 func header(key, value string) kafka.Header { return kafka.Header{Key: key, Value: []byte(value)} }

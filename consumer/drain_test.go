@@ -58,8 +58,8 @@ func TestIntakeEndsBeforeTheDrain(t *testing.T) {
 			Transport: cluster.Transport(t), Dialer: cluster.Dialer(),
 		}, sink)
 		ctx, stop := context.WithCancel(t.Context())
-		c.beforeDecode = func(r record) {
-			if r.offset == 5 {
+		c.beforeDecode = func(r *record) {
+			if r.Offset == 5 {
 				stop()
 				time.Sleep(time.Second) // a slow moment, amid what a fetch brought
 			}
@@ -118,7 +118,7 @@ func TestStopWhileTheBrokerIsSilent(t *testing.T) {
 		Transport: transport, Dialer: &kafka.Dialer{Timeout: 5 * time.Second, DialFunc: dial},
 	}, &acceptingSink{})
 	ctx, stop := context.WithCancel(t.Context())
-	c.beforeDecode = func(record) { silent.Store(true) } // so that its state record is never written
+	c.beforeDecode = func(*record) { silent.Store(true) } // so that its state record is never written
 	ended := make(chan error, 1)
 	go func() { ended <- c.Run(ctx) }()
 	kafkatest.WaitFor(t, 20*time.Second, "the event", silent.Load)

@@ -98,7 +98,7 @@ func (o *owner) examineBatch(ctx context.Context, batch *kafkalog.Batch, to int6
 		}
 		for i := range records {
 			if !slices.Contains(o.poison, records[i].Offset) {
-				o.rehearse(recordOf(&records[i]))
+				o.rehearse(&records[i])
 			}
 		}
 	}
@@ -106,7 +106,7 @@ func (o *owner) examineBatch(ctx context.Context, batch *kafkalog.Batch, to int6
 }
 
 // rehearse does with a record what reporting it would do.
-func (o *owner) rehearse(r record) {
+func (o *owner) rehearse(r *record) {
 	if o.beforeDecode != nil {
 		o.beforeDecode(r)
 	}

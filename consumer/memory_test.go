@@ -135,18 +135,18 @@ func TestWhoWaitsNoMoreIsForgotten(t *testing.T) {
 	const children = 20_000
 	now := time.Unix(1_800_000_000, 0)
 	p := newPartition(0, Rules{Version: event.V3, Window: time.Hour, ParentsRequired: true, ParentsWait: time.Hour},
-		newMetrics(nil, newBudget(1<<30, 1<<30), event.V3), &account{budget: newBudget(1<<30, 1<<30)}, 0)
+		newMetrics(nil, newBudget(1<<30, 1<<30, 1<<30), event.V3), &account{budget: newBudget(1<<30, 1<<30, 1<<30)}, 0)
 	p.tick(now, true)
 	admit := func(offset int64, id, parent string, typ string) []*event.Delivery {
 		value := fmt.Appendf(nil, `{"eventId":%q,"requestId":"r","createTime":"2026-01-02T03:04:05Z","jobEvent":{"type":%q,"jobs":["projects/p/jobs/1"]}`, id, typ)
 		if parent != "" {
 			value = fmt.Appendf(value, `,"parentEventId":%q`, parent)
 		}
-		it, fault := decode(record{offset: offset, value: append(value, '}')}, event.V3, 0, nil)
+		it, fault := decode(&record{Offset: offset, Value: append(value, '}')}, event.V3, 0, nil)
 		if fault != nil {
 			t.Fatal(fault)
 		}
-		it.chunk = p.account.take(0, 1)
+		it.chunk = p.account.take(0, 1, nil)
 		return p.admit([]*item{it}, []*event.Fault{nil}, offset+1, now)
 	}
 	admit(0, "stays", "never", "VIEW")

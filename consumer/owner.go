@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -35,6 +34,8 @@ type owner struct {
 
 	previous *session // what the state topic says of the owner before
 	poison   []int64  // offsets of records that must not be touched
+
+	fetchedMuch bool // the last fetch brought about as much as it might
 
 	restored     atomic.Bool
 	remaining    atomic.Int64
@@ -141,7 +142,7 @@ const fetchWait = 2 * time.Second
 
 // fetch takes records from position on until the intake is stopped.
 func (o *owner) fetch(position int64) error {
-	failures, ask := 0, math.MaxInt
+	failures, ask := 0, firstAsk
 	for o.intake.Err() == nil {
 		o.moves()
 		o.standStill()
@@ -153,7 +154,7 @@ func (o *owner) fetch(position int64) error {
 		}
 		most, records := o.budget.fetch()
 		ask = min(ask, most)
-		batch, err := o.kafka.Fetch(o.intake, kafkalog.FetchRequest{
+		batch, err := o.fetchOnce(kafkalog.FetchRequest{
 			Topic: o.cfg.Topic, Partition: o.partition.id, Offset: position,
 			MaxBytes: ask, MaxMemory: most, MaxRecords: records, MaxWait: fetchWait, ReadCommitted: true,
 		})
@@ -167,27 +168,56 @@ func (o *owner) fetch(position int64) error {
 			failures++
 			continue
 		}
-		failures, ask = 0, nextAsk(ask, batch)
+		failures, ask = 0, nextAsk(ask, records, batch)
 		o.failing.Store(false)
 		if !o.mayFetch() {
 			continue // paused meanwhile: what came is fetched again
 		}
 		o.end.Store(batch.HighWatermark)
-		o.take(batch)
 		position = batch.NextOffset
+		o.take(batch) // from here on the batch is its records'
 		o.position.Store(position)
 	}
 	return nil
 }
 
-// nextAsk says how many bytes to ask for after a batch that came for ask. What
-// compressed bytes become shows only when they are here, and what is over is
-// fetched once more.
-func nextAsk(ask int, batch *kafkalog.Batch) int {
-	if batch.Cut {
+// aheadPatience is how long a partition waits while enough is read ahead.
+const aheadPatience = time.Second
+
+// fetchOnce fetches when it is the partition's turn. While there is much to fetch,
+// it takes the memory of batches that are finished; the little that comes otherwise
+// should not hold so much.
+func (o *owner) fetchOnce(req kafkalog.FetchRequest) (*kafkalog.Batch, error) {
+	o.account.turn(o.intake, aheadPatience)
+	if o.fetchedMuch {
+		req.Reuse = o.budget.spares.take()
+	}
+	batch, err := o.kafka.Fetch(o.intake, req)
+	if err != nil {
+		o.account.came(0)
+		return nil, err
+	}
+	o.fetchedMuch = batch.Cut || batch.Wire >= req.MaxBytes/2
+	o.account.came(len(batch.Records))
+	return batch, nil
+}
+
+// firstAsk is how many bytes to ask for before it is known how large records are.
+const firstAsk = 128 << 10
+
+// nextAsk says how many bytes to ask for after a batch that came for ask, where
+// records are wanted. More than is taken comes for nothing: it is fetched once
+// more, and until then in memory. What compressed bytes become shows only when
+// they are here.
+func nextAsk(ask, records int, batch *kafkalog.Batch) int {
+	n := len(batch.Records)
+	switch {
+	case n == 0:
+		return ask
+	case batch.Cut:
 		return batch.Wire
 	}
-	return ask + ask/8
+	return min(2*ask, max(ask/2, firstAsk/8, batch.Wire*records/n))
 }
 
 // moves notes that the owner is not stuck, and moved says when that was.
@@ -286,38 +316,37 @@ func (o *owner) outOfRange(position int64) (int64, error) {
 // take decodes what was fetched and lets the partition decide.
 func (o *owner) take(batch *kafkalog.Batch) {
 	o.metrics.fetched.Add(float64(len(batch.Records)))
+	if len(batch.Records) == 0 {
+		o.partition.skipTo(batch.NextOffset)
+		o.budget.spares.give(batch)
+		return
+	}
 	items := make([]*item, 0, len(batch.Records))
 	faults := make([]*event.Fault, 0, len(batch.Records))
 	for i := range batch.Records {
-		it, fault := o.read(recordOf(&batch.Records[i]))
+		it, fault := o.read(&batch.Records[i])
 		items, faults = append(items, it), append(faults, fault)
 	}
-	if len(items) > 0 {
-		chunk := o.account.take(batch.Memory, len(items))
-		for _, it := range items {
-			it.chunk = chunk
-		}
+	chunk := o.account.take(batch.Memory, len(items), batch)
+	for _, it := range items {
+		it.chunk = chunk
 	}
 	o.hand(o.partition.admit(items, faults, batch.NextOffset, time.Now()))
 }
 
 // read makes an item of a record, unless the record is known to be poison.
-func (o *owner) read(r record) (*item, *event.Fault) {
-	if slices.Contains(o.poison, r.offset) {
-		return &item{record: r}, poisonFault()
+func (o *owner) read(r *record) (*item, *event.Fault) {
+	if slices.Contains(o.poison, r.Offset) {
+		return newItem(r, o.partition.id, o.done), poisonFault()
 	}
 	if o.beforeDecode != nil {
 		o.beforeDecode(r)
 	}
 	it, fault := decode(r, o.cfg.Rules.Version, o.partition.id, o.done)
-	if o.cfg.Tracer != nil && len(r.value) > 0 {
+	if o.cfg.Tracer != nil && len(r.Value) > 0 {
 		o.startSpan(it)
 	}
 	return it, fault
-}
-
-func recordOf(r *kafkalog.Record) record {
-	return record{offset: r.Offset, timestamp: r.Time, key: r.Key, value: r.Value, headers: r.Headers}
 }
 
 // done takes the outcome of a delivery.

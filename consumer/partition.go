@@ -13,7 +13,7 @@ import (
 // outcome.
 type item struct {
 	event.Delivery
-	record  record
+	record  *record
 	ticket  ticket
 	chunk   *chunk // what the record's bytes keep in memory
 	key     key
@@ -22,6 +22,8 @@ type item struct {
 	rank uint8
 	// wait is the item's place among those that wait for a parent.
 	wait *wait
+	// claim is the item's own, if it makes one.
+	claim claim
 }
 
 // wait is an item that waits for its parent, until it is sent or its patience
@@ -37,7 +39,7 @@ type wait struct {
 // claim is an event id that is being dealt with: at most one item for each id
 // is on its way to the API.
 type claim struct {
-	item *item
+	item *item // nil when it is over
 	// sent says that the item was handed on; before, it waits for its parent.
 	sent bool
 	// copies are later items of the same id, waiting for this one's outcome.
@@ -147,7 +149,7 @@ func (p *partition) admit(items []*item, faults []*event.Fault, after int64, now
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, it := range items {
-		it.ticket = p.tracker.add(it.record.offset+1, it.Timestamp)
+		it.ticket = p.tracker.add(it.record.Offset+1, it.Timestamp)
 		switch fault := faults[i]; {
 		case fault != nil:
 			p.bury(it, *fault, 0)
@@ -176,7 +178,8 @@ func (p *partition) decide(it *item, now time.Time) {
 		p.bury(it, *fault, 0)
 		return
 	}
-	c := &claim{item: it}
+	c := &it.claim
+	c.item = it
 	p.claims[it.ID] = c
 	p.rank(it)
 	p.followParent(c, now)
@@ -298,14 +301,13 @@ func (p *partition) accepted(d *event.Delivery, now time.Time) ([]*event.Deliver
 	if c == nil {
 		return nil, false
 	}
-	delete(p.claims, d.ID)
-	it := c.item
+	it, copies := p.endClaim(c)
 	reported := entry{content: it.content, created: it.Time, typ: it.Type, reported: now}
 	p.index.put(it.key, reported)
 	p.marks = append(p.marks, mark{it, reported})
 	p.unwritten++
 	p.markSignal.set()
-	for _, second := range c.copies {
+	for _, second := range copies {
 		p.again(second, reported)
 	}
 	p.release(d.ID, now)
@@ -340,20 +342,29 @@ func (p *partition) refused(d *event.Delivery, fault event.Fault, status int, no
 // sentClaim finds the claim of an outcome; nil where the partition was given
 // away meanwhile, and the outcome is somebody else's to find out.
 func (p *partition) sentClaim(d *event.Delivery) *claim {
-	c := p.claims[d.ID]
-	if p.revoked || c == nil || &c.item.Delivery != d {
+	it, ok := d.Origin.(*item)
+	if p.revoked || !ok || it.claim.item == nil {
 		return nil
 	}
-	return c
+	return &it.claim
+}
+
+// endClaim lets go of an id. It returns whose claim it was, and the copies that
+// wait for what became of it.
+func (p *partition) endClaim(c *claim) (it *item, copies []*item) {
+	it, copies = c.item, c.copies
+	delete(p.claims, it.ID)
+	*c = claim{}
+	return it, copies
 }
 
 // fail makes a claimed item a dead letter. Its copies are dealt with anew: what
 // was wrong with the one need not be wrong with the other.
 func (p *partition) fail(c *claim, fault event.Fault, status int, now time.Time) {
-	delete(p.claims, c.item.ID)
-	p.endWait(c.item)
-	p.bury(c.item, fault, status)
-	for _, second := range c.copies {
+	it, copies := p.endClaim(c)
+	p.endWait(it)
+	p.bury(it, fault, status)
+	for _, second := range copies {
 		p.decide(second, now)
 	}
 }
@@ -366,12 +377,18 @@ func (p *partition) bury(it *item, fault event.Fault, status int) {
 	p.letterSignal.set()
 }
 
-// finish ends an item's way: its outcome is final.
+// finish ends an item's way and counts it: its outcome is final.
 func (p *partition) finish(it *item, outcome string) {
+	p.end(it, outcome)
+	p.metrics.records[outcome].Inc()
+}
+
+// end ends an item's way. Its record's memory may be used for others from here on.
+func (p *partition) end(it *item, outcome string) {
 	p.tracker.done(it.ticket)
 	it.chunk.release()
+	it.record = nil
 	it.endSpan(outcome)
-	p.metrics.records[outcome].Inc()
 }
 
 // marked: the state records of these events are durable, so that they may be
@@ -382,10 +399,12 @@ func (p *partition) marked(marks []mark) {
 	if p.revoked {
 		return
 	}
-	for _, m := range marks {
-		p.metrics.reported[m.item.Type].Inc()
-		p.finish(m.item, outcomeReported)
+	for i := range marks {
+		it := marks[i].item
+		p.metrics.reported[it.Type].Inc()
+		p.end(it, outcomeReported)
 	}
+	p.metrics.records[outcomeReported].Add(float64(len(marks)))
 	p.wrote(len(marks))
 }
 

@@ -39,7 +39,7 @@ func TestPauseFaults(t *testing.T) {
 func TestRecentLetters(t *testing.T) {
 	var r recent
 	for offset := range int64(keptLetters + 7) {
-		r.add(3, []letter{{item: &item{record: record{offset: offset}}}})
+		r.add(3, []letter{{item: &item{record: &record{Offset: offset}}}})
 	}
 	got := r.latest()
 	if len(got) != keptLetters || got[0].Offset != keptLetters+6 || got[keptLetters-1].Offset != 7 {
@@ -47,7 +47,7 @@ func TestRecentLetters(t *testing.T) {
 	}
 	var many []letter
 	for offset := range int64(3 * keptLetters) {
-		many = append(many, letter{item: &item{record: record{offset: 100 + offset}}})
+		many = append(many, letter{item: &item{record: &record{Offset: 100 + offset}}})
 	}
 	r.add(4, many)
 	if got = r.latest(); len(got) != keptLetters || got[0].Offset != 100+3*keptLetters-1 {

@@ -95,8 +95,8 @@ func runUntilKilled(t *testing.T, cluster *kafkatest.Cluster, sink *acceptingSin
 	died := make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	c.beforeDecode = func(r record) {
-		if r.offset == killer {
+	c.beforeDecode = func(r *record) {
+		if r.Offset == killer {
 			network.die()
 			close(died)
 			<-ctx.Done()

@@ -37,7 +37,7 @@ func (r *recent) add(partition int32, letters []letter) {
 		r.letters = slices.Delete(r.letters, 0, surplus)
 	}
 	for _, l := range letters {
-		r.letters = append(r.letters, RecentLetter{now, l.fault.Reason, partition, l.item.record.offset, l.status})
+		r.letters = append(r.letters, RecentLetter{now, l.fault.Reason, partition, l.item.record.Offset, l.status})
 	}
 }
 

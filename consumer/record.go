@@ -3,44 +3,38 @@ package consumer
 import (
 	"bytes"
 	"fmt"
-	"time"
 
 	"github.com/segmentio/kafka-go"
 
+	"github.com/clientevents/clientevents/consumer/kafkalog"
 	"github.com/clientevents/clientevents/event"
 )
 
 // record is a Kafka record as it came, kept until its outcome because it may
 // become a dead letter.
-type record struct {
-	offset    int64
-	timestamp time.Time
-	key       []byte
-	value     []byte
-	headers   []kafka.Header
-}
+type record = kafkalog.Record
 
 // recordOverhead is what a record in process costs beside its own bytes: the
 // decoded event and the bookkeeping, as measured (TestWhatIsHeldIsBooked).
 const recordOverhead = 1200
 
-// size is how many bytes the record itself has.
-func (r *record) size() int64 {
-	size := len(r.key) + len(r.value)
-	for _, h := range r.headers {
+// sizeOf is how many bytes a record itself has.
+func sizeOf(r *record) int64 {
+	size := len(r.Key) + len(r.Value)
+	for _, h := range r.Headers {
 		size += len(h.Key) + len(h.Value)
 	}
 	return int64(size)
 }
 
-func (r *record) clone() record {
+func clone(r *record) *record {
 	c := *r
-	c.key, c.value = bytes.Clone(r.key), bytes.Clone(r.value)
-	c.headers = make([]kafka.Header, len(r.headers))
-	for i, h := range r.headers {
-		c.headers[i] = kafka.Header{Key: h.Key, Value: bytes.Clone(h.Value)}
+	c.Key, c.Value = bytes.Clone(r.Key), bytes.Clone(r.Value)
+	c.Headers = make([]kafka.Header, len(r.Headers))
+	for i, h := range r.Headers {
+		c.Headers[i] = kafka.Header{Key: h.Key, Value: bytes.Clone(h.Value)}
 	}
-	return c
+	return &c
 }
 
 // park makes the item independent of the fetch that it came with. An item that
@@ -50,21 +44,25 @@ func (it *item) park() {
 	if was.parked {
 		return
 	}
-	it.record = it.record.clone()
-	it.chunk = was.account.take(it.record.size(), 1)
-	it.chunk.parked = true
+	it.record = clone(it.record)
+	it.chunk = was.account.park(sizeOf(it.record))
 	was.release()
+}
+
+func newItem(r *record, partition int32, done func(*event.Delivery, event.Outcome)) *item {
+	it := &item{record: r}
+	it.Partition, it.Timestamp, it.Done, it.Origin = partition, r.Time, done, it
+	return it
 }
 
 // decode makes an item of a record: with an event, with a fault, or with
 // neither when the record has no value.
-func decode(r record, v event.Version, partition int32, done func(*event.Delivery, event.Outcome)) (it *item, fault *event.Fault) {
-	it = &item{record: r}
-	it.Partition, it.Timestamp, it.Done = partition, r.timestamp, done
-	if len(r.value) == 0 {
+func decode(r *record, v event.Version, partition int32, done func(*event.Delivery, event.Outcome)) (it *item, fault *event.Fault) {
+	it = newItem(r, partition, done)
+	if len(r.Value) == 0 {
 		return it, nil
 	}
-	e, fault := safely(func() (*event.Event, *event.Fault) { return event.Decode(r.value, v) })
+	e, fault := safely(func() (*event.Event, *event.Fault) { return event.Decode(r.Value, v) })
 	if fault != nil {
 		return it, fault
 	}

@@ -73,6 +73,10 @@ func (e *stateError) Error() string {
 
 func (e *stateError) Unwrap() error { return e.err }
 
+// restoreBytes is how much of the state is read at once. The partitions read theirs
+// at the same time.
+const restoreBytes = 512 << 10
+
 func (o *owner) readState(ctx context.Context) error {
 	topic, id := o.cfg.StateTopic, o.partition.id
 	_, end, err := o.kafka.Offsets(ctx, topic, id)
@@ -86,12 +90,13 @@ func (o *owner) readState(ctx context.Context) error {
 	began, from := time.Now(), position
 	foreign := foreignRecords{}
 	progress := o.metrics.restoring.WithLabelValues(partitionLabel(id))
+	var batch *kafkalog.Batch
 	for position < end {
 		o.moves()
 		o.remaining.Store(end - position)
 		progress.Set(float64(end - position))
-		batch, err := o.kafka.Fetch(ctx, kafkalog.FetchRequest{
-			Topic: topic, Partition: id, Offset: position, MaxBytes: 1 << 20, MaxWait: fetchWait,
+		batch, err = o.kafka.Fetch(ctx, kafkalog.FetchRequest{
+			Topic: topic, Partition: id, Offset: position, MaxBytes: restoreBytes, MaxWait: fetchWait, Reuse: batch,
 		})
 		if errors.Is(err, kafka.OffsetOutOfRange) {
 			// The broker has deleted the oldest records meanwhile.

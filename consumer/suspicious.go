@@ -135,6 +135,6 @@ func (s *suspicions) note(rule string, it *item, by time.Duration, now time.Time
 	s.mu.Unlock()
 	if say {
 		s.log.Warn("the API is likely to discard an event", "rule", rule, "by", by.Round(time.Second),
-			"partition", it.Partition, "offset", it.record.offset, "events", last.since)
+			"partition", it.Partition, "offset", it.record.Offset, "events", last.since)
 	}
 }

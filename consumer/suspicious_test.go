@@ -22,7 +22,7 @@ type suspect struct {
 }
 
 func newSuspect(t *testing.T, refuse bool) *suspect {
-	b := newBudget(1<<30, 1<<30)
+	b := newBudget(1<<30, 1<<30, 1<<30)
 	s := &suspect{t: t, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 	m := newMetrics(nil, b, event.V3)
 	m.suspicious = newSuspicions(Suspicious{Age: 24 * time.Hour, Ahead: 5 * time.Minute, Refuse: refuse},
@@ -33,13 +33,13 @@ func newSuspect(t *testing.T, refuse bool) *suspect {
 
 // publish has an event come that was created and published so long ago.
 func (s *suspect) publish(id, parent string, created, published time.Duration) {
-	it := &item{record: record{offset: s.n, value: []byte("{}")}}
+	it := newItem(&record{Offset: s.n, Value: []byte("{}")}, 3, nil)
 	it.Event = &event.Event{ID: id, ParentID: parent, Time: s.now.Add(-created), Type: event.Impression}
 	if parent != "" {
 		it.Type = event.View
 	}
-	it.Timestamp, it.key, it.Partition = s.now.Add(-published), keyOf(id), 3
-	it.chunk = s.account.take(2, 1)
+	it.Timestamp, it.key = s.now.Add(-published), keyOf(id)
+	it.chunk = s.account.take(2, 1, nil)
 	s.n++
 	for _, d := range s.admit([]*item{it}, []*event.Fault{nil}, s.n, s.now) {
 		s.accepted(d, s.now)

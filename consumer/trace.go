@@ -23,7 +23,7 @@ const outcomeReleased = "released"
 // The names of the attributes are OpenTelemetry's for messaging. What a job
 // seeker did is not among them.
 func (o *owner) startSpan(it *item) {
-	ctx := propagation.TraceContext{}.Extract(context.Background(), headerCarrier(it.record.headers))
+	ctx := propagation.TraceContext{}.Extract(context.Background(), headerCarrier(it.record.Headers))
 	_, span := o.cfg.Tracer.Start(ctx, "report event", trace.WithSpanKind(trace.SpanKindConsumer))
 	if !span.IsRecording() {
 		return
@@ -34,7 +34,7 @@ func (o *owner) startSpan(it *item) {
 		attribute.String("messaging.destination.name", o.cfg.Topic),
 		attribute.String("messaging.destination.partition.id", partitionLabel(o.partition.id)),
 		attribute.String("messaging.consumer.group.name", o.cfg.Group),
-		attribute.Int64("messaging.kafka.offset", it.record.offset),
+		attribute.Int64("messaging.kafka.offset", it.record.Offset),
 	)
 	if it.Event != nil {
 		span.SetAttributes(

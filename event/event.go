@@ -51,6 +51,8 @@ type Delivery struct {
 	// Span follows the event from its record to its outcome; nil where it is
 	// not traced. The consumer ends it.
 	Span trace.Span
+	// Origin is what the consumer keeps of the delivery; nobody else looks at it.
+	Origin any
 	// Done is told the outcome, exactly once, by whoever holds the delivery
 	// last. It may be called from any goroutine, and does not block.
 	Done func(*Delivery, Outcome)

@@ -146,6 +146,10 @@ func (b *Batch) read(m protocol.Message, req FetchRequest, unpack *unpacker) err
 	}
 	d := decoder{batch: b, from: req.Offset, aborted: aborted, unpack: unpack, room: req.MaxMemory, most: req.MaxRecords}
 	err = d.decode(records)
+	b.Memory += int64(recordCost * cap(b.Records))
+	if !d.shared {
+		b.Memory += int64(cap(b.body)) // it is kept to be used again
+	}
 	if err == nil || b.NextOffset > req.Offset {
 		return nil
 	}

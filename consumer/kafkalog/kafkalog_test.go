@@ -369,7 +369,7 @@ func TestFetchKeepsToItsLimits(t *testing.T) {
 					if batch.Cut == last {
 						t.Errorf("from %d: cut = %v, and the last: %v", req.Offset, batch.Cut, last)
 					}
-					if least := int64(n * size); batch.Memory < least || codec.name != "none" && batch.Memory > 5*least {
+					if least := int64(n * size); batch.Memory < least || codec.name != "none" && batch.Memory > 6*least {
 						t.Errorf("%d bytes of memory for %d records of %d", batch.Memory, n, size)
 					}
 					if batch.Wire <= 0 || codec.name == "none" && batch.Wire < n*size {

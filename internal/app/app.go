@@ -107,6 +107,7 @@ func pipelineConfig(o Options, k *Kafka, tokens *googleauth.Keeper, registry pro
 			SessionTimeout:     c.Kafka.SessionTimeout,
 			MaxInFlightBytes:   c.Kafka.MaxInFlightBytes,
 			MaxInFlightRecords: c.Kafka.MaxInFlightRecords,
+			ReadAhead:          readAhead(c.Report),
 			Transport:          k.Transport,
 			Dialer:             k.Dialer,
 			Logger:             o.Logger,
@@ -133,6 +134,13 @@ func pipelineConfig(o Options, k *Kafka, tokens *googleauth.Keeper, registry pro
 			Registerer:   registry,
 		},
 	}
+}
+
+// readAhead is how many records keep all requests busy: as many as are in flight,
+// and as many to follow; but not so few that fetching them costs much.
+func readAhead(c config.Report) int64 {
+	const least = 3000
+	return int64(max(least, 2*c.Concurrency*c.BatchSize))
 }
 
 // startTracing lets the stages make spans, where traces are wanted. What it

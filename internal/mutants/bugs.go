@@ -106,7 +106,7 @@ var bugs = []bug{
 	{
 		family: "j", what: "what records share is not booked",
 		file: "consumer/owner.go",
-		old:  "o.account.take(batch.Memory, len(items))", with: "o.account.take(0, len(items))",
+		old:  "o.account.take(batch.Memory, len(items), batch)", with: "o.account.take(0, len(items), batch)",
 		pkg: consumerPkg, run: "^TestWhatIsHeldIsBooked$",
 	},
 	{
@@ -148,7 +148,7 @@ var bugs = []bug{
 	{
 		family: "p", what: "the state is not read to its end",
 		file: "consumer/state.go",
-		old:  "MaxBytes: 1 << 20, MaxWait: fetchWait,\n		})\n", with: "MaxBytes: 1 << 20, MaxWait: fetchWait, MaxRecords: 100,\n		})\n		end = position\n",
+		old:  "MaxBytes: restoreBytes, MaxWait: fetchWait, Reuse: batch,\n		})\n", with: "MaxBytes: 1 << 20, MaxWait: fetchWait, MaxRecords: 100,\n		})\n		end = position\n",
 		pkg: appPkg, run: "^TestPublishedTwice$",
 	},
 	{
@@ -192,6 +192,12 @@ var bugs = []bug{
 		file: "consumer/examine.go",
 		old:  "	if previous == nil || previous.clean {\n", with: "	if previous == nil || previous.clean || len(previous.poison) == 0 {\n",
 		pkg: consumerPkg, run: "^TestPoisonThatKills$",
+	},
+	{
+		what: "the memory of records is used again before they are finished",
+		file: "consumer/owner.go",
+		old:  "o.account.take(batch.Memory, len(items), batch)", with: "o.account.take(batch.Memory, len(items), nil)\n	o.budget.spares.give(batch)",
+		pkg: consumerPkg, run: "^TestMemoryIsUsedAgainOnlyWhenFinished$",
 	},
 	{
 		what: "a topic that another replica created is not looked at",
