@@ -34,7 +34,7 @@ require (
 	cloud.google.com/go/compute/metadata v0.9.0
 	github.com/aymerick/douceur v0.2.0 // indirect
 	github.com/gorilla/css v1.0.1 // indirect
-	golang.org/x/net v0.59.0 // indirect
+	golang.org/x/net v0.59.0
 )
 
 require (

@@ -15,8 +15,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/clientevents/clientevents/event"
 	"github.com/clientevents/clientevents/internal/exemplar"
+	"github.com/clientevents/clientevents/internal/wire"
 )
 
 // Bounds of what is read and sent.
@@ -31,6 +31,7 @@ const (
 	maxDiscard = 256 << 10
 )
 
+// newTransport is for batches.
 func newTransport(cfg Config) *http.Transport {
 	dial := cfg.Dial
 	if dial == nil {
@@ -56,22 +57,14 @@ func newTransport(cfg Config) *http.Transport {
 	}
 }
 
-// payload is the body of a request. The transport may read it even after it has
+// payload is the body of a batch. The transport may read it even after it has
 // answered, so its memory is used again only when all its readers are closed.
 type payload struct {
 	data []byte
-	// once: the memory is not used again. The transport knows that a plain
-	// bytes.Reader never blocks, and writes it together with the headers: one
-	// write a request and one packet instead of two, which is worth more than
-	// the memory of a small body.
-	once bool
 	open atomic.Int32
 }
 
 func (p *payload) reader() io.ReadCloser {
-	if p.once {
-		return io.NopCloser(bytes.NewReader(p.data))
-	}
 	p.open.Add(1)
 	r := &payloadReader{payload: p}
 	r.Reset(p.data)
@@ -91,12 +84,6 @@ func (r *payloadReader) Close() error {
 	return nil
 }
 
-// payloadOf is the request of one event.
-func (w *worker) payloadOf(d *event.Delivery) *payload {
-	const wrapper = len(`{"clientEvent":}`)
-	return &payload{data: d.AppendRequest(make([]byte, 0, d.Size()+wrapper), w.r.cfg.Version), once: true}
-}
-
 // emptyPayload is where the next batch is written to.
 func (w *worker) emptyPayload() *payload {
 	if w.payload == nil || w.payload.open.Load() != 0 {
@@ -113,63 +100,101 @@ var (
 	errTimedOut = errors.New("no answer in time")
 )
 
-// exchange sends a payload. read gets an answer that says that it went well, and
-// may find that it did not.
-//
-// It goes by the transport and not by a client, since redirects are not
-// followed: one would take the credentials along.
-func (w *worker) exchange(to *target, p *payload, read func(context.Context, *http.Response) *Error) (status int, failure *Error) {
+// exchange sends one event in a request of its own.
+func (w *worker) exchange(body []byte) (status int, failure *Error) {
 	ctx := w.deadline.begin(w.ctx, w.r.cfg.Timeout)
-	defer func() {
-		if failure != nil {
-			w.deadline.drop()
-			return
-		}
-		w.deadline.end()
-	}()
-	token, failure := w.authorize(ctx)
-	if failure != nil {
+	defer func() { w.endAttempt(failure) }()
+	if failure = w.mayStart(ctx); failure != nil {
 		return 0, failure
 	}
-	if lease := w.r.cfg.Lease; lease != nil && !lease(time.Now()) {
-		return 0, &Error{Reason: recalled, Err: errNotOurs, unsent: true}
-	}
-	req := w.request(ctx, to, p)
 	began := time.Now()
-	resp, err := w.r.transport.RoundTrip(req)
+	answer, err := w.lane.Do(ctx, w.heads.one, body)
+	return w.answered(began, answer.Status, readAlone(ctx, answer, err))
+}
+
+// exchangeBatch sends the payload of a batch. read gets an answer that says that
+// it went well, and may find that it did not.
+//
+// It goes by the transport and not by a client, since redirects are not
+// followed: one would take the credentials along. What net/http costs is shared
+// by the events of the batch, whose answer it hands out while it comes in.
+func (w *worker) exchangeBatch(p *payload, read func(context.Context, *http.Response) *Error) (status int, failure *Error) {
+	ctx := w.deadline.begin(w.ctx, w.r.cfg.Timeout)
+	defer func() { w.endAttempt(failure) }()
+	if failure = w.mayStart(ctx); failure != nil {
+		return 0, failure
+	}
+	began := time.Now()
+	resp, err := w.r.transport.RoundTrip(w.request(ctx, p))
 	if err != nil {
-		return 0, networkError(ctx, err)
+		return w.answered(began, 0, networkError(ctx, err))
 	}
 	defer resp.Body.Close()
-	failure = readAnswer(ctx, resp, read)
-	failure.hide(token, w.batch)
-	if failure != nil && failure.Status == 0 {
-		return 0, failure // it was cut
+	return w.answered(began, resp.StatusCode, readAnswer(ctx, resp, read))
+}
+
+// mayStart sees to it that the heads have a valid access token, and that the
+// events are still ours to send.
+func (w *worker) mayStart(ctx context.Context) *Error {
+	if failure := w.authorize(ctx); failure != nil {
+		return failure
+	}
+	if lease := w.r.cfg.Lease; lease != nil && !lease(time.Now()) {
+		return &Error{Reason: recalled, Err: errNotOurs, unsent: true}
+	}
+	return nil
+}
+
+func (w *worker) endAttempt(failure *Error) {
+	if failure != nil {
+		w.deadline.drop()
+		return
+	}
+	w.deadline.end()
+}
+
+// answered notes an answer. One that was cut is none.
+func (w *worker) answered(began time.Time, status int, failure *Error) (int, *Error) {
+	failure.hide(w.heads.token, w.batch)
+	if status == 0 || failure != nil && failure.Status == 0 {
+		return 0, failure
 	}
 	exemplar.Observe(w.r.metrics.duration, time.Since(began).Seconds(), w.span)
-	if resp.StatusCode == http.StatusUnauthorized {
-		w.refusedToken(token)
+	if status == http.StatusUnauthorized {
+		w.refusedToken(w.heads.token)
 	}
-	return resp.StatusCode, failure
+	return status, failure
 }
 
 // request is made once for as long as the context is the same: a request may be
 // used again when its answer is closed, and after a failure there is another
 // context.
-func (w *worker) request(ctx context.Context, to *target, p *payload) *http.Request {
+func (w *worker) request(ctx context.Context, p *payload) *http.Request {
 	w.sending = p
-	req := w.requests[to.kind]
-	if req == nil || req.Context() != ctx {
-		req = to.request.WithContext(ctx)
+	if w.req == nil || w.req.Context() != ctx {
+		w.req = w.r.batches.WithContext(ctx)
 		// A connection that was closed while it was idle lets the request be
 		// sent again: it was not read.
-		req.GetBody = func() (io.ReadCloser, error) { return w.sending.reader(), nil }
-		w.requests[to.kind] = req
+		w.req.GetBody = func() (io.ReadCloser, error) { return w.sending.reader(), nil }
 	}
-	req.Header = w.headers[to.kind]
-	req.Body = p.reader()
-	req.ContentLength = int64(len(p.data))
-	return req
+	w.req.Header = w.heads.batch
+	w.req.Body = p.reader()
+	w.req.ContentLength = int64(len(p.data))
+	return w.req
+}
+
+// readAlone reads the answer to one event, which is the event. An answer that
+// was cut is not one, unless it is an error's, and a web page is not the API's.
+func readAlone(ctx context.Context, answer *wire.Answer, err error) *Error {
+	switch {
+	case reasonOf(answer.Status) != "" && answer.Status != 0:
+		return failureOf(answer.Status, answer.RetryAfter, answer.Location, answer.Body)
+	case err != nil:
+		return networkError(ctx, err)
+	case isWebPage(answer.ContentType):
+		return &Error{Reason: BadAnswer, Status: answer.Status, Err: errors.New("the answer is a web page and not an event")}
+	}
+	return nil
 }
 
 func readAnswer(ctx context.Context, resp *http.Response, read func(context.Context, *http.Response) *Error) *Error {
@@ -177,19 +202,15 @@ func readAnswer(ctx context.Context, resp *http.Response, read func(context.Cont
 		return read(ctx, resp)
 	}
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
-	if location := resp.Header.Get("Location"); location != "" && resp.StatusCode < 400 {
-		text = fmt.Appendf(nil, "a redirect to %s, which is not followed", location)
-	}
-	return classify(resp.StatusCode, resp.Header.Get("Retry-After"), text, time.Now())
+	return failureOf(resp.StatusCode, resp.Header.Get("Retry-After"), resp.Header.Get("Location"), text)
 }
 
-// readAccepted reads the answer to one event, which is the event. An answer that
-// was cut is not one, and a web page is not the API's.
-func readAccepted(ctx context.Context, resp *http.Response) *Error {
-	if isWebPage(resp.Header.Get("Content-Type")) {
-		return &Error{Reason: BadAnswer, Status: resp.StatusCode, Err: errors.New("the answer is a web page and not an event")}
+// failureOf is what an answer means that is not the one that was wanted.
+func failureOf(status int, retryAfter, location string, text []byte) *Error {
+	if location != "" && status < 400 {
+		text = fmt.Appendf(nil, "a redirect to %s, which is not followed", location)
 	}
-	return discard(ctx, resp.Body)
+	return classify(status, retryAfter, text, time.Now())
 }
 
 func isWebPage(contentType string) bool {
@@ -208,30 +229,59 @@ func discard(ctx context.Context, body io.Reader) *Error {
 	return nil
 }
 
-// authorize sees to it that the headers have a valid access token.
-func (w *worker) authorize(ctx context.Context) (token string, failure *Error) {
+// authorize sees to it that the heads have a valid access token.
+func (w *worker) authorize(ctx context.Context) *Error {
+	token := ""
 	if w.r.tokens != nil {
 		var err error
 		if token, err = w.r.tokens.Get(ctx); err != nil {
 			if errors.Is(err, errAborted) {
-				return "", &Error{Reason: recalled, Err: err, unsent: true}
+				return &Error{Reason: recalled, Err: err, unsent: true}
 			}
-			return "", &Error{Reason: Unauthenticated, Err: fmt.Errorf("no access token: %w", err), unsent: true}
+			return &Error{Reason: Unauthenticated, Err: fmt.Errorf("no access token: %w", err), unsent: true}
 		}
 	}
-	if w.headers[single] != nil && token == w.token {
-		return token, nil
+	if w.heads != nil && token == w.heads.token {
+		return nil
 	}
-	// Requests may share them, since nobody changes them any more.
-	w.token = token
-	for kind, to := range w.r.targets {
-		header := to.request.Header.Clone()
-		if token != "" {
-			header.Set("Authorization", "Bearer "+token)
-		}
-		w.headers[kind] = header
+	heads, err := w.r.headsFor(token)
+	if err != nil {
+		return &Error{Reason: Unauthenticated, Err: err, unsent: true}
 	}
-	return token, nil
+	w.heads = heads
+	return nil
+}
+
+// heads are what all requests with one access token begin with. Nobody changes
+// them.
+type heads struct {
+	token string
+	one   *wire.Head  // of an event by itself
+	batch http.Header // of a batch
+}
+
+// headsFor returns the heads with a token, which is nearly always the one that was
+// asked for last.
+func (r *Reporter) headsFor(token string) (*heads, error) {
+	if h := r.heads.Load(); h != nil && h.token == token {
+		return h, nil
+	}
+	one, err := wire.NewHead(r.create, r.withToken("application/json", token))
+	if err != nil {
+		return nil, err
+	}
+	h := &heads{token: token, one: one, batch: r.withToken("multipart/mixed; boundary="+boundary, token)}
+	r.heads.Store(h)
+	return h, nil
+}
+
+func (r *Reporter) withToken(contentType, token string) http.Header {
+	header := r.header.Clone()
+	header.Set("Content-Type", contentType)
+	if token != "" {
+		header.Set("Authorization", "Bearer "+token)
+	}
+	return header
 }
 
 func (w *worker) refusedToken(token string) {

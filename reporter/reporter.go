@@ -27,6 +27,7 @@ import (
 
 	"github.com/clientevents/clientevents/event"
 	"github.com/clientevents/clientevents/internal/googleauth"
+	"github.com/clientevents/clientevents/internal/wire"
 )
 
 // Source is where batches come from: a batcher.
@@ -94,8 +95,12 @@ type Reporter struct {
 	cfg       Config
 	log       *slog.Logger
 	source    Source
-	transport *http.Transport
-	targets   [kinds]*target
+	create    *url.URL              // where single events go
+	header    http.Header           // of all requests, as far as it is always the same
+	heads     atomic.Pointer[heads] // of the last token
+	singles   *wire.Client          // for single events
+	transport *http.Transport       // for batches
+	batches   *http.Request         // without a body and headers
 	batchID   string
 	gate      *gate
 	judge     *judge
@@ -118,19 +123,6 @@ type Reporter struct {
 	abort context.CancelCauseFunc
 }
 
-// target is what a request goes to.
-type target struct {
-	kind    int
-	request *http.Request // without a body; its headers are complete but for the token
-}
-
-// The kinds of requests.
-const (
-	single   = iota // one event
-	together        // an HTTP batch
-	kinds
-)
-
 // New makes a reporter. It refuses an endpoint to which credentials must not be
 // sent.
 func New(cfg Config, source Source) (*Reporter, error) {
@@ -152,7 +144,9 @@ func New(cfg Config, source Source) (*Reporter, error) {
 		judge:     &judge{log: cfg.Logger, source: source, wait: cfg.wait},
 	}
 	r.gate = &gate{log: cfg.Logger, poke: source.Poke, wait: cfg.wait, renews: cfg.Tokens != nil, restless: r.limiter.restless}
-	r.setTargets(base)
+	if err := r.setTargets(base); err != nil {
+		return nil, err
+	}
 	r.metrics = newMetrics(cfg.Registerer, r)
 	if r.tokens = cfg.Tokens; r.tokens != nil {
 		r.tokens.Notify(source.Poke)
@@ -199,23 +193,16 @@ func loopback(host string) bool {
 }
 
 // setTargets makes the requests as far as they are always the same.
-func (r *Reporter) setTargets(base *url.URL) {
+func (r *Reporter) setTargets(base *url.URL) (err error) {
 	if base.Path == "" {
 		base.Path = "/" // what is joined to it would be relative otherwise
 	}
-	create := base.JoinPath(r.cfg.Version.String(), r.cfg.Parent, "clientEvents")
-	for kind, to := range [kinds]struct {
-		url         *url.URL
-		contentType string
-	}{
-		single:   {create, "application/json"},
-		together: {base.JoinPath("batch"), "multipart/mixed; boundary=" + boundary},
-	} {
-		header := http.Header{}
-		header.Set("Content-Type", to.contentType)
-		SetHeaders(header, r.cfg.UserAgent, r.cfg.QuotaProject)
-		r.targets[kind] = &target{kind: kind, request: &http.Request{Method: http.MethodPost, URL: to.url, Host: to.url.Host, Header: header}}
-	}
+	r.create = base.JoinPath(r.cfg.Version.String(), r.cfg.Parent, "clientEvents")
+	r.header = http.Header{}
+	SetHeaders(r.header, r.cfg.UserAgent, r.cfg.QuotaProject)
+	r.batches = &http.Request{Method: http.MethodPost, URL: base.JoinPath("batch"), Host: base.Host}
+	r.singles, err = wire.NewClient(wire.Config{URL: r.create, Dial: r.cfg.Dial, TLS: r.cfg.TLS, Proxy: http.ProxyFromEnvironment})
+	return err
 }
 
 // SetHeaders sets what every request to the API says of the program and of whose
@@ -265,6 +252,7 @@ func (r *Reporter) Run(ctx context.Context) {
 	}
 	workers.Wait()
 	r.judge.close()
+	r.singles.Close()
 	r.transport.CloseIdleConnections()
 }
 
@@ -291,7 +279,7 @@ func (r *Reporter) Release() { r.judge.giveUp() }
 func (r *Reporter) sendSingly(status int) {
 	if !r.alone.Swap(true) {
 		r.log.Warn("the endpoint does not know HTTP batches: events go one a request from now on",
-			"endpoint", r.targets[together].request.URL.Redacted(), "status", status)
+			"endpoint", r.batches.URL.Redacted(), "status", status)
 	}
 	r.source.SetSize(1)
 }

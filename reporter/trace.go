@@ -25,7 +25,7 @@ func (w *worker) startSpan(batch []*event.Delivery) trace.Span {
 			_, request = w.r.cfg.Tracer.Start(trace.ContextWithSpan(context.Background(), d.Span), "create client events",
 				trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
 					attribute.String("http.request.method", "POST"),
-					attribute.String("server.address", w.r.targets[single].request.URL.Hostname()),
+					attribute.String("server.address", w.r.create.Hostname()),
 					attribute.Int("messaging.batch.message_count", len(batch)),
 				))
 		default:

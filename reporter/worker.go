@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/clientevents/clientevents/event"
+	"github.com/clientevents/clientevents/internal/wire"
 )
 
 // worker sends one request at a time. Its buffers live as long as it does.
@@ -26,15 +27,20 @@ type worker struct {
 
 	batch    []*event.Delivery // that is being sent
 	deadline deadline
-	requests [kinds]*http.Request
-	payload  *payload
-	sending  *payload
 	span     trace.Span // of the request; nil where it is not traced
-	writer   *batchWriter
-	reader   *partReader
-	part     part
-	token    string
-	headers  [kinds]http.Header
+	heads    *heads
+
+	// What sends an event by itself.
+	lane *wire.Lane
+	body []byte
+
+	// What sends a batch.
+	req     *http.Request
+	payload *payload
+	sending *payload
+	writer  *batchWriter
+	reader  *partReader
+	part    part
 
 	results    []result
 	refused    []held
@@ -51,12 +57,14 @@ type result struct {
 func (r *Reporter) newWorker() *worker {
 	return &worker{
 		r:      r,
-		writer: newBatchWriter(r.targets[single].request.URL.EscapedPath(), r.batchID, r.cfg.Version),
+		lane:   r.singles.NewLane(),
+		writer: newBatchWriter(r.create.EscapedPath(), r.batchID, r.cfg.Version),
 		reader: newPartReader(),
 	}
 }
 
 func (w *worker) run(ctx context.Context) {
+	defer w.lane.Close()
 	defer w.deadline.drop()
 	var batch []*event.Delivery
 	for {
@@ -172,7 +180,8 @@ func (w *worker) sendAlone(batch []*event.Delivery) {
 	d := batch[0]
 	d.Attempts++
 	w.span = w.startSpan(batch)
-	status, err := w.exchange(w.r.targets[single], w.payloadOf(d), readAccepted)
+	w.body = d.AppendRequest(w.body[:0], w.r.cfg.Version)
+	status, err := w.exchange(w.body)
 	endSpan(w.span, status, err)
 	w.count(status, err)
 	switch {
@@ -204,7 +213,7 @@ func (w *worker) sendTogether(batch []*event.Delivery) {
 	p := w.emptyPayload()
 	p.data = w.writer.appendBatch(p.data, batch)
 	w.span = w.startSpan(batch)
-	status, err := w.exchange(w.r.targets[together], p, func(ctx context.Context, resp *http.Response) *Error { return w.readParts(ctx, resp, len(batch)) })
+	status, err := w.exchangeBatch(p, func(ctx context.Context, resp *http.Response) *Error { return w.readParts(ctx, resp, len(batch)) })
 	endSpan(w.span, status, err)
 	if err == nil {
 		w.r.grow(len(batch))
@@ -295,7 +304,7 @@ func (w *worker) readParts(ctx context.Context, resp *http.Response, n int) *Err
 		}
 		if i, ok := w.part.index(w.r.batchID, position); ok && i < n && !answered(w.results[i]) {
 			err := w.part.result(now)
-			err.hide(w.token, w.batch[i:i+1])
+			err.hide(w.heads.token, w.batch[i:i+1])
 			w.results[i] = result{w.part.status, err}
 		}
 	}
@@ -344,7 +353,7 @@ func (w *worker) concludeParts(batch []*event.Delivery) {
 		case err.Reason == recalled:
 			recall = true
 		case err.Status == http.StatusUnauthorized:
-			w.refusedToken(w.token)
+			w.refusedToken(w.heads.token)
 			fallthrough
 		default:
 			if err.Reason == Throttled {

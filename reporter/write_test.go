@@ -76,11 +76,12 @@ func BenchmarkSingle(b *testing.B) {
 	d := benchmarkBatch(1)[0]
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, failure := w.exchange(r.targets[single], w.payloadOf(d), readAccepted); failure != nil {
+		w.body = d.AppendRequest(w.body[:0], event.V3)
+		if _, failure := w.exchange(w.body); failure != nil {
 			b.Fatal(failure)
 		}
 	}
-	r.transport.CloseIdleConnections()
+	w.lane.Close()
 }
 
 // answerAll answers every request with an empty event.
