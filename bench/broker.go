@@ -96,6 +96,7 @@ func (w *world) startBroker(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		w.services = append(w.services, s)
 		w.brokers, w.ends = s.where, append(w.ends, s.stop)
 		w.brokerName = "the embedded broker (kfake)"
 	case "kafka":

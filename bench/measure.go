@@ -28,6 +28,7 @@ func (r *row) median() result {
 		steady:    medianOf(r.results, func(r result) time.Duration { return r.steady }),
 		until:     medianOf(r.results, func(r result) time.Duration { return r.until }),
 		peak:      medianOf(r.results, func(r result) int64 { return r.peak }),
+		around:    medianOf(r.results, func(r result) time.Duration { return r.around }),
 		p50:       medianOf(r.results, func(r result) time.Duration { return r.p50 }),
 		p99:       medianOf(r.results, func(r result) time.Duration { return r.p99 }),
 		lost:      mostOf(r.results, func(r result) int { return r.lost }),
@@ -65,8 +66,8 @@ func (w *world) turns(ctx context.Context, rows []*row) error {
 				return fmt.Errorf("%s: %w", r.of.name, err)
 			}
 			r.results = append(r.results, got)
-			fmt.Fprintf(os.Stderr, "%d/%d %-18s batch %3d delay %-5s %8.0f events/s %6.2f µs %4d MB lost %d repeated %d\n", round+1, w.options.rounds,
-				r.of.name, r.setup.batch, r.delay, got.perSecond, micros(got.cpu), got.peak>>20, got.lost, got.repeated)
+			fmt.Fprintf(os.Stderr, "%d/%d %-18s batch %3d delay %-5s %8.0f events/s %6.2f µs and %.2f around %4d MB lost %d repeated %d\n", round+1, w.options.rounds,
+				r.of.name, r.setup.batch, r.delay, got.perSecond, micros(got.cpu), micros(got.around), got.peak>>20, got.lost, got.repeated)
 		}
 	}
 	return nil

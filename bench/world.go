@@ -31,6 +31,7 @@ type world struct {
 	client, prompt      *kgo.Client
 	admin               *kadm.Client
 	topics, runs        int
+	services            []*service
 
 	plain, secure, control, certificate string
 
@@ -63,6 +64,7 @@ func newWorld(ctx context.Context, o options) (_ *world, err error) {
 	if err != nil {
 		return nil, err
 	}
+	w.services = append(w.services, s)
 	w.ends = append(w.ends, s.stop)
 	if _, err := fmt.Sscan(s.where, &w.plain, &w.secure, &w.control); err != nil {
 		return nil, err
@@ -136,6 +138,7 @@ type result struct {
 	steady    time.Duration // for one event, from the first one's arrival on
 	until     time.Duration // from the start to the first arrival
 	peak      int64         // bytes, of the largest process
+	around    time.Duration // CPU for one event of broker and sink
 	p50, p99  time.Duration
 	lost      int
 	repeated  int
@@ -157,7 +160,7 @@ func (w *world) drain(ctx context.Context, c contender, s setup, events int, del
 	if err := w.reset(ctx, s.n, delay); err != nil {
 		return r, err
 	}
-	began := time.Now()
+	began, around := time.Now(), w.around()
 	var all replicas
 	for range max(1, s.replicas) {
 		p, err := w.start(c, s)
@@ -188,8 +191,18 @@ func (w *world) drain(ctx context.Context, c contender, s setup, events int, del
 	r.until = time.Unix(0, got.First).Sub(began)
 	r.perSecond = float64(got.Unique-1) / (float64(got.Last-got.First) / 1e9)
 	r.cpu, r.steady = cpu/time.Duration(got.Unique), (cpu-before)/time.Duration(got.Unique)
+	r.around = (w.around() - around) / time.Duration(got.Unique)
 	r.lost, r.repeated = events-got.Unique, got.Events-got.Unique
 	return r, ctx.Err()
+}
+
+// around is the CPU that broker and sink have used so far; an Apache Kafka's is not
+// counted.
+func (w *world) around() (sum time.Duration) {
+	for _, s := range w.services {
+		sum += cpuOf(s.cmd.Process.Pid)
+	}
+	return sum
 }
 
 // awaitAll waits until the sink has all events, or nothing more comes. It
