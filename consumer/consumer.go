@@ -103,6 +103,11 @@ type Config struct {
 	// of how many it owns.
 	OnShare func(owned, all int)
 
+	// Explain says of an error of the brokers, where it can, what is wrong and
+	// what to do; nil leaves errors as they are. It may take as long as
+	// connecting does.
+	Explain func(context.Context, error) error
+
 	// Tracer makes a span for each event; nil makes none.
 	Tracer trace.Tracer
 
@@ -122,6 +127,9 @@ func (c *Config) setDefaults() {
 	setDefault(&c.Logger, slog.New(slog.DiscardHandler))
 	if c.OnShare == nil {
 		c.OnShare = func(int, int) {}
+	}
+	if c.Explain == nil {
+		c.Explain = func(_ context.Context, err error) error { return err }
 	}
 }
 
@@ -166,6 +174,7 @@ type Consumer struct {
 
 	mu      sync.Mutex
 	current *generation // nil between generations
+	held    error       // what keeps it from the next one; nil while nothing is known to
 }
 
 // New makes a consumer that hands events to sink.
@@ -229,6 +238,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 			if fatal := hopeless(err); fatal != nil {
 				return fmt.Errorf("join group %q: %w", c.cfg.Group, fatal)
 			}
+			c.hold(err)
 			c.log.Warn("could not join the consumer group; trying again", "group", c.cfg.Group, "error", err)
 			continue
 		}
@@ -271,7 +281,22 @@ func (c *Consumer) own(ctx context.Context, gen *kafka.Generation, balancers *ba
 func (c *Consumer) setCurrent(g *generation) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.current = g
+	c.current, c.held = g, nil
+}
+
+// hold notes why the replica can't be a member of the group yet.
+func (c *Consumer) hold(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held = err
+}
+
+// notMember says why the replica is not ready between generations.
+func notMember(held error) string {
+	if held == nil {
+		return "not a member of the consumer group"
+	}
+	return "not a member of the consumer group: " + held.Error()
 }
 
 // Leased says whether this replica can be sure at now that its partitions are
@@ -295,13 +320,13 @@ func (c *Consumer) Alive(now time.Time) bool {
 // its partitions, and is not draining; if not, why.
 func (c *Consumer) Ready() (bool, string) {
 	c.mu.Lock()
-	g := c.current
+	g, held := c.current, c.held
 	c.mu.Unlock()
 	switch {
 	case c.draining.Load():
 		return false, "draining"
 	case g == nil:
-		return false, "not a member of the consumer group"
+		return false, notMember(held)
 	}
 	return g.ready()
 }

@@ -18,18 +18,25 @@ import (
 // are absent, and refuses to start with a state topic that can't keep the
 // promise. What may get better by itself is waited for.
 func (c *Consumer) prepareTopics(ctx context.Context) error {
+	said := ""
 	for attempt := 0; ; attempt++ {
 		err := c.tryTopics(ctx)
 		if err == nil || ctx.Err() != nil {
 			return ctx.Err()
 		}
-		var unfit *UnfitTopicError
-		if errors.As(err, &unfit) || hopeless(err) != nil || distrusted(err) {
+		if _, unfit := errors.AsType[*UnfitTopicError](err); unfit {
 			return err
 		}
+		explained := c.cfg.Explain(ctx, err)
+		if hopeless(err) != nil || distrusted(err) {
+			return explained
+		}
+		c.hold(explained)
 		// A topic that another replica has just created shows at the next look.
-		if created := errors.Is(err, kafka.TopicAlreadyExists); attempt%10 == 0 && !created || attempt%10 == 9 {
-			c.log.Warn("the topics are not usable yet; trying again", "error", err)
+		text, created := explained.Error(), errors.Is(err, kafka.TopicAlreadyExists)
+		if text != said && !created || attempt%10 == 9 {
+			c.log.Warn("the topics are not usable yet; trying again", "error", explained)
+			said = text
 		}
 		if err := pause(ctx, attempt); err != nil {
 			return err
@@ -48,6 +55,9 @@ func (c *Consumer) tryTopics(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	partitions, err := c.partitionCount(ctx, c.cfg.Topic)
+	if errors.Is(err, kafka.UnknownTopicOrPartition) {
+		return fmt.Errorf("%w: create it, or mend kafka.topic", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -146,6 +156,12 @@ func (c *Consumer) partitionCount(ctx context.Context, topic string) (int, error
 	return PartitionCount(ctx, c.client, topic)
 }
 
+// missingTopicError is kafka.UnknownTopicOrPartition in fewer words.
+type missingTopicError struct{ topic string }
+
+func (e missingTopicError) Error() string   { return "topic " + e.topic + " does not exist" }
+func (missingTopicError) Is(err error) bool { return err == kafka.UnknownTopicOrPartition }
+
 // PartitionCount asks how many partitions a topic has. For a topic that does
 // not exist the error is kafka.UnknownTopicOrPartition.
 func PartitionCount(ctx context.Context, client *kafka.Client, topic string) (int, error) {
@@ -156,13 +172,15 @@ func PartitionCount(ctx context.Context, client *kafka.Client, topic string) (in
 	for _, t := range answer.Topics {
 		switch {
 		case t.Name != topic:
+		case errors.Is(t.Error, kafka.UnknownTopicOrPartition):
+			return 0, missingTopicError{topic}
 		case t.Error != nil:
 			return 0, fmt.Errorf("topic %s: %w", topic, t.Error)
 		case len(t.Partitions) > 0:
 			return len(t.Partitions), nil
 		}
 	}
-	return 0, fmt.Errorf("topic %s: %w", topic, kafka.UnknownTopicOrPartition)
+	return 0, missingTopicError{topic}
 }
 
 // createTopic creates a topic. Where somebody was quicker it fails with

@@ -83,7 +83,7 @@ func (f letterFlags) each(ctx context.Context, s Streams, do func(*app.Kafka, *c
 	}
 	defer k.Close()
 	if err := do(k, c, filter); err != nil {
-		return fmt.Errorf("dead letters of topic %s at %s: %w", c.Kafka.DeadLetterTopic, strings.Join(c.Kafka.Brokers, ","), err)
+		return fmt.Errorf("dead letters of topic %s: %w", c.Kafka.DeadLetterTopic, app.ExplainKafka(ctx, k, c, err))
 	}
 	return ctx.Err()
 }

@@ -209,8 +209,13 @@ func TestNotReady(t *testing.T) {
 	stop := background(t, "run", "--config", s.file)
 	kafkatest.WaitFor(t, 20*time.Second, "the admin server", func() bool {
 		status, body := s.get(t, "/readyz")
-		return status == http.StatusServiceUnavailable && strings.Contains(body, "not a member")
+		return status == http.StatusServiceUnavailable &&
+			strings.Contains(body, "not a member of the consumer group: topic absent does not exist: create it, or mend kafka.topic")
 	})
+	if _, body := s.get(t, "/status"); !strings.Contains(body, `"detail": "Topic absent does not exist: create it, or mend kafka.topic."`) ||
+		!strings.Contains(body, `"partitions": []`) {
+		t.Errorf("/status: %s", body)
+	}
 	if status, _ := s.get(t, "/livez"); status != http.StatusOK {
 		t.Errorf("/livez: %d: a missing topic is no reason to be restarted", status)
 	}
@@ -221,6 +226,57 @@ func TestNotReady(t *testing.T) {
 	if code != exitFailed || !strings.Contains(out, "FAIL  topic absent: ") {
 		t.Errorf("check: exit code %d\n%s", code, out)
 	}
+}
+
+// TestBrokersThatCannotBeUsed wants the commands to say what is wrong with the
+// brokers, or the topic, and what to do about it.
+func TestBrokersThatCannotBeUsed(t *testing.T) {
+	s := newStation(t, kafkatest.Embedded(t), "")
+	nobody, rude := freeAddress(t), hangsUp(t)
+	for _, test := range []struct{ variable, want, publish, letters string }{
+		{"KAFKA_BROKERS=" + nobody, "broker " + nobody + ": nobody listens there: the connection is refused: is it running, and is kafka.brokers right?", "", ""},
+		{"KAFKA_BROKERS=" + rude, "broker " + rude + ": it hangs up: it may want TLS, or not be a Kafka broker: is it a port for TLS? Then set kafka.tls.enabled to true", "", ""},
+		{"KAFKA_TOPIC=absent", "", "publish to topic absent: it does not exist: create it, or mend kafka.topic", "topic absent.dead-letter does not exist: 'run' creates it when it starts; is kafka.dead_letter_topic right?"},
+	} {
+		environ := []string{"CLIENTEVENTS_" + test.variable}
+		for _, args := range [][]string{{"publish"}, {"dead-letters", "list"}} {
+			want := test.want
+			if want == "" {
+				want = map[string]string{"publish": test.publish, "dead-letters": test.letters}[args[0]]
+			}
+			var stdout, stderr bytes.Buffer
+			code := Main(t.Context(), append(args, "--config", s.file),
+				Streams{In: strings.NewReader(fmt.Sprintf(goodEvent, "a", "a")), Out: &stdout, Err: &stderr, Environ: environ})
+			if errs := stderr.String(); code != exitFailed || !strings.Contains(errs, want) || strings.Count(errs, "\n") != 1 {
+				t.Errorf("%s, %s: exit code %d, %s\nwant %s", test.variable, args[0], code, errs, want)
+			}
+		}
+	}
+	// An input that can't be read is no matter of the topic's.
+	code, _, errs := command(t, "", "publish", "--config", s.file, "no-such-file.ndjson")
+	if want := "clientevents: stat no-such-file.ndjson: no such file or directory (0 events were published before)\n"; code != exitFailed || errs != want {
+		t.Errorf("no input: exit code %d, %s", code, errs)
+	}
+}
+
+// hangsUp is the address of something that ends each connection at once.
+func hangsUp(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conn.Close()
+		}
+	}()
+	return l.Addr().String()
 }
 
 // TestRunRefuses wants what no waiting mends to end with a clear line.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/spf13/cobra"
@@ -42,25 +43,15 @@ is then 1; the other events are published nevertheless.`,
 		defer k.Close()
 		p := &publisher{
 			to:      app.NewPublisher(k, c.Kafka.Topic),
+			explain: func(err error) error { return app.ExplainKafka(cmd.Context(), k, c, err) },
 			version: c.API.Version,
 			out:     s.Out,
 			shown:   progress.New(s.Err, "published"),
 		}
-		for source, openErr := range inputs(cmd.Context(), s, files) {
-			if err = openErr; err == nil {
-				err = p.source(cmd.Context(), source)
-			}
-			if err != nil {
-				break
-			}
-		}
-		if err == nil {
-			err = p.to.Flush(cmd.Context())
-		}
-		err = errors.Join(err, p.to.Close())
+		err = p.publish(cmd.Context(), inputs(cmd.Context(), s, files))
 		p.shown.Close()
 		if err != nil {
-			return fmt.Errorf("publish to topic %s at %v: %w", c.Kafka.Topic, c.Kafka.Brokers, err)
+			return fmt.Errorf("%w (%d events were published before)", err, p.to.Written())
 		}
 		fmt.Fprintf(s.Err, "%d events published to %s, %d at fault\n", p.published, c.Kafka.Topic, p.faults)
 		if p.faults > 0 {
@@ -73,11 +64,34 @@ is then 1; the other events are published nevertheless.`,
 
 type publisher struct {
 	to        *app.Publisher
+	explain   func(error) error // an error of the brokers, in words
 	version   event.Version
 	out       io.Writer
 	shown     *progress.Counter
 	published int
 	faults    int
+}
+
+// publish publishes what the sources hold, as far as it is in order.
+func (p *publisher) publish(ctx context.Context, sources iter.Seq2[validate.Source, error]) (err error) {
+	defer func() { err = errors.Join(err, p.to.Close()) }()
+	for source, err := range sources {
+		if err == nil {
+			err = p.source(ctx, source)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return p.written(p.to.Flush(ctx))
+}
+
+// written is what came of writing to the topic.
+func (p *publisher) written(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("publish to topic %s: %w", p.to.Topic(), p.explain(err))
 }
 
 func (p *publisher) source(ctx context.Context, in validate.Source) error {
@@ -92,7 +106,7 @@ func (p *publisher) source(ctx context.Context, in validate.Source) error {
 			continue
 		}
 		if err := p.to.Add(ctx, kafka.Message{Key: []byte(e.RequestID), Value: bytes.Clone(line.Data)}); err != nil {
-			return err
+			return p.written(err)
 		}
 		p.published++
 		p.shown.Set(p.published)

@@ -62,6 +62,9 @@ func Run(ctx context.Context, o Options) (err error) {
 		defer tokens.Close()
 	}
 	cfg := pipelineConfig(o, k, tokens, registry)
+	if o.DialKafka == nil { // else there is no way to look at the brokers beside
+		cfg.Consumer.Explain = func(ctx context.Context, err error) error { return ExplainKafka(ctx, k, o.Config, err) }
+	}
 	stopTracing, err := startTracing(ctx, o, &cfg)
 	if err != nil {
 		return err

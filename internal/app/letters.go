@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"slices"
@@ -59,6 +60,9 @@ func (f LetterFilter) takes(l *Letter) bool {
 func Letters(ctx context.Context, k *Kafka, c *config.Config, f LetterFilter, each func(Letter) error) error {
 	topic := c.Kafka.DeadLetterTopic
 	partitions, err := consumer.PartitionCount(ctx, k.Client(), topic)
+	if errors.Is(err, kafka.UnknownTopicOrPartition) {
+		return fmt.Errorf("%w: 'run' creates it when it starts; is kafka.dead_letter_topic right?", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -122,6 +126,9 @@ type Replayer struct {
 // NewReplayer publishes to the source topic of c.
 func NewReplayer(ctx context.Context, k *Kafka, c *config.Config) (*Replayer, error) {
 	n, err := consumer.PartitionCount(ctx, k.Client(), c.Kafka.Topic)
+	if errors.Is(err, kafka.UnknownTopicOrPartition) {
+		return nil, fmt.Errorf("%w: create it, or mend kafka.topic", err)
+	}
 	if err != nil {
 		return nil, err
 	}

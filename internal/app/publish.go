@@ -11,9 +11,16 @@ import (
 
 // Publisher writes records to a topic and sees to it that the broker has them.
 type Publisher struct {
-	writer *kafka.Writer
-	batch  []kafka.Message
+	writer  *kafka.Writer
+	batch   []kafka.Message
+	written int
 }
+
+// Topic is where it writes.
+func (p *Publisher) Topic() string { return p.writer.Topic }
+
+// Written is how many records the broker has for certain.
+func (p *Publisher) Written() int { return p.written }
 
 // publishBatch is how many records are written together.
 const publishBatch = 1000
@@ -49,7 +56,13 @@ func (p *Publisher) Flush(ctx context.Context) error {
 		return nil
 	}
 	err := p.writer.WriteMessages(ctx, p.batch...)
+	if err == nil {
+		p.written += len(p.batch)
+	}
 	p.batch = p.batch[:0]
+	if errors.Is(err, kafka.UnknownTopicOrPartition) {
+		return explained{"it does not exist: create it, or mend kafka.topic", err}
+	}
 	return firstError(err)
 }
 

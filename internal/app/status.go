@@ -102,6 +102,9 @@ func (m *monitor) Status() Status {
 		s.Latest = append(s.Latest, LatestLetter{l, meaning(l.Reason)})
 	}
 	s.Summary = summarize(&s)
+	if s.Partitions == nil {
+		s.Partitions = []consumer.PartitionStatus{} // an empty list in JSON
+	}
 	return s
 }
 

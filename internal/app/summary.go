@@ -72,6 +72,12 @@ func ofMembership(s *Status) *Summary {
 	case s.NotReady == "draining":
 		return &Summary{Level: levelPaused, Headline: "Draining: finishing what is in flight", Detail: inFlight(s)}
 	case !s.Ready && s.Partitions == nil:
+		if _, why, held := strings.Cut(s.NotReady, ": "); held {
+			return &Summary{
+				Level: levelBad, Headline: "Held up: the consumer group can't be joined", Detail: sentence(why),
+				Advice: "It is tried again by itself. `clientevents check` looks at everything that it needs.",
+			}
+		}
 		return &Summary{
 			Level: levelBusy, Headline: "Joining the consumer group",
 			Advice: "If this lasts for more than a minute, see the log for what the brokers answer.",
@@ -83,6 +89,14 @@ func ofMembership(s *Status) *Summary {
 		}
 	}
 	return nil
+}
+
+// sentence makes one of an error's text.
+func sentence(s string) string {
+	if s == "" {
+		return ""
+	}
+	return strings.ToUpper(s[:1]) + s[1:] + "."
 }
 
 // pauseTexts are what each value of clientevents_paused means, and what to do.

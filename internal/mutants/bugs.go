@@ -136,7 +136,7 @@ var bugs = []bug{
 	{
 		family: "n", what: "readiness is not looked at but assumed",
 		file: "consumer/consumer.go",
-		old:  "		return false, \"not a member of the consumer group\"\n", with: "		return true, \"\"\n",
+		old:  "		return false, notMember(held)\n", with: "		return true, \"\"\n",
 		pkg: commandPkg, run: "^TestNotReady$",
 	},
 	{
