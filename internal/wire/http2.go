@@ -304,7 +304,6 @@ func (c *http2Conn) end(why error, code http2.ErrCode) {
 	c.out.clear()
 	must(c.out.framer.WriteGoAway(0, code, nil))
 	_ = c.nc.SetWriteDeadline(time.Now().Add(farewellTimeout))
-	_ = c.nc.SetReadDeadline(time.Now()) // wakes the reader
 	c.kick()
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -39,9 +40,8 @@ func script(t *testing.T, test func(t *testing.T, p *peer), settings ...http2.Se
 	synctest.Test(t, func(t *testing.T) {
 		p := newPeer(t)
 		p.settings(settings...)
+		synctest.Wait() // until nobody writes any more
 		test(t, p)
-		p.nc.Close()
-		p.c.close(net.ErrClosed)
 	})
 }
 
@@ -67,7 +67,7 @@ func newPeer(t *testing.T) *peer {
 	p.enc = hpack.NewEncoder(&p.block)
 	p.fr.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	p.fr.AllowIllegalWrites = true
-	p.fr.AllowIllegalReads = false
+	p.fr.SetMaxReadFrameSize(frameSize)
 	made := make(chan struct{})
 	go func() {
 		defer close(made)
@@ -80,6 +80,11 @@ func newPeer(t *testing.T) *peer {
 	if _, err := io.ReadFull(theirs, preface); err != nil || string(preface) != http2.ClientPreface {
 		t.Fatalf("the preface is %q, %v", preface, err)
 	}
+	t.Cleanup(func() {
+		theirs.Close()
+		<-made
+		p.c.close(net.ErrClosed)
+	})
 	settings := want[*http2.SettingsFrame](p)
 	if v, ok := settings.Value(http2.SettingEnablePush); !ok || v != 0 {
 		t.Error("the client did not switch pushes off")
@@ -140,11 +145,13 @@ func (p *peer) wantReset(id uint32, code http2.ErrCode) {
 	}
 }
 
-// wantGoAway reads GOAWAY, and that the connection is closed afterwards.
-func (p *peer) wantGoAway(code http2.ErrCode) {
+// wantGoAway reads GOAWAY, which comes after a time, and that the connection is
+// closed then.
+func (p *peer) wantGoAway(code http2.ErrCode, after time.Duration) {
 	p.t.Helper()
-	if f := want[*http2.GoAwayFrame](p); f.ErrCode != code {
-		p.t.Errorf("got %v instead of %s", f, code)
+	start := time.Now()
+	if f := want[*http2.GoAwayFrame](p); f.ErrCode != code || time.Since(start) != after {
+		p.t.Errorf("got %v after %v instead of %s after %v", f, time.Since(start), code, after)
 	}
 	p.wantClosed()
 }
@@ -354,6 +361,16 @@ func TestHTTP2AnswersOfAllShapes(t *testing.T) {
 	}
 }
 
+// TestHTTP2NotModified: its content-length is that of another answer.
+func TestHTTP2NotModified(t *testing.T) {
+	script(t, func(t *testing.T, p *peer) {
+		r := p.post(t.Context(), []byte("{}"))
+		id, _ := p.request()
+		p.writeHead(id, true, ":status", "304", "content-length", "10")
+		r.answered(304, "")
+	})
+}
+
 // TestHTTP2BadAnswers: what breaks one stream leaves the others.
 func TestHTTP2BadAnswers(t *testing.T) {
 	tests := map[string]struct {
@@ -529,7 +546,7 @@ func TestHTTP2SendWindows(t *testing.T) {
 // given.
 func TestHTTP2ConnectionWindow(t *testing.T) {
 	script(t, func(t *testing.T, p *peer) {
-		const size = 40_000
+		const size = 100_000
 		var calls []*call
 		sent, ended := map[uint32]int{}, 0
 		read := func(total int) {
@@ -547,21 +564,20 @@ func TestHTTP2ConnectionWindow(t *testing.T) {
 			}
 			p.wantNothing()
 		}
-		left := defaultWindow
-		for range 3 {
+		for i := range 3 {
 			calls = append(calls, p.post(t.Context(), make([]byte, size)))
 			want[*http2.MetaHeadersFrame](p)
-			n := min(left, size)
-			read(n)
-			left -= n
+			if i == 0 {
+				read(defaultWindow)
+			}
 		}
-		p.write(p.fr.WriteWindowUpdate(0, 2*frameSize))
-		read(2 * frameSize)
-		if sent[5] == 0 || sent[3] == defaultWindow-size {
-			t.Errorf("one stream got all: %v", sent)
+		p.write(p.fr.WriteWindowUpdate(0, 3*frameSize))
+		read(3 * frameSize)
+		if sent[1] != defaultWindow+frameSize || sent[3] != frameSize || sent[5] != frameSize {
+			t.Errorf("the window was not shared: %v", sent)
 		}
 		p.write(p.fr.WriteWindowUpdate(0, 3*size))
-		read(3*size - defaultWindow - 2*frameSize)
+		read(3*size - defaultWindow - 3*frameSize)
 		if ended != 3 {
 			t.Errorf("%d requests ended", ended)
 		}
@@ -579,7 +595,7 @@ func TestHTTP2ReceiveWindow(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		r := p.post(ctx, []byte("{}"))
 		id, _ := p.request()
-		p.write(p.fr.WritePing(true, [8]byte{})) // a sign of life
+		p.write(p.fr.WriteRawFrame(0xbe, 0, 0, nil)) // a sign of life
 		synctest.Wait()
 		cancel()
 		p.wantReset(id, http2.ErrCodeCancel)
@@ -601,7 +617,7 @@ func TestHTTP2ReceiveWindow(t *testing.T) {
 			p.c.in.window = 10 // as if much were sent that was not read yet
 			p.c.mu.Unlock()
 			p.write(p.fr.WriteData(id, false, make([]byte, 11)))
-			p.wantGoAway(http2.ErrCodeFlowControl)
+			p.wantGoAway(http2.ErrCodeFlowControl, 0)
 			r.fails("DATA beyond the window", false)
 		})
 	})
@@ -651,6 +667,7 @@ func TestHTTP2HeaderTable(t *testing.T) {
 				// As a server does: smaller only when the client knows.
 				p.settings(http2.Setting{ID: http2.SettingHeaderTableSize, Val: size})
 				p.fr.ReadMetaHeaders.SetAllowedMaxDynamicTableSize(size)
+				p.fr.ReadMetaHeaders.SetMaxDynamicTableSize(size)
 			}
 			for range 3 {
 				r := p.post(t.Context(), nil)
@@ -687,7 +704,7 @@ func TestHTTP2GoAway(t *testing.T) {
 		calls[1].waits()
 		p.answer(3, 200, "three")
 		calls[1].answered(200, "three")
-		p.wantGoAway(http2.ErrCodeNo)
+		p.wantGoAway(http2.ErrCodeNo, 0)
 	})
 	t.Run("then the end", func(t *testing.T) {
 		script(t, func(t *testing.T, p *peer) {
@@ -709,7 +726,7 @@ func TestHTTP2GoAway(t *testing.T) {
 			if !errors.Is(err, errUnprocessed) {
 				t.Errorf("a request after GOAWAY: %v", err)
 			}
-			p.wantGoAway(http2.ErrCodeNo)
+			p.wantGoAway(http2.ErrCodeNo, 0)
 		})
 	})
 }
@@ -750,8 +767,11 @@ func TestHTTP2BrokenPeers(t *testing.T) {
 			p.write(p.fr.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: defaultWindow + 3})) // 2 were sent
 		}, http2.ErrCodeFlowControl, "the window of stream 1"},
 		"initial window too large": {func(p *peer, _ uint32) {
-			p.write(p.fr.WriteSettings(http2.Setting{ID: http2.SettingMaxFrameSize, Val: frameSize}, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 31}))
+			p.write(p.fr.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 31}))
 		}, http2.ErrCodeFlowControl, "FLOW_CONTROL_ERROR"},
+		"initial window too large at last": {func(p *peer, _ uint32) {
+			p.write(p.fr.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 5}, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 31}))
+		}, http2.ErrCodeFlowControl, "SETTINGS_INITIAL_WINDOW_SIZE is 2147483648"},
 		"frame size": {func(p *peer, _ uint32) {
 			p.write(p.fr.WriteSettings(http2.Setting{ID: http2.SettingMaxFrameSize, Val: 100}))
 		}, http2.ErrCodeProtocol, "SETTINGS_MAX_FRAME_SIZE is 100"},
@@ -834,7 +854,7 @@ func TestHTTP2FirstFrameIsSettings(t *testing.T) {
 		r := p.post(t.Context(), []byte("{}"))
 		p.request()
 		p.write(p.fr.WritePing(false, [8]byte{}))
-		p.wantGoAway(http2.ErrCodeProtocol)
+		p.wantGoAway(http2.ErrCodeProtocol, 0)
 		r.fails("the first frame is PING instead of SETTINGS", false)
 	})
 }
@@ -858,6 +878,43 @@ func TestHTTP2ConnectionLost(t *testing.T) {
 			t.Errorf("a request of which a part was read: %v", err)
 		}
 		three.fails("", true)
+	})
+}
+
+// TestHTTP2UnprocessedIsNotWritten: who was told that a request was not read sends
+// it again.
+func TestHTTP2UnprocessedIsNotWritten(t *testing.T) {
+	script(t, func(t *testing.T, p *peer) {
+		one := p.post(t.Context(), []byte("1"))
+		synctest.Wait()
+		two := p.post(t.Context(), []byte("2"))
+		synctest.Wait()
+		p.c.close(net.ErrClosed)
+		one.waits() // its lane is the writer
+		two.fails("use of closed", true)
+		if _, body := p.request(); string(body) != "1" {
+			t.Errorf("the request is %q", body)
+		}
+		p.wantGoAway(http2.ErrCodeNo, 0)
+		one.fails("use of closed", false)
+	})
+}
+
+// TestHTTP2LargeHead: a head of several frames.
+func TestHTTP2LargeHead(t *testing.T) {
+	script(t, func(t *testing.T, p *peer) {
+		for _, size := range []int{frameSize - 100, frameSize, 3*frameSize + 1} {
+			long := strings.Repeat("~", size) // no shorter with Huffman's code
+			p.head = headOf(t, "https://example.com/v4/events", http.Header{"X-Long": {long}})
+			r := p.post(t.Context(), []byte("{}"))
+			h := want[*http2.MetaHeadersFrame](p)
+			if fieldOf(h, "x-long") != long || fieldOf(h, "content-length") != "2" {
+				t.Errorf("a head of %d bytes came otherwise", size)
+			}
+			want[*http2.DataFrame](p)
+			p.answer(h.StreamID, 200, "")
+			r.answered(200, "")
+		}
 	})
 }
 
@@ -926,11 +983,16 @@ func TestHTTP2CancelWithBody(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		r := p.post(ctx, make([]byte, 100))
 		id := want[*http2.MetaHeadersFrame](p).StreamID
+		p.post(t.Context(), nil)
 		p.write(p.fr.WritePing(true, [8]byte{}))
 		synctest.Wait()
 		cancel()
-		p.wantReset(id, http2.ErrCodeCancel)
 		r.fails("canceled", false)
+		if n := len(p.c.out.waiting); n != 0 { // the lane goes elsewhere with its stream
+			t.Errorf("%d streams wait", n)
+		}
+		p.request() // which held up the writing
+		p.wantReset(id, http2.ErrCodeCancel)
 		p.write(p.fr.WriteWindowUpdate(id, 100))
 		p.settings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 100})
 		p.answerNext()
@@ -955,7 +1017,7 @@ func TestHTTP2SilentPeer(t *testing.T) {
 		}
 		p.answer(otherID, 200, "")
 		other.answered(200, "")
-		p.wantGoAway(http2.ErrCodeNo)
+		p.wantGoAway(http2.ErrCodeNo, 0)
 	})
 }
 
@@ -975,10 +1037,7 @@ func TestHTTP2LostPeer(t *testing.T) {
 		if at := time.Since(start); at != 2*quietFor {
 			t.Errorf("the second PING came after %v", at)
 		}
-		p.wantGoAway(http2.ErrCodeNo)
-		if at := time.Since(start); at != 3*quietFor {
-			t.Errorf("the connection was closed after %v", at)
-		}
+		p.wantGoAway(http2.ErrCodeNo, quietFor)
 		r.fails("nothing came from the peer for 30s, not even an answer to a PING", false)
 	})
 }
@@ -987,15 +1046,11 @@ func TestHTTP2Unused(t *testing.T) {
 	script(t, func(t *testing.T, p *peer) {
 		time.Sleep(50 * time.Second)
 		p.answerNext()
-		start := time.Now()
 		go func() {
 			time.Sleep(time.Minute)
 			p.write(p.fr.WritePing(true, [8]byte{})) // is no use
 		}()
-		p.wantGoAway(http2.ErrCodeNo)
-		if at := time.Since(start); at != unusedFor {
-			t.Errorf("it was closed after %v", at)
-		}
+		p.wantGoAway(http2.ErrCodeNo, unusedFor)
 	})
 }
 
@@ -1005,7 +1060,7 @@ func TestHTTP2Close(t *testing.T) {
 		p.request()
 		p.c.close(net.ErrClosed)
 		r.fails("use of closed", false)
-		p.wantGoAway(http2.ErrCodeNo)
+		p.wantGoAway(http2.ErrCodeNo, 0)
 	})
 }
 
@@ -1022,7 +1077,7 @@ func TestHTTP2StreamIDsUsedUp(t *testing.T) {
 		}
 		p.answer(id, 200, "")
 		r.answered(200, "")
-		p.wantGoAway(http2.ErrCodeNo)
+		p.wantGoAway(http2.ErrCodeNo, 0)
 	})
 }
 
@@ -1049,25 +1104,84 @@ func TestHTTP2WritesTogether(t *testing.T) {
 	})
 }
 
-// TestHTTP2WriterIsRelieved: a lane does not write for the others for ever.
+// TestHTTP2WriterIsRelieved: a lane does not write for the others for longer than
+// its own request takes, nor very long.
 func TestHTTP2WriterIsRelieved(t *testing.T) {
+	// With each of these the first lane is in a write of another's request, and
+	// its own business is at an end once that was read.
+	tests := map[string]func(p *peer, cancel func()){
+		"it is answered": func(p *peer, _ func()) { p.answer(1, 200, "") },
+		"its time is up": func(_ *peer, cancel func()) { cancel() },
+		"it wrote often": func(p *peer, cancel func()) {
+			for range 2 * writeTurns { // some of them go out together
+				p.post(p.t.Context(), nil)
+				synctest.Wait()
+				p.request()
+			}
+			synctest.Wait()
+			cancel()
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			script(t, func(t *testing.T, p *peer) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				first := p.post(ctx, nil)
+				synctest.Wait()
+				p.post(t.Context(), nil)
+				synctest.Wait()
+				p.request()
+				p.write(p.fr.WritePing(true, [8]byte{})) // a sign of life
+				p.post(t.Context(), nil)
+				synctest.Wait()
+				if name != "it wrote often" {
+					first.waits()
+				}
+				test(p, cancel)
+				if name != "it wrote often" {
+					synctest.Wait()
+					first.waits() // for its write
+					p.request()
+				}
+				// And now others' wait to be read, whatever becomes of them.
+				synctest.Wait()
+				select {
+				case <-first.done:
+				default:
+					t.Error("the lane still writes")
+				}
+			})
+		})
+	}
+}
+
+// TestHTTP2Crowd: where writes don't get on, no more is put.
+func TestHTTP2Crowd(t *testing.T) {
 	script(t, func(t *testing.T, p *peer) {
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		first := p.post(ctx, []byte("0"))
-		synctest.Wait()
-		others := []*call{p.post(t.Context(), []byte("1"))}
-		id, _ := p.request()
-		p.answer(id, 200, "")
-		synctest.Wait()
-		// Its write of what the others sent is over: it goes.
-		p.request()
-		others = append(others, p.post(t.Context(), []byte("2")))
-		first.answered(200, "")
-		p.request()
-		for i, r := range others {
-			p.answer(uint32(2*i+3), 200, "")
-			r.answered(200, "")
+		p.head = headOf(t, "https://example.com/v4/events", http.Header{"X-Long": {strings.Repeat("~", 20<<10)}})
+		for n := 0; p.c.acquire(); n++ {
+			p.c.mu.Lock()
+			p.c.free()
+			p.c.mu.Unlock()
+			if n > 100 {
+				t.Fatal("it takes more and more")
+			}
+			p.post(t.Context(), make([]byte, 1000))
+			synctest.Wait()
 		}
+		if !p.c.usable() {
+			t.Error("it is not usable later")
+		}
+	})
+}
+
+// TestHTTP2Farewell: it does not take long with a peer that does not read.
+func TestHTTP2Farewell(t *testing.T) {
+	script(t, func(t *testing.T, p *peer) {
+		time.Sleep(5 * time.Second)
+		p.c.close(net.ErrClosed)
+		time.Sleep(farewellTimeout + time.Millisecond)
+		p.wantClosed()
 	})
 }

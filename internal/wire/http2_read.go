@@ -224,9 +224,7 @@ func (c *http2Conn) onSettings(f *http2.SettingsFrame) error {
 	if err := f.ForeachSetting(c.onSetting); err != nil {
 		return err
 	}
-	err := c.reply(c.out.framer.WriteSettingsAck)
-	c.sendBodies() // after it
-	return err
+	return c.reply(c.out.framer.WriteSettingsAck) // whose writer goes on with the bodies
 }
 
 func (c *http2Conn) onSetting(s http2.Setting) error {
