@@ -95,6 +95,13 @@ func (l *limiter) rates() (limit, learned float64) {
 	return l.limit(), l.quota.base
 }
 
+// ceiling is the configured rate in events a second; 0 for none.
+func (l *limiter) ceiling() float64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return max(0, l.configured)
+}
+
 // take lets as many of n events go as a burst may have, or says when they may;
 // 0 is when poked. It does not let fewer go sooner: at a high rate, batches
 // would crumble.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 )
 
 type metrics struct {
@@ -86,4 +87,21 @@ func (m *metrics) answers(status, n int) {
 	default:
 		m.requests.WithLabelValues(strconv.Itoa(status)).Add(float64(n))
 	}
+}
+
+// counts are the answers so far by their code, those that there were.
+func (m *metrics) counts() map[string]uint64 {
+	series := make(chan prometheus.Metric)
+	go func() {
+		defer close(series)
+		m.requests.Collect(series)
+	}()
+	counts := map[string]uint64{}
+	for s := range series {
+		var value dto.Metric
+		if err := s.Write(&value); err == nil && value.GetCounter().GetValue() > 0 {
+			counts[value.GetLabel()[0].GetValue()] = uint64(value.GetCounter().GetValue())
+		}
+	}
+	return counts
 }

@@ -323,14 +323,25 @@ func (r *Reporter) throttled(now time.Time) time.Duration {
 	return r.gate.held.read(now) + r.limiter.held.read(now) + r.tokenless.read(now)
 }
 
+// Throttled is for how long events have waited for the rate limit or the API.
+func (r *Reporter) Throttled() time.Duration { return r.throttled(time.Now()) }
+
 // Status is what the status page says of the reporter.
 type Status struct {
 	Gate GateStatus `json:"gate"`
 	// Rate is the limit in force, the configured one or what was learned of the
 	// API's quota, in events a second; 0 where there is none.
-	Rate    float64  `json:"rate_events_per_second,omitempty"`
-	Learned float64  `json:"learned_events_per_second,omitempty"`
-	Paused  []string `json:"paused,omitempty"`
+	Rate    float64 `json:"rate_events_per_second,omitempty"`
+	Learned float64 `json:"learned_events_per_second,omitempty"`
+	// Configured is this replica's share of the configured rate, in events a
+	// second; 0 where none is.
+	Configured float64 `json:"configured_events_per_second,omitempty"`
+	// Throttled is for how long events have waited for the rate limit or the API,
+	// in seconds since the start, and Answers counts what the API said to events,
+	// by the HTTP status or "error" for none; those that there were.
+	Throttled float64           `json:"throttled_seconds"`
+	Answers   map[string]uint64 `json:"answers"`
+	Paused    []string          `json:"paused,omitempty"`
 	// Held counts the refusals that are held back.
 	Held        int       `json:"refusals_held,omitempty"`
 	Batches     bool      `json:"batches"`
@@ -343,8 +354,10 @@ type Status struct {
 func (r *Reporter) Status() Status {
 	s := Status{Gate: r.gate.status(), Batches: !r.alone.Load()}
 	s.Rate, s.Learned = r.limiter.rates()
+	s.Configured = r.limiter.ceiling()
 	_, s.Held = r.judge.status()
 	now := time.Now()
+	s.Throttled, s.Answers = r.throttled(now).Seconds(), r.metrics.counts()
 	for _, p := range pauses {
 		if p.holds(r, now) {
 			s.Paused = append(s.Paused, p.name)

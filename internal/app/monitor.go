@@ -43,6 +43,8 @@ type sample struct {
 	// record to acceptance.
 	accepted uint64
 	seconds  float64
+	// throttled is for how many seconds events have waited for quota or the API.
+	throttled float64
 }
 
 // history is what /status/history answers.
@@ -82,6 +84,7 @@ func (m *monitor) look(now time.Time) sample {
 		Lag:        backlogOf(m.pipeline.consumer.Partitions()).Records,
 	}
 	s.accepted, s.seconds = m.pipeline.consumer.EndToEnd()
+	s.throttled = m.pipeline.reporter.Throttled().Seconds()
 	return s
 }
 
@@ -136,6 +139,7 @@ func ratesBetween(a, b sample) (r Rates) {
 		Duplicate:  per(a.Duplicate, b.Duplicate),
 		DeadLetter: per(a.DeadLetter, b.DeadLetter),
 		Skipped:    per(a.Skipped, b.Skipped),
+		Throttled:  min(1, (b.throttled-a.throttled)/seconds),
 	}
 	if n := b.accepted - a.accepted; n > 0 {
 		r.EndToEnd = (b.seconds - a.seconds) / float64(n)

@@ -58,6 +58,9 @@ type Rates struct {
 	// EndToEnd is the mean time in seconds from a record's timestamp to the
 	// API's acceptance, of the events that were accepted in these ten seconds.
 	EndToEnd float64 `json:"end_to_end_seconds"`
+	// Throttled is the share of these ten seconds, 0 to 1, in which events waited
+	// for the rate limit or the API.
+	Throttled float64 `json:"throttled_share"`
 }
 
 // Backlog is what has no outcome yet, on the partitions of this replica.

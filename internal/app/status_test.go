@@ -109,6 +109,9 @@ func TestStatusUnderLoad(t *testing.T) {
 	if status.Rates.Reported <= 0 || !strings.HasPrefix(status.Summary.Headline, "Reporting ") {
 		t.Errorf("rates are %+v and the summary %+v: want a flow", status.Rates, status.Summary)
 	}
+	if got, want := status.Reporter.Answers["200"], status.Outcomes["reported"]; got != want || len(status.Reporter.Answers) != 1 {
+		t.Errorf("the answers are %v: want %d of 200 and no other", status.Reporter.Answers, want)
+	}
 	if len(status.Partitions) != 3 || !status.Ready {
 		t.Errorf("%d partitions, ready %v", len(status.Partitions), status.Ready)
 	}

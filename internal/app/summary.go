@@ -263,7 +263,11 @@ const slowFrom = 2 * time.Second
 func flowDetail(s *Status, behind time.Duration) string {
 	text := "An event reaches the API " + lasting(behind) + " after it was published"
 	if rate, limit := s.Rates.Reported, s.Reporter.Rate; limit > 0 && rate > 0.9*limit {
-		return text + fmt.Sprintf("; the rate limit of %s/s is what holds it up.", perSecond(limit))
+		what := "the rate limit of " + perSecond(limit) + "/s"
+		if s.Reporter.Learned > 0 && (s.Reporter.Configured == 0 || limit < s.Reporter.Configured) {
+			what = "the API's quota, learned to be about " + perSecond(limit) + "/s,"
+		}
+		return text + "; " + what + " is what holds it up."
 	}
 	return text + "."
 }

@@ -34,6 +34,20 @@ func TestSummary(t *testing.T) {
 			},
 			levelBusy, "Reporting 4.8 events/s, 2 h behind", "the rate limit of 5.0/s is what holds it up",
 		},
+		"behind for the learned quota": {
+			func(s *Status) {
+				s.Rates = Rates{Reported: 4.75, EndToEnd: 7200}
+				s.Reporter.Rate, s.Reporter.Learned, s.Reporter.Configured = 5, 5, 50
+			},
+			levelBusy, "Reporting 4.8 events/s, 2 h behind", "the API's quota, learned to be about 5.0/s, is what holds it up",
+		},
+		"behind for a rate below the learned quota": {
+			func(s *Status) {
+				s.Rates = Rates{Reported: 4.75, EndToEnd: 7200}
+				s.Reporter.Rate, s.Reporter.Learned, s.Reporter.Configured = 5, 50, 5
+			},
+			levelBusy, "Reporting 4.8 events/s, 2 h behind", "the rate limit of 5.0/s is what holds it up",
+		},
 		"idle":          {func(*Status) {}, levelOK, "Up to date: nothing to report", ""},
 		"only children": {func(s *Status) { s.Backlog = Backlog{Records: 2, Waiting: 2} }, levelOK, "Up to date: 2 events wait for their parents", ""},
 		"nothing moves": {
@@ -116,15 +130,15 @@ func TestRates(t *testing.T) {
 	m := &monitor{}
 	began := time.Now()
 	for i := range samplesKept + 5 {
-		m.keep(sample{Time: began.Add(time.Duration(i) * sampleEvery), Reported: uint64(100 * i), accepted: uint64(i), seconds: float64(i) / 2})
+		m.keep(sample{Time: began.Add(time.Duration(i) * sampleEvery), Reported: uint64(100 * i), accepted: uint64(i), seconds: float64(i) / 2, throttled: float64(i)})
 	}
 	if n := len(m.history().Samples); n != samplesKept {
 		t.Errorf("%d samples are kept: want %d", n, samplesKept)
 	}
 	last := m.samples[len(m.samples)-1]
 	before, ok := m.before(last.Time.Add(-rateSpan))
-	if got := ratesBetween(before, last); !ok || got.Reported != 50 || got.EndToEnd != 0.5 {
-		t.Errorf("rates are %+v: want 50 a second and 0.5 s", got)
+	if got := ratesBetween(before, last); !ok || got.Reported != 50 || got.EndToEnd != 0.5 || got.Throttled != 0.5 {
+		t.Errorf("rates are %+v: want 50 a second, 0.5 s, and half of the time throttled", got)
 	}
 	if got := ratesBetween(last, last); got != (Rates{}) {
 		t.Errorf("the rates of no time are %+v", got)

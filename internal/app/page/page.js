@@ -185,13 +185,37 @@ function api(s) {
     ["parent", s.destination.parent + ", " + s.destination.api_version],
     ["state", r.gate.open ? "taking events" : `waits (${r.gate.reason})`],
     ["events in flight, pending", count(s.in_flight) + ", " + count(s.pending)],
-    ["rate limit", r.rate_events_per_second ? perSecond(r.rate_events_per_second) + " events/s" : "none"],
+    ["rate limit", limitText(r, s.admin)],
+    ["waited for quota or API", `${Math.round(s.rates.throttled_share * 100)} % of 10 s, ${lasting(r.throttled_seconds)} in all`],
     ["HTTP batches", r.batches ? "yes" : "no: the endpoint does not know them"],
     ["access token", r.token_expiry ? tokenText(r.token_expiry, s.now) : "none"],
   ];
   if (r.token_error) pairs.push(["no new token", r.token_error]);
   if (r.refusals_held) pairs.push(["refusals held back", count(r.refusals_held)]);
   define($("api"), pairs);
+  const order = ([a], [b]) => (a < b ? -1 : 1);
+  chips($("answers"), Object.entries(r.answers).sort(order).map(([code, n]) => [code === "error" ? "no answer" : "HTTP " + code, n]));
+}
+
+// limitText says which limit holds, and whose it is.
+function limitText(r, admin) {
+  const rate = r.rate_events_per_second;
+  if (!rate) return "none";
+  const configured = r.configured_events_per_second ?? 0;
+  let whose = "as configured";
+  if (r.learned_events_per_second && (!configured || rate < configured)) {
+    whose = "learned" + (configured ? `; ${perSecond(configured)} as configured` : "");
+  }
+  if (admin.rate_override) whose = "set by an operator";
+  return `${perSecond(rate)} events/s, ${whose}`;
+}
+
+function chips(box, pairs) {
+  box.replaceChildren(...pairs.map(([name, n]) => {
+    const chip = make("span", "chip", name + " ");
+    chip.append(make("b", "", count(n)));
+    return chip;
+  }));
 }
 
 function tokenText(expiry, now) {
@@ -208,11 +232,7 @@ function letters(s) {
   });
   fill($("latest"), rows, 4, "None since this replica started.");
   const reasons = Object.entries(s.dead_letters).filter(([, n]) => n > 0).sort((a, b) => b[1] - a[1]);
-  $("reasons").replaceChildren(...reasons.map(([name, n]) => {
-    const chip = make("span", "chip", name + " ");
-    chip.append(make("b", "", count(n)));
-    return chip;
-  }));
+  chips($("reasons"), reasons);
 }
 
 function admin(s) {
