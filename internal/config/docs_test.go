@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -61,7 +62,7 @@ var fenced = regexp.MustCompile("(?s)```(\\w+)\n(.*?)```")
 // documents show.
 func TestSamples(t *testing.T) {
 	shown := map[string]string{"deploy/clientevents.yaml": read(t, "../../deploy/clientevents.yaml")}
-	for _, doc := range []string{readme, "../../docs/design.md", "../../docs/delivery.md", "../../docs/operations.md"} {
+	for _, doc := range []string{readme, "../../docs/design.md", "../../docs/delivery.md", "../../docs/operations.md", "../../docs/producers.md", "../../docs/runbook.md"} {
 		for i, m := range fenced.FindAllStringSubmatch(read(t, doc), -1) {
 			switch m[1] {
 			case "yaml":
@@ -87,17 +88,41 @@ func TestSamples(t *testing.T) {
 	}
 }
 
-var link = regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
+var (
+	link    = regexp.MustCompile(`\]\(([^)#:]*)(?:#([^)]*))?\)`)
+	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	// GitHub leaves these out of the name of a section.
+	unnamed = regexp.MustCompile(`[^a-z0-9 _-]`)
+)
 
-// TestLinks follows the documents' links to each other.
+// TestLinks follows the documents' links to each other, and to their sections.
 func TestLinks(t *testing.T) {
-	for _, doc := range []string{readme, "../../CONTRIBUTING.md", "../../deploy/README.md", "../../docs/design.md", "../../docs/delivery.md", "../../docs/operations.md", "../../docs/admin.md", "../../docs/jobs3.md"} {
-		for _, m := range link.FindAllStringSubmatch(read(t, doc), -1) {
-			if _, err := os.Stat(filepath.Join(filepath.Dir(doc), m[1])); err != nil {
+	docs, err := filepath.Glob("../../docs/*.md")
+	if err != nil || len(docs) < 5 {
+		t.Fatalf("%d documents, %v", len(docs), err)
+	}
+	for _, doc := range append(docs, readme, "../../CONTRIBUTING.md", "../../CHANGELOG.md", "../../deploy/README.md") {
+		for _, m := range link.FindAllStringSubmatch(fenced.ReplaceAllString(read(t, doc), ""), -1) {
+			to := doc
+			if m[1] != "" {
+				to = filepath.Join(filepath.Dir(doc), m[1])
+			}
+			if _, err := os.Stat(to); err != nil {
 				t.Errorf("%s: %v", doc, err)
+			} else if m[2] != "" && !slices.Contains(sections(t, to), m[2]) {
+				t.Errorf("%s links to %s, which has no section #%s", doc, to, m[2])
 			}
 		}
 	}
+}
+
+// sections are the names by which a document's sections are linked to.
+func sections(t *testing.T, doc string) (names []string) {
+	t.Helper()
+	for _, m := range heading.FindAllStringSubmatch(read(t, doc), -1) {
+		names = append(names, strings.ReplaceAll(unnamed.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-"))
+	}
+	return names
 }
 
 func read(t *testing.T, path string) string {
