@@ -208,12 +208,22 @@ check: ## what a change must pass: build, vet, format, tidy, lint, race
 		test -z "$$unformatted" || { echo "not formatted, see 'make fmt':"; echo "$$unformatted"; exit 1; }
 	$(MAKE) tidy-check lint race
 
+# Without a remote, goreleaser stamps "none" as the commit.
+HOME_URL := https://$(MODULE)
+
 .PHONY: release-snapshot
-release-snapshot: ## build what a release would hold, without a signature, into dist/; builds goreleaser and syft first
+release-snapshot: ## build what a release would hold, without a signature, into dist/, and look at it; builds goreleaser and syft first
 	GOBIN=$(CURDIR)/bin go install github.com/goreleaser/goreleaser/v2@v2.15.4
 	GOBIN=$(CURDIR)/bin go install github.com/anchore/syft/cmd/syft@v1.54.1
 	PATH=$(CURDIR)/bin:$$PATH bin/goreleaser check
+	git remote get-url origin >/dev/null 2>&1 || \
+		export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=remote.origin.url GIT_CONFIG_VALUE_0=$(HOME_URL); \
 	PATH=$(CURDIR)/bin:$$PATH bin/goreleaser release --snapshot --clean --skip=sign
+	$(MAKE) release-check
+
+.PHONY: release-check
+release-check: ## look at what is in dist/: archives, stamps, bills of materials, checksums
+	cd deploy/check && DIST=$(CURDIR)/dist go test -count=1 -run '^TestDist$$' .
 
 .PHONY: ci
 ci: ## everything that CI runs
