@@ -288,6 +288,11 @@ func TestRunRefuses(t *testing.T) {
 	if code != exitFailed || !strings.Contains(errs, "5 partitions") {
 		t.Errorf("an unfit state topic: exit code %d\n%s", code, errs)
 	}
+	var stderr bytes.Buffer
+	code = Main(t.Context(), []string{"run", "--config", s.file}, Streams{Out: io.Discard, Err: &stderr, Environ: []string{"CLIENTEVENTS_API_CREDENTIALS=" + s.file}})
+	if errs := stderr.String(); code != exitUsage || !strings.HasPrefix(errs, "api.credentials: ") || !strings.Contains(errs, "is not a credentials file") {
+		t.Errorf("credentials that are none: exit code %d\n%s", code, errs)
+	}
 	code, _, errs = command(t, "", "run", "--config", "no-such-file.yaml")
 	if code != exitUsage || !strings.Contains(errs, "no-such-file.yaml") {
 		t.Errorf("no configuration: exit code %d\n%s", code, errs)

@@ -26,13 +26,17 @@ func tokenSource(c *config.Config, dial network) *googleauth.Source {
 }
 
 // tokens keeps the access token for the API; nil for credentials "none". It
-// fails where the credentials can't be read.
+// fails where the credentials can't be read: with [config.Faults] where the
+// configuration names the file.
 func tokens(c *config.Config, dial network, log *slog.Logger, reg prometheus.Registerer) (*googleauth.Keeper, error) {
 	source := tokenSource(c, dial)
 	if source == nil {
 		return nil, nil
 	}
 	found, err := googleauth.Find(source.From)
+	if err != nil && source.From != googleauth.Default {
+		return nil, config.Faults{{Key: "api.credentials", Value: source.From, Want: err.Error()}}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("api.credentials: %q: %w", source.From, err)
 	}
