@@ -38,7 +38,7 @@ const (
 func (f Finding) String() string {
 	text := f.Says
 	if f.Do != "" {
-		text += ". To do: " + f.Do
+		text = strings.TrimSuffix(text, ".") + ". To do: " + f.Do
 	}
 	return fmt.Sprintf("%-5s %s: %s", f.Result, f.What, strings.Join(strings.Fields(text), " "))
 }
@@ -100,8 +100,8 @@ func late(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// tlsTrouble says what is wrong with a server's certificate, or with ours; nil
-// where it is something else. authority is where to name whom to trust.
+// tlsTrouble says what is wrong with a server's certificate; nil where it is
+// something else. authority is where to name whom to trust.
 func tlsTrouble(err error, authority string) *trouble {
 	var unknown x509.UnknownAuthorityError
 	var name x509.HostnameError
@@ -116,18 +116,32 @@ func tlsTrouble(err error, authority string) *trouble {
 	case errors.As(err, &invalid):
 		return &trouble{"its certificate is not valid: " + invalid.Error(), "renew the certificate"}
 	}
-	if at, ok := errors.AsType[*net.OpError](err); ok && at.Op == "remote error" {
+	return nil
+}
+
+// brokerTLSTrouble is [tlsTrouble] with a broker, which may want to trust us, too.
+func brokerTLSTrouble(err error) *trouble {
+	if said, ok := alert(err); ok {
 		return &trouble{
-			"it refuses this program's certificate, or wants one: " + at.Err.Error(),
+			"it refuses this program's certificate, or wants one: " + said,
 			"give a certificate that it trusts as kafka.tls.cert_file and kafka.tls.key_file",
 		}
 	}
-	return nil
+	return tlsTrouble(err, "kafka.tls.ca_file")
+}
+
+// alert is what the other side of a TLS connection complained of.
+func alert(err error) (said string, ok bool) {
+	at, ok := errors.AsType[*net.OpError](err)
+	if !ok || at.Op != "remote error" {
+		return "", false
+	}
+	return at.Err.Error(), true
 }
 
 // handshakeTrouble says why a broker does not speak TLS with us.
 func handshakeTrouble(err error) *trouble {
-	if t := tlsTrouble(err, "kafka.tls.ca_file"); t != nil {
+	if t := brokerTLSTrouble(err); t != nil {
 		return t
 	}
 	var header tls.RecordHeaderError

@@ -192,7 +192,7 @@ func TestCheckOfEndpoint(t *testing.T) {
 		"quota project":    {status(403, info("USER_PROJECT_DENIED", "")), "FAIL  endpoint", []string{"serviceUsageConsumer"}},
 		"no such project":  {status(403, info("CONSUMER_INVALID", "")), "FAIL  endpoint", []string{"does not exist"}},
 		"no permission":    {status(403, `{"error":{"status":"PERMISSION_DENIED","message":"denied"}}`), "FAIL  endpoint", []string{"403 Forbidden: denied", "grant the account a role", "projects/p/tenants/t"}},
-		"no parent":        {status(404, `{"error":{"status":"NOT_FOUND","message":"no tenant"}}`), "FAIL  endpoint", []string{"no tenant", "does api.parent exist", "api.version v4"}},
+		"no parent":        {status(404, `{"error":{"status":"NOT_FOUND","message":"no tenant."}}`), "FAIL  endpoint", []string{"no tenant. To do: ", "does api.parent exist", "api.version v4"}},
 		"quota used up":    {status(429, ""), "note  endpoint", []string{"429", "events will wait"}},
 		"a login page":     {status(302, "", "Location: https://login.example.com/"), "FAIL  endpoint", []string{"a redirect to https://login.example.com/", "which is not followed"}},
 		"out of order":     {status(503, ""), "FAIL  endpoint", []string{"503", "try again later"}},
@@ -221,12 +221,18 @@ func TestCheckOfEndpoint(t *testing.T) {
 	}
 	secure := httptest.NewTLSServer(http.NotFoundHandler())
 	t.Cleanup(secure.Close)
+	plain := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(plain.Close)
 	for endpoint, has := range map[string][]string{
-		"http://127.0.0.1:1":           {"nobody listens there", "HTTPS_PROXY"},
-		"https://nowhere.invalid":      {`there is no host "nowhere.invalid"`},
-		secure.URL:                     {"an authority that is not trusted", "SSL_CERT_FILE"},
-		secure.URL + "/some/where":     {"an authority that is not trusted"},
-		"https://" + silent(t) + "/v1": {"no connection within"},
+		"https" + strings.TrimPrefix(plain.URL, "http"): {"it does not speak TLS at this port", "http:// in api.endpoint"},
+		"https://" + alerting(t):                        {"it ends the TLS connection: tls: internal error", "a client's certificate"},
+		"http://" + alerting(t):                         {"it speaks TLS at this port", "use https://"},
+		"http://" + hangingUp(t):                        {"it hangs up without an answer", "is api.endpoint right?"},
+		"http://127.0.0.1:1":                            {"nobody listens there", "HTTPS_PROXY"},
+		"https://nowhere.invalid":                       {`there is no host "nowhere.invalid"`},
+		secure.URL:                                      {"an authority that is not trusted", "SSL_CERT_FILE"},
+		secure.URL + "/some/where":                      {"an authority that is not trusted"},
+		"https://" + silent(t) + "/v1":                  {"no connection within"},
 	} {
 		t.Run(endpoint, func(t *testing.T) {
 			t.Parallel() // one waits for an answer that does not come
@@ -234,6 +240,36 @@ func TestCheckOfEndpoint(t *testing.T) {
 			wantLine(t, lines, "FAIL  endpoint "+endpoint, has...)
 		})
 	}
+}
+
+// alerting is the address of what answers plain text as some TLS servers do.
+func alerting(t *testing.T) string {
+	return answering(t, []byte{0x15, 3, 3, 0, 2, 2, 80}) // an alert: internal error
+}
+
+// hangingUp is the address of what ends each connection without a word.
+func hangingUp(t *testing.T) string { return answering(t, nil) }
+
+// answering is the address of what reads a little, says something, and hangs up.
+func answering(t *testing.T, something []byte) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Read(make([]byte, 4096))
+			_, _ = conn.Write(something)
+			conn.Close()
+		}
+	}()
+	return l.Addr().String()
 }
 
 // TestCheckOfBatches asks endpoints that take an event alone.

@@ -141,11 +141,7 @@ func (ch *check) endpoint(ctx context.Context, token, quotaProject string) {
 	target := base.JoinPath(ch.c.API.Version.String(), ch.c.API.Parent, "clientEvents")
 	got, err := p.post(ctx, target, "application/json", emptyEvent(ch.c.API.Version))
 	if err != nil {
-		t := tlsTrouble(err, "a file that SSL_CERT_FILE names")
-		if t == nil {
-			t = connectTrouble(err, "api.endpoint")
-			t.do += "; behind a proxy, set HTTPS_PROXY"
-		}
+		t := endpointTrouble(err)
 		ch.fail(what, t.says, t.do)
 		return
 	}
@@ -153,6 +149,32 @@ func (ch *check) endpoint(ctx context.Context, token, quotaProject string) {
 	if ch.answer(what, got) && ch.c.Report.BatchSize > 1 {
 		ch.batches(ctx, p, base.JoinPath("batch"), target.EscapedPath())
 	}
+}
+
+// endpointTrouble says why there is no HTTP answer from the endpoint.
+func endpointTrouble(err error) *trouble {
+	if t := tlsTrouble(err, "a file that SSL_CERT_FILE names"); t != nil {
+		return t
+	}
+	said, complains := alert(err)
+	_, plain := errors.AsType[tls.RecordHeaderError](err)
+	switch {
+	case complains:
+		return &trouble{"it ends the TLS connection: " + said, "is api.endpoint right? It may want a client's certificate, of which this program has none"}
+	case plain:
+		return &trouble{"it does not speak TLS at this port", "use its port for https, or http:// in api.endpoint"}
+	case strings.Contains(err.Error(), `malformed HTTP response "\x15\x03`): // a TLS alert, where http.Transport has no error of its own
+		return &trouble{"it speaks TLS at this port", "use https:// in api.endpoint"}
+	case hungUp(err):
+		return &trouble{"it hangs up without an answer: it may not speak HTTP at this port", "is api.endpoint right? If it is a port for TLS, use https://"}
+	}
+	t := connectTrouble(err, "api.endpoint")
+	if strings.HasSuffix(t.do, "?") {
+		t.do += " Behind a proxy, set HTTPS_PROXY"
+	} else {
+		t.do += "; behind a proxy, set HTTPS_PROXY"
+	}
+	return t
 }
 
 func emptyEvent(v event.Version) string {

@@ -192,7 +192,7 @@ func (w *wire) greetTrouble(err error) *trouble {
 		return &trouble{fmt.Sprintf("something listens there and says nothing for %v: it may not be a Kafka broker", answerTimeout), "mend kafka.brokers"}
 	}
 	if secure {
-		if t := tlsTrouble(err, "kafka.tls.ca_file"); t != nil {
+		if t := brokerTLSTrouble(err); t != nil {
 			return t
 		}
 	}
@@ -222,7 +222,7 @@ func (w *wire) wantsNoLogin() error {
 		if hungUp(err) {
 			return &trouble{"it hangs up: it wants a login", "set kafka.sasl.mechanism and what belongs to it"}
 		}
-		if t := tlsTrouble(err, "kafka.tls.ca_file"); t != nil {
+		if t := brokerTLSTrouble(err); t != nil {
 			return t
 		}
 		return &trouble{err.Error(), "look at the broker's log"}
