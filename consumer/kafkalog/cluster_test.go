@@ -29,10 +29,12 @@ func each(t *testing.T, test func(*testing.T, cluster)) {
 
 func (c cluster) client(t testing.TB) *Client { return NewClient(c.Addr(), c.Transport(t)) }
 
+// franz is a client of franz-go that sends nothing by itself, so that what is in a batch
+// is not for the moment to decide.
 func (c cluster) franz(t testing.TB, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	cl, err := kgo.NewClient(append([]kgo.Opt{
-		kgo.SeedBrokers(c.Brokers...), kgo.Dialer(c.DialContext), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.SeedBrokers(c.Brokers...), kgo.Dialer(c.DialContext), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ManualFlushing(),
 	}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
@@ -64,14 +66,27 @@ func retry(t testing.TB, do func(context.Context) error) {
 	}
 }
 
-// produce writes records with franz-go, as one batch.
+// produce writes values with franz-go, as one batch where it has written to the topic
+// before.
 func produce(t testing.TB, cl *kgo.Client, topic string, values ...string) {
 	t.Helper()
 	records := make([]*kgo.Record, len(values))
 	for i, v := range values {
 		records[i] = &kgo.Record{Topic: topic, Value: []byte(v)}
 	}
-	if err := cl.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
+	produceBatch(t, cl, records...)
+}
+
+func produceBatch(t testing.TB, cl *kgo.Client, records ...*kgo.Record) {
+	t.Helper()
+	for _, r := range records {
+		cl.Produce(t.Context(), r, func(_ *kgo.Record, err error) {
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	if err := cl.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }
