@@ -35,6 +35,11 @@ type setup struct {
 	prompt bool
 	// replicas of the contender; 0 is one.
 	replicas int
+	// late publishes the topic's records when the contender is ready, so that what
+	// it does until then is not counted as theirs; nil where they are there before.
+	late func(context.Context) error
+	// admin is where it says that it is ready; chosen where it is needed.
+	admin string
 }
 
 // contender is a program that drains a topic.
@@ -70,9 +75,11 @@ func product(name, binary string) contender {
 			if s.links {
 				version, parent = "v3", "projects/acme-careers"
 			}
-			port, err := freePort()
-			if err != nil {
-				return nil, err
+			if s.admin == "" {
+				var err error
+				if s.admin, err = freeAddress(); err != nil {
+					return nil, err
+				}
 			}
 			concurrency := 16
 			if s.batch == 1 {
@@ -93,7 +100,7 @@ func product(name, binary string) contender {
 				"CLIENTEVENTS_API_CREDENTIALS=none",
 				"CLIENTEVENTS_REPORT_BATCH_SIZE="+strconv.Itoa(s.batch),
 				"CLIENTEVENTS_REPORT_CONCURRENCY="+strconv.Itoa(concurrency),
-				"CLIENTEVENTS_ADMIN_LISTEN=127.0.0.1:"+strconv.Itoa(port),
+				"CLIENTEVENTS_ADMIN_LISTEN="+s.admin,
 				"SSL_CERT_FILE="+w.certificate,
 			)
 			if s.linger >= 0 {
@@ -312,15 +319,15 @@ func telegrafBinary(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(cache, "clientevents", "telegraf-"+telegrafVersion)
+	dir := filepath.Join(cache, "clientevents", "telegraf-static-"+telegrafVersion)
 	binary := filepath.Join(dir, "telegraf")
 	if _, err := os.Stat(binary); err == nil {
 		return binary, nil
 	}
 	fmt.Println("bench: installing Telegraf", telegrafVersion)
 	cmd := exec.CommandContext(ctx, "go", "install", "-tags", telegrafTags, "github.com/influxdata/telegraf/cmd/telegraf@"+telegrafVersion)
-	cmd.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=")
-	cmd.Dir = os.TempDir() // not in this module
+	cmd.Env = append(os.Environ(), "GOBIN="+dir, "GOFLAGS=", "CGO_ENABLED=0") // static, as its releases and ours are
+	cmd.Dir = os.TempDir()                                                    // not in this module
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go install failed: %w: %s", err, lastLine(out))
 	}

@@ -56,10 +56,6 @@ type dimension struct {
 // measureScale shows what an event costs as the deployment grows.
 func measureScale(ctx context.Context, w *world) (string, error) {
 	const n = 100_000
-	usual, err := w.topicOf(ctx, n, partitions)
-	if err != nil {
-		return "", err
-	}
 	batched := func(topic string, n int) setup {
 		return setup{topic: topic, n: n, url: w.plain, batch: 100, linger: -1}
 	}
@@ -82,7 +78,12 @@ func measureScale(ctx context.Context, w *world) (string, error) {
 			return w.repeat(ctx, s)
 		}},
 		{"ids in the window", upTo(w.options.most, 0, 1_000_000, 5_000_000, 20_000_000), func(ctx context.Context, value int) (r result, err error) {
-			s, compact := batched(usual, n), "compact"
+			topic, err := w.newTopic(ctx, "events", partitions)
+			if err != nil {
+				return r, err
+			}
+			s, compact := batched(topic, n), "compact"
+			s.late = func(ctx context.Context) error { return w.load(ctx, topic, n, partitions) }
 			if s.state, err = w.configuredTopic(ctx, "state", partitions, map[string]*string{"cleanup.policy": &compact}); err != nil {
 				return r, err
 			}

@@ -87,20 +87,21 @@ func (w *world) build(ctx context.Context, name string, quick bool) (string, err
 		args = append(args, "-pgo", "cmd/clientevents/release.pgo")
 	}
 	cmd := exec.CommandContext(ctx, "go", append(args, "./cmd/clientevents")...)
-	cmd.Dir = ".."
+	cmd.Dir, cmd.Env = "..", append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the program (run this in the folder bench): %w: %s", err, lastLine(out))
 	}
 	return binary, nil
 }
 
-func freePort() (int, error) {
+// freeAddress is one on this machine where nothing listens.
+func freeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it takes no time
 	if err != nil {
-		return 0, err
+		return "", err
 	}
 	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return l.Addr().String(), nil
 }
 
 // reset lets the sink count anew, events with numbers below n.
@@ -157,6 +158,11 @@ const (
 func (w *world) drain(ctx context.Context, c contender, s setup, events int, delay time.Duration) (r result, err error) {
 	w.runs++
 	s.run = fmt.Sprintf("run-%d", w.runs)
+	if s.late != nil {
+		if s.admin, err = freeAddress(); err != nil {
+			return r, err
+		}
+	}
 	if err := w.reset(ctx, s.n, delay); err != nil {
 		return r, err
 	}
@@ -169,6 +175,12 @@ func (w *world) drain(ctx context.Context, c contender, s setup, events int, del
 			return r, err
 		}
 		all = append(all, p)
+	}
+	if s.late != nil {
+		if err := w.publishLate(ctx, all, s); err != nil {
+			all.kill()
+			return r, fmt.Errorf("%s: %w: %s", c.name, err, all[0].tail())
+		}
 	}
 	var cpu, before time.Duration
 	if c.ends {
@@ -194,6 +206,32 @@ func (w *world) drain(ctx context.Context, c contender, s setup, events int, del
 	r.around = (w.around() - around) / time.Duration(got.Unique)
 	r.lost, r.repeated = events-got.Unique, got.Events-got.Unique
 	return r, ctx.Err()
+}
+
+// publishLate publishes the records when the one replica says that it is ready.
+func (w *world) publishLate(ctx context.Context, all replicas, s setup) error {
+	for began := time.Now(); !isReady(ctx, s.admin); time.Sleep(20 * time.Millisecond) {
+		if err := all.ended(); err != nil {
+			return err
+		}
+		if time.Since(began) > startPatience {
+			return fmt.Errorf("not ready after %v", startPatience)
+		}
+	}
+	return s.late(ctx)
+}
+
+func isReady(ctx context.Context, admin string) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/readyz", nil)
+	if err != nil {
+		return false
+	}
+	resp, err := asker.Do(req)
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
 }
 
 // around is the CPU that broker and sink have used so far; an Apache Kafka's is not

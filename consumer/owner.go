@@ -117,6 +117,8 @@ func (o *owner) start() (int64, error) {
 	}
 	o.partition.startAt(position)
 	o.position.Store(position)
+	_, records := o.budget.fetch()
+	o.account.last = max(0, min(last-position, int64(records))) // the first fetch brings that
 	return position, nil
 }
 

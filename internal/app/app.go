@@ -142,7 +142,7 @@ func pipelineConfig(o Options, k *Kafka, tokens *googleauth.Keeper, registry pro
 // readAhead is how many records keep all requests busy: as many as are in flight,
 // and as many to follow; but not so few that fetching them costs much.
 func readAhead(c config.Report) int64 {
-	const least = 3000
+	const least = 2000
 	return int64(max(least, 2*c.Concurrency*c.BatchSize))
 }
 
