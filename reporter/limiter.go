@@ -1,6 +1,7 @@
 package reporter
 
 import (
+	"math"
 	"sync"
 	"time"
 
@@ -24,10 +25,23 @@ type limiter struct {
 	burst      float64 // see firstBurst
 	inFlight   int
 	starting   bool // somebody waits for what is in flight, see start
+
+	// waiting says that somebody was told to wait until wanted; otherwise wanted
+	// is when events last went. See catchUp.
+	waiting bool
+	wanted  time.Time
 }
 
-// burstTime is what a burst may run ahead of the rate.
-const burstTime = 10 * time.Millisecond
+const (
+	// burstTime is what a burst may run ahead of the rate.
+	burstTime = 10 * time.Millisecond
+	// catchUp is how much of the time by which somebody who waited came late is made
+	// good. On a machine that is busy everybody comes late, and half of the rate
+	// would be lost otherwise; of a quota by the second this is a twentieth.
+	catchUp = 50 * time.Millisecond
+	// gone is how late nobody comes who waits.
+	gone = time.Second
+)
 
 func newLimiter(perSecond, burst float64) *limiter {
 	l := &limiter{tokens: rate.NewLimiter(rate.Inf, 1), burst: burst}
@@ -68,8 +82,27 @@ func (l *limiter) apply(now time.Time) {
 	}
 	l.tokens.SetLimitAt(now, limit)
 	if perSecond > 0 {
-		l.tokens.SetBurstAt(now, max(1, int(perSecond*burstTime.Seconds())))
+		l.tokens.SetBurstAt(now, l.ordinary())
 	}
+}
+
+// ordinary is the burst of somebody who did not wait. The caller holds mu.
+func (l *limiter) ordinary() int {
+	return max(1, int(float64(l.tokens.Limit())*burstTime.Seconds()))
+}
+
+// late is the burst of somebody who waited. The caller holds mu.
+func (l *limiter) late() int {
+	return l.ordinary() + int(math.Ceil(float64(l.tokens.Limit())*catchUp.Seconds()))
+}
+
+// idle says whether the bucket filled because nobody wanted anything. The caller
+// holds mu.
+func (l *limiter) idle(now time.Time) bool {
+	if l.waiting {
+		return now.Sub(l.wanted) > gone
+	}
+	return now.Sub(l.wanted) > burstTime
 }
 
 // limit is events a second; 0 where there is no limit. The caller holds mu.
@@ -114,10 +147,14 @@ func (l *limiter) take(n int, now time.Time) (int, time.Duration) {
 	if limit == rate.Inf {
 		return l.start(n), 0
 	}
-	n = min(n, l.tokens.Burst())
+	if l.idle(now) {
+		l.tokens.SetBurstAt(now, l.ordinary())
+	}
+	n = min(n, max(l.ordinary(), int(l.tokens.TokensAt(now))))
 	if l.tokens.AllowN(now, n) {
 		l.held.stop(now)
 		l.inFlight += n
+		l.waiting, l.wanted = false, now
 		return n, 0
 	}
 	if l.quota.rate == float64(limit) {
@@ -126,6 +163,8 @@ func (l *limiter) take(n int, now time.Time) (int, time.Duration) {
 	missing := float64(n) - l.tokens.TokensAt(now)
 	wait := max(time.Microsecond, time.Duration(missing/float64(limit)*float64(time.Second))+1)
 	l.held.run(now, now.Add(wait))
+	l.tokens.SetBurstAt(now, l.late())
+	l.waiting, l.wanted = true, now.Add(wait)
 	return 0, wait
 }
 

@@ -217,4 +217,16 @@ var bugs = []bug{
 		old:  "g.unheard && inTime && ctx.Err() == nil", with: "g.unheard && inTime",
 		pkg: simulationPkg, run: "^TestStopWhileTheBrokerIsAway$", args: []string{"-seeds=12"},
 	},
+	{
+		what: "whoever waits for the rate and comes late loses a part of it",
+		file: "reporter/limiter.go",
+		old:  "	l.tokens.SetBurstAt(now, l.late())\n", with: "",
+		pkg: reporterPkg, run: "^TestLimiterMakesGoodForLateness$",
+	},
+	{
+		what: "a rollback is held up by what was deleted before it",
+		file: "consumer/state.go",
+		old:  "			delete(foreign, string(r.Key))\n", with: "",
+		pkg: consumerPkg, run: "^TestForeignStateRecords$",
+	},
 }
