@@ -3,8 +3,11 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"runtime"
@@ -16,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/clientevents/clientevents/event"
+	"github.com/clientevents/clientevents/internal/kafkatest"
 )
 
 // TestMain lets the test binary be the program, for tests of the process.
@@ -222,28 +226,97 @@ func TestDemoIntoAClosedPipe(t *testing.T) {
 	}
 }
 
+// program starts the program as a process of its own, and returns the address in
+// the first line that it writes.
+func program(t *testing.T, args ...string) (cmd *exec.Cmd, url string, stderr *bytes.Buffer) {
+	t.Helper()
+	cmd, stderr = exec.CommandContext(t.Context(), os.Args[0], args...), new(bytes.Buffer)
+	cmd.Env = append(os.Environ(), "BE_THE_PROGRAM=1")
+	cmd.Stderr = stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	_, url, found := strings.Cut(strings.TrimSpace(line), "http://")
+	if err != nil || !found {
+		t.Fatalf("it says %q: %v", line, err)
+	}
+	return cmd, "http://" + url, stderr
+}
+
 func TestSignalsEndTheProcessInOrder(t *testing.T) {
 	for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "emulator", "--listen", "127.0.0.1:0")
-		cmd.Env = append(os.Environ(), "BE_THE_PROGRAM=1")
-		var stderr bytes.Buffer
-		cmd.Stderr = &stderr
-		stdout, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		line, err := bufio.NewReader(stdout).ReadString('\n')
-		if err != nil || !strings.Contains(line, "http://127.0.0.1:") {
-			t.Errorf("it says %q: %v", line, err)
-		}
+		cmd, _, stderr := program(t, "emulator", "--listen", "127.0.0.1:0")
 		if err := cmd.Process.Signal(signal); err != nil {
 			t.Fatal(err)
 		}
 		if err := cmd.Wait(); err != nil || stderr.Len() > 0 {
 			t.Errorf("%s: %v, %s", signal, err, stderr.String())
 		}
+	}
+}
+
+// busy starts an emulator and has it at work on a request, whose end answered
+// tells.
+func busy(t *testing.T, args ...string) (cmd *exec.Cmd, url string, answered <-chan error) {
+	t.Helper()
+	cmd, url, _ = program(t, append([]string{"emulator", "--listen", "127.0.0.1:0"}, args...)...)
+	done := make(chan error, 1)
+	go func() {
+		resp, err := http.Post(url+"/v3/projects/p/clientEvents", "application/json", strings.NewReader("{}"))
+		if err == nil {
+			resp.Body.Close()
+		}
+		done <- err
+	}()
+	kafkatest.WaitFor(t, 20*time.Second, "the request", func() bool {
+		resp, err := http.Get(url + "/emulator/stats")
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		var stats struct{ Requests int }
+		return json.NewDecoder(resp.Body).Decode(&stats) == nil && stats.Requests > 0
+	})
+	return cmd, url, done
+}
+
+// timeout(1) sends the signal to the process and then to its group. That is one
+// wish to stop, and what is under way is finished.
+func TestSignalThatComesTwice(t *testing.T) {
+	cmd, url, answered := busy(t, "--latency", "500ms")
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	kafkatest.WaitFor(t, 20*time.Second, "it stops listening", func() bool {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+		if err == nil {
+			conn.Close()
+		}
+		return err != nil
+	})
+	_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended on a slow machine
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	if err := <-answered; err != nil {
+		t.Errorf("the request that was under way: %v", err)
+	}
+}
+
+func TestSignalThatComesLaterEndsTheProcess(t *testing.T) {
+	cmd, _, _ := busy(t, "--outage", "hang")
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	kafkatest.WaitFor(t, 20*time.Second, "the process ends", func() bool {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		return len(ended) > 0
+	})
+	if err := <-ended; err == nil || !strings.Contains(err.Error(), "signal: terminated") {
+		t.Errorf("it ended with %v", err)
 	}
 }
