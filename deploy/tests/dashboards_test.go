@@ -231,7 +231,8 @@ func TestDashboardsShowSomething(t *testing.T) {
 	p := newPlant(t, "load", 20*time.Second)
 	p.api.SetFaults(emulator.Faults{
 		Latency: 5 * time.Millisecond, Jitter: 20 * time.Millisecond,
-		ErrorShares: map[int]float64{400: .005, 429: .002, 500: .005, 503: .002},
+		ErrorShares: map[int]float64{400: .005, 500: .005, 503: .002},
+		Quota:       emulator.Quota{Limit: 300},
 	})
 	p.traffic(t, 300)
 	first, second := p.run(t), freeAddress(t)
