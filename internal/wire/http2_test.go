@@ -13,9 +13,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // server is net/http's HTTP/2 over TLS on loopback.
@@ -196,6 +199,62 @@ func TestHTTP2Shutdown(t *testing.T) {
 	}
 	if c.acquire() {
 		t.Error("a connection after GOAWAY takes a request")
+	}
+}
+
+// TestHTTP2NothingTwice: with connections that are drained and cut, and requests
+// that are given up, what a lane sends again was never read; and nobody gets the
+// answer of another.
+func TestHTTP2NothingTwice(t *testing.T) {
+	const lanes, requests = 16, 60
+	var read sync.Map
+	s := server(t, func(w http.ResponseWriter, r *http.Request) {
+		id := r.URL.Query().Get("id")
+		if _, again := read.LoadOrStore(id, nil); again {
+			t.Errorf("request %s came twice", id)
+		}
+		body, _ := io.ReadAll(r.Body)
+		switch n, _ := strconv.Atoi(id); {
+		case n%7 == 1:
+			<-r.Context().Done()
+		case n%7 == 3: // which takes its time, so that some are cut midway
+			select {
+			case <-time.After(5 * time.Millisecond):
+			case <-r.Context().Done():
+			}
+		case n%50 == 2:
+			w.Header().Set("Connection", "close") // GOAWAY, when the others are answered
+		}
+		_, _ = w.Write(body)
+	})
+	first, _ := laneTo(t, s.URL, trusting(s))
+	var running sync.WaitGroup
+	var answered atomic.Int64
+	for lane := range lanes {
+		running.Go(func() {
+			l := first.client.NewLane()
+			defer l.Close()
+			for i := range requests {
+				id := lane*requests + i
+				body := bytes.Repeat([]byte{byte(id), byte(id >> 8)}, 1+id%40*700)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				if id%7 == 1 {
+					time.AfterFunc(time.Duration(id%5)*time.Millisecond, cancel)
+				}
+				got, err := l.Do(ctx, headOf(t, fmt.Sprintf("%s/?id=%d", s.URL, id), nil), body)
+				cancel()
+				if err == nil && !bytes.Equal(got.Body, body) {
+					t.Errorf("request %d got another's answer", id)
+				}
+				if err == nil && answered.Add(1)%200 == 0 {
+					s.CloseClientConnections()
+				}
+			}
+		})
+	}
+	running.Wait()
+	if n := answered.Load(); n < lanes*requests/2 {
+		t.Errorf("only %d requests were answered", n)
 	}
 }
 
