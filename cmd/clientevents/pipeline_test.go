@@ -259,6 +259,20 @@ func TestBrokersThatCannotBeUsed(t *testing.T) {
 	}
 }
 
+// TestPublishOfAnotherVersion wants a hint where it is not the events' fault.
+func TestPublishOfAnotherVersion(t *testing.T) {
+	s := newStation(t, kafkatest.Embedded(t), "")
+	var stderr bytes.Buffer
+	code := Main(t.Context(), []string{"publish", "--config", s.file}, Streams{
+		In: strings.NewReader(fmt.Sprintf(goodEvent, "a", "a")), Out: io.Discard, Err: &stderr,
+		Environ: []string{"CLIENTEVENTS_API_VERSION=v4", "CLIENTEVENTS_API_PARENT=projects/p/tenants/t"},
+	})
+	want := "0 events published to " + s.topic + ", 1 at fault\n1 of them would be in order in v3 or v4beta1: is api.version (v4) right?\n"
+	if code != exitFailed || stderr.String() != want {
+		t.Errorf("exit code %d, %s\nwant %s", code, stderr.String(), want)
+	}
+}
+
 // hangsUp is the address of something that ends each connection at once.
 func hangsUp(t *testing.T) string {
 	t.Helper()

@@ -43,6 +43,7 @@ is then 1; the other events are published nevertheless.`,
 		defer k.Close()
 		p := &publisher{
 			to:      app.NewPublisher(k, c.Kafka.Topic),
+			other:   ndjson.Elsewhere{},
 			explain: func(err error) error { return app.ExplainKafka(cmd.Context(), k, c, err) },
 			version: c.API.Version,
 			out:     s.Out,
@@ -54,6 +55,9 @@ is then 1; the other events are published nevertheless.`,
 			return fmt.Errorf("%w (%d events were published before)", err, p.to.Written())
 		}
 		fmt.Fprintf(s.Err, "%d events published to %s, %d at fault\n", p.published, c.Kafka.Topic, p.faults)
+		if hint := p.other.String(); hint != "" {
+			fmt.Fprintf(s.Err, "%s: is api.version (%s) right?\n", hint, c.API.Version)
+		}
 		if p.faults > 0 {
 			return &silentError{exitFailed}
 		}
@@ -70,6 +74,7 @@ type publisher struct {
 	shown     *progress.Counter
 	published int
 	faults    int
+	other     ndjson.Elsewhere
 }
 
 // publish publishes what the sources hold, as far as it is in order.
@@ -102,6 +107,7 @@ func (p *publisher) source(ctx context.Context, in validate.Source) error {
 		e, fault := line.Decode(p.version)
 		if fault != nil {
 			p.faults++
+			p.other.Add(line, p.version)
 			fmt.Fprintf(p.out, "%s:%d: %s: %s\n", in.Name, line.Number, fault.Reason, fault.Detail)
 			continue
 		}

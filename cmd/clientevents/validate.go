@@ -42,6 +42,9 @@ that isn't in the input is one with --complete alone. "-" is standard input.`,
 func validateFiles(ctx context.Context, s Streams, files []string, o validate.Options) error {
 	result, err := validate.Validate(ctx, inputs(ctx, s, files), o, s.Out)
 	fmt.Fprintf(s.Err, "%d events, %d at fault\n", result.Events, result.Faults)
+	if hint := result.Elsewhere.String(); hint != "" {
+		fmt.Fprintf(s.Err, "%s: is --api-version right?\n", hint)
+	}
 	if result.Forgot {
 		fmt.Fprintf(s.Err, "Of so many events, each was compared with the %d before it alone, at least.\n", validate.DefaultRemember/2)
 	}

@@ -50,7 +50,8 @@ func TestValidateCommand(t *testing.T) {
 		{"a file like a flag", "", []string{"--", "-x"}, outcome{1, "-x:1: malformed: want one JSON object, got a list\n", "1 events, 1 at fault\n"}},
 		{"another version", goodLine, []string{"--api-version", "v4"}, outcome{
 			1,
-			"<stdin>:1: invalid_job_name: jobEvent.jobs[0]: \"projects/p/jobs/j\" is not the name of a job in v4: want projects/PROJECT/tenants/TENANT/jobs/JOB\n", "1 events, 1 at fault\n",
+			"<stdin>:1: invalid_job_name: jobEvent.jobs[0]: \"projects/p/jobs/j\" is not the name of a job in v4: want projects/PROJECT/tenants/TENANT/jobs/JOB\n",
+			"1 events, 1 at fault\n1 of them would be in order in v3 or v4beta1: is --api-version right?\n",
 		}},
 		{"no parent", orphanLine, nil, outcome{0, "", "1 events, 0 at fault\n"}},
 		{"no parent in a complete input", orphanLine, []string{"--complete"}, outcome{

@@ -39,6 +39,8 @@ type Source struct {
 // Result counts what was found.
 type Result struct {
 	Events, Faults int
+	// Elsewhere counts the faults that other versions of the API would not find.
+	Elsewhere ndjson.Elsewhere
 	// Forgot says that there were more events than could be compared with each
 	// other.
 	Forgot bool
@@ -117,6 +119,7 @@ func newValidator(o Options, out io.Writer) *validator {
 		o.Remember = DefaultRemember
 	}
 	v := &validator{Options: o, out: out, hash: newHasher()}
+	v.result.Elsewhere = ndjson.Elsewhere{}
 	v.events = newRecent(o.Remember, func(map[key]known) { v.result.Forgot = true })
 	v.children = newRecent(o.Remember, v.orphaned)
 	return v
@@ -143,6 +146,7 @@ func (v *validator) line(at place, line ndjson.Line) {
 	e, fault := line.Decode(v.Version)
 	if fault != nil {
 		v.report(at, fault)
+		v.result.Elsewhere.Add(line, v.Version)
 		return
 	}
 	id, content := v.hash.of(e.ID), e.Content()
