@@ -37,8 +37,8 @@ test: ## run the tests; they need neither Kafka nor a network
 	go test ./...
 
 .PHONY: race
-race: ## run the tests with the race detector, in random order
-	go test -race -shuffle=on ./...
+race: ## run the tests with the race detector, in random order, the long ones in short
+	go test -race -short -shuffle=on ./...
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (30s)

@@ -46,6 +46,9 @@ func TestWhatIsHeldIsBooked(t *testing.T) {
 			bytes, records int64
 		}{{"bytes", 8 * mebi, 1 << 30}, {"records", 1 << 30, 5000}} {
 			t.Run(codec.name+" by "+limit.name, func(t *testing.T) {
+				if testing.Short() && codec.name != "zstd" {
+					t.Skip("not run with -short, which has zstd alone")
+				}
 				synctest.Test(t, func(t *testing.T) {
 					cluster := kafkatest.Bubble(t)
 					cluster.CreateTopic(t, "events", 4, nil)

@@ -222,8 +222,8 @@ func TestQuotaIsFound(t *testing.T) {
 		{"windows, three replicas", seconds, true, 100, 3, true, 0.85},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if test.slow && !*slow {
-				t.Skip("takes some seconds; -slow runs it")
+			if (test.slow || testing.Short()) && !*slow {
+				t.Skip("takes some seconds, and under the race detector a minute; -slow runs it")
 			}
 			synctest.Test(t, func(t *testing.T) {
 				a := newAPI(test.counter(), test.named)

@@ -27,6 +27,9 @@ func TestIdle(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("not run: what a process takes is read from /proc")
 	}
+	if testing.Short() {
+		t.Skip("not run with -short: it watches the program for a while")
+	}
 	const (
 		mostMemory = 64 << 20
 		readyIn    = 10 * time.Second

@@ -17,6 +17,9 @@ import (
 // report.priority value applications hardly wait, though their parents go before
 // them; everything else does, and still moves.
 func TestPriority(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not run with -short: what is judged is the order, over a long time")
+	}
 	value, arrival := shortQuota(t, false), shortQuota(t, true)
 	for rank, name := range []string{"applications", "views", "impressions"} {
 		v, a := value.delays[rank], arrival.delays[rank]
