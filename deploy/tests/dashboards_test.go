@@ -189,6 +189,13 @@ func TestRuleAndDashboardExpressions(t *testing.T) {
 	for _, r := range rules(t) {
 		known[r.Record] = true
 	}
+	for _, doc := range []string{runbook, "../../docs/operations.md", "../../docs/admin.md", "../../docs/delivery.md", "../../CHANGELOG.md"} {
+		for _, name := range namedMetrics(read(t, doc)) {
+			if !known[name] && !known[name+"_count"] {
+				t.Errorf("%s names %s, and there is no such metric", doc, name)
+			}
+		}
+	}
 	parse := parser.NewParser(parser.Options{})
 	all := expressions(t)
 	for _, where := range slices.Sorted(maps.Keys(all)) {
@@ -204,6 +211,16 @@ func TestRuleAndDashboardExpressions(t *testing.T) {
 			return nil
 		})
 	}
+}
+
+var metricName = regexp.MustCompile(`\bclientevents_[a-z_]+[a-z]\b`)
+
+// namedMetrics are the metrics that a text names.
+func namedMetrics(text []byte) (names []string) {
+	for _, name := range metricName.FindAll(text, -1) {
+		names = append(names, string(name))
+	}
+	return names
 }
 
 // brokerLoginMetrics are the names of what a replica has only where it logs in to

@@ -210,3 +210,31 @@ func TestRunbookSections(t *testing.T) {
 		}
 	}
 }
+
+var (
+	panelNames = regexp.MustCompile(`\*(Service|API and quota|Partitions and state)\*,((?:\s*(?:and )?"[^"]+",?)+)`)
+	quoted     = regexp.MustCompile(`"([^"]+)"`)
+)
+
+// TestRunbookPanels: a panel that the runbook sends somebody to is on that dashboard.
+func TestRunbookPanels(t *testing.T) {
+	titles := map[string]bool{}
+	for _, d := range dashboards(t) {
+		for _, p := range d.Panels {
+			titles[strings.TrimPrefix(d.Title, "clientevents / ")+": "+p.Title] = true
+		}
+	}
+	found := 0
+	for _, m := range panelNames.FindAllSubmatch(read(t, runbook), -1) {
+		for _, name := range quoted.FindAllSubmatch(m[2], -1) {
+			found++
+			title := strings.Join(strings.Fields(string(name[1])), " ")
+			if panel := string(m[1]) + ": " + title; !titles[panel] {
+				t.Errorf("docs/runbook.md sends to a panel that is not there: %s", panel)
+			}
+		}
+	}
+	if found < 10 {
+		t.Errorf("the runbook names %d panels: want at least 10", found)
+	}
+}
