@@ -109,6 +109,11 @@ func (d *drill) run(t *testing.T, p *plant, prom *prometheus, to target) {
 	if found := d.firing(t, prom); found != nil {
 		t.Fatalf("%s fires before anything is broken: %v", d.alert, found)
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("%s: /status says %+v", d.name, statusOf(t, to))
+		}
+	})
 	began := time.Now()
 	mend := d.fault(p)
 	var found *alert

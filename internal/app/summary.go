@@ -142,7 +142,7 @@ func ofPauses(s *Status) *Summary {
 		found.Level = levelPaused
 	}
 	switch gate := s.Reporter.Gate; {
-	case name == "auth" && gate.Open && s.Reporter.TokenError != "":
+	case name == "auth" && s.Reporter.TokenError != "" && (gate.Open || tokenEnded(s)):
 		found.Headline = "Paused: there is no access token"
 		found.Detail = "It is tried again every few seconds. The last try said: " + s.Reporter.TokenError
 	case !gate.Open:
@@ -150,6 +150,10 @@ func ofPauses(s *Status) *Summary {
 	}
 	return &found
 }
+
+// tokenEnded says whether there is no token that could be used. One that ends on its
+// way is refused by the API, and it is not this that has to be mended.
+func tokenEnded(s *Status) bool { return !s.Reporter.TokenExpiry.After(s.Now) }
 
 // brokerTexts are what each value of PartitionStatus.Trouble means.
 var brokerTexts = map[string]Summary{

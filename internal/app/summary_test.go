@@ -83,6 +83,22 @@ func TestSummary(t *testing.T) {
 			},
 			levelBad, "Paused: there is no access token", "The last try said: 500 Internal Server Error",
 		},
+		"no token, and the last one ended on its way": {
+			func(s *Status) {
+				s.Reporter.Paused, s.Reporter.TokenError = []string{"auth"}, "500 Internal Server Error"
+				s.Reporter.TokenExpiry = now.Add(-90 * time.Second)
+				s.Reporter.Gate = reporter.GateStatus{Reason: reporter.Unauthenticated, Since: now.Add(-90 * time.Second), LastError: "401"}
+			},
+			levelBad, "Paused: there is no access token", "The last try said: 500 Internal Server Error",
+		},
+		"a token that is refused while none replaces it": {
+			func(s *Status) {
+				s.Reporter.Paused, s.Reporter.TokenError = []string{"auth"}, "500 Internal Server Error"
+				s.Reporter.TokenExpiry = now.Add(time.Minute)
+				s.Reporter.Gate = reporter.GateStatus{Reason: reporter.Unauthenticated, Since: now.Add(-90 * time.Second), LastError: "401"}
+			},
+			levelBad, "Paused: the API refuses the credentials", "It said: 401",
+		},
 		"too short for a pause": {
 			func(s *Status) {
 				s.Reporter.Gate = reporter.GateStatus{Reason: reporter.Throttled, Since: now.Add(-3 * time.Second)}
