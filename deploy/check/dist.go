@@ -32,8 +32,11 @@ func checkDist(dist, commit string) error {
 	var faults []error
 	for _, platform := range distPlatforms {
 		archives, err := filepath.Glob(filepath.Join(dist, "clientevents_*_"+platform+".tar.gz"))
-		if err != nil || len(archives) != 1 {
-			faults = append(faults, fmt.Errorf("%s: %d archives, want one (%w)", platform, len(archives), err))
+		if err != nil {
+			return err
+		}
+		if len(archives) != 1 {
+			faults = append(faults, fmt.Errorf("%s: %d archives, want one", platform, len(archives)))
 			continue
 		}
 		sbom := archives[0] + ".spdx.json"
@@ -53,8 +56,11 @@ func checkArchive(archive, sbom, platform, commit string) error {
 	var faults []error
 	for _, name := range distFiles {
 		want, err := os.ReadFile(filepath.Join(root, name))
-		if err != nil || !bytes.Equal(files[name], want) {
-			faults = append(faults, fmt.Errorf("%s is not the repository's (%w)", name, err))
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(files[name], want) {
+			faults = append(faults, fmt.Errorf("%s is not the repository's", name))
 		}
 	}
 	if len(files) != len(distFiles)+1 {
@@ -187,9 +193,10 @@ func checkSums(dist string, made []string) error {
 		sum, name, _ := strings.Cut(strings.TrimSpace(line), "  ")
 		listed = append(listed, name)
 		content, err := os.ReadFile(filepath.Join(dist, name))
-		if err != nil || fmt.Sprintf("%x", sha256.Sum256(content)) != sum {
-			faults = append(faults, fmt.Errorf("the checksum of %s is wrong (%w)", name, err))
+		if err == nil && fmt.Sprintf("%x", sha256.Sum256(content)) != sum {
+			err = fmt.Errorf("the checksum of %s is wrong", name)
 		}
+		faults = append(faults, err)
 	}
 	slices.Sort(made)
 	slices.Sort(listed)
