@@ -80,11 +80,12 @@ func BenchmarkEncode(b *testing.B) {
 	client := NewClient(kafka.TCP("localhost:1"), nil)
 	b.ReportAllocs()
 	for b.Loop() {
-		m := &produceMessage{topic: "state", client: client}
-		if err := m.encode(b.Context(), records); err != nil {
+		batch, err := client.encodeBatch(records, len("state"))
+		if err != nil {
 			b.Fatal(err)
 		}
-		client.giveRequest(m.request)
+		m := &produceMessage{client: client, parts: []*appending{{topic: "state", batch: batch}}}
+		client.giveRequest(m.encode())
 	}
 	perRecord(b, len(records))
 }

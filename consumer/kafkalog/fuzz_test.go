@@ -85,6 +85,7 @@ func FuzzAnswer(f *testing.F) {
 		f.Add(answerWith(data, abortedTxn{7, 3}, abortedTxn{8, 1}).body, int16(fetchMax), true)
 		f.Add(answerWith(data).body, int16(fetchMin), false)
 	}
+	f.Add([]byte("\x00\x00\x00\x01\x00\x01t\x00\x00\x00\x02"+strings.Repeat("\x00", 22)+"\x00\x00\x00\x01"+strings.Repeat("\x00", 18)), int16(produceMin), false)
 	unpack := newUnpacker(1 << 16)
 	f.Fuzz(func(t *testing.T, body []byte, version int16, committed bool) {
 		req := FetchRequest{Topic: "t", ReadCommitted: committed}
@@ -95,9 +96,12 @@ func FuzzAnswer(f *testing.F) {
 		} else if strings.Contains(err.Error(), panicked) {
 			t.Fatal(err)
 		}
-		base, err := (&produceAnswer{version: version, body: body}).read("t", 0)
-		if err != nil && base != 0 {
-			t.Fatalf("offset %d with error %v", base, err)
+		parts := []*appending{{topic: "t", done: make(chan struct{})}, {topic: "t", partition: 1, done: make(chan struct{})}}
+		err := (&produceAnswer{version: version, body: body}).read(parts)
+		for _, a := range parts {
+			if (err == nil && !a.answered) || (a.err != nil && a.base != 0) {
+				t.Fatalf("the answer is read with error %v, and of partition %d is answered %v, offset %d, error %v", err, a.partition, a.answered, a.base, a.err)
+			}
 		}
 	})
 }

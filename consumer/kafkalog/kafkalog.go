@@ -30,7 +30,8 @@ type Client struct {
 
 	correlation atomic.Int32
 	unpack      *unpacker
-	requests    sync.Pool // of *[]byte: requests that were written
+	requests    sync.Pool // of *[]byte: batches and requests that were written
+	gatherer    gatherer
 }
 
 // NewClient makes a client for the cluster at addr. The transport is a
@@ -40,6 +41,7 @@ type Client struct {
 // moved, requests fail with NotLeaderForPartition until then.
 func NewClient(addr net.Addr, transport kafka.RoundTripper) *Client {
 	c := &Client{addr: addr, transport: transport, unpack: newUnpacker(maxUnpacked)}
+	c.gatherer.client = c
 	if t, ok := transport.(*kafka.Transport); ok {
 		c.clientID = t.ClientID // quotas go by it
 	}
@@ -69,10 +71,12 @@ func (c *Client) roundTrip(ctx context.Context, m protocol.Message) (protocol.Me
 	}
 	// The connection has the same deadline, and may come to it first.
 	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
-		return nil, fmt.Errorf("no answer in time: %w", context.DeadlineExceeded)
+		return nil, errNotInTime
 	}
 	return nil, err
 }
+
+var errNotInTime = fmt.Errorf("no answer in time: %w", context.DeadlineExceeded)
 
 // Record is a record of a partition.
 type Record struct {

@@ -634,6 +634,10 @@ func TestABrokerThatFallsSilent(t *testing.T) {
 					ctx, cancel = context.WithTimeout(ctx, deadline)
 					want = deadline
 				}
+				late := time.Duration(0)
+				if name == "append" { // its request may be for others too
+					want, late = min(want, requestTimeout), gatherFor
+				}
 				began := time.Now()
 				err := request.do(ctx)
 				cancel()
@@ -641,7 +645,7 @@ func TestABrokerThatFallsSilent(t *testing.T) {
 				if !Retriable(err) {
 					t.Errorf("%s: %v is not retriable", name, err)
 				}
-				if took := time.Since(began); took != want {
+				if took := time.Since(began); took < want || took > want+late {
 					t.Errorf("%s with a deadline of %v: took %v, want %v", name, deadline, took, want)
 				}
 			}
@@ -709,10 +713,7 @@ func TestAnOldBroker(t *testing.T) {
 	fetch.Required(nil)
 	_, err := fetch.RawExchange(rw)
 	wantError(t, err, kafka.UnsupportedVersion)
-	produce := &produceMessage{topic: "t", client: client}
-	if err := produce.encode(t.Context(), []Record{{}}); err != nil {
-		t.Fatal(err)
-	}
+	produce := &produceMessage{client: client}
 	produce.Required(nil)
 	_, err = produce.RawExchange(rw)
 	wantError(t, err, kafka.UnsupportedVersion)

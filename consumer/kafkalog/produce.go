@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -15,12 +16,13 @@ import (
 // Append writes records to the end of a partition, and returns the offset of
 // the first when all replicas that are in sync have them (acks=all); the others
 // have the offsets that follow. The records are written as one batch: all of
-// them or none.
+// them or none. Appends to several partitions of a topic may share a request
+// (gather.go).
 //
 // An error that the broker answered with is a kafka.Error, and Retriable tells
 // whether to try again. Where Append fails, the batch may have been written all
 // the same, so that trying again may write it twice. The records are not used
-// after Append has returned.
+// after Append has returned. It gives up after 10 s, or when ctx ends.
 func (c *Client) Append(ctx context.Context, topic string, partition int32, records []Record) (base int64, err error) {
 	defer func() {
 		if err != nil {
@@ -30,22 +32,40 @@ func (c *Client) Append(ctx context.Context, topic string, partition int32, reco
 	if len(records) == 0 {
 		return 0, errors.New("no records to write")
 	}
+	a := &appending{topic: topic, partition: partition, done: make(chan struct{})}
+	if a.batch, err = c.encodeBatch(records, len(topic)); err != nil {
+		return 0, err
+	}
 	ctx, cancel := withDeadline(ctx, requestTimeout)
 	defer cancel()
-	m := &produceMessage{topic: topic, partition: partition, client: c}
-	if err := m.encode(ctx, records); err != nil {
-		return 0, err
+	c.gatherer.add(a)
+	defer c.gatherer.leave(a)
+	select {
+	case <-a.done:
+		return a.base, a.err
+	case <-ctx.Done():
 	}
-	answer, err := c.roundTrip(ctx, m)
-	if err != nil {
-		return 0, err
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return 0, ctx.Err()
 	}
-	a, ok := answer.(*produceAnswer)
-	if !ok {
-		return 0, fmt.Errorf("%w: it is a %T", errAnswer, answer)
-	}
-	return a.read(topic, partition)
+	return 0, errNotInTime
 }
+
+// encodeBatch makes a batch of records, in memory to be given back.
+func (c *Client) encodeBatch(records []Record, topic int) (*[]byte, error) {
+	now := time.Now()
+	size := batchSize(records, now)
+	if total := int64(size) + int64(topic+len(c.clientID)) + besideBatch; total > math.MaxInt32 {
+		return nil, fmt.Errorf("%w: %d bytes in one batch", kafka.MessageSizeTooLarge, size)
+	}
+	b := c.takeRequest(size)
+	*b = appendBatch((*b)[:0], records, now)
+	return b, nil
+}
+
+// besideBatch is more than a request for one batch has beside the batch and the
+// names.
+const besideBatch = 64
 
 // The versions of the Produce request that this package speaks: batches of
 // records came with 3, 9 has another encoding, and between them the request is
@@ -56,13 +76,20 @@ const (
 )
 
 // produceMessage is a produce request that writes itself and reads its own
-// answer: kafka-go's would copy the records twice.
+// answer: kafka-go's would copy the records twice. Its batches are for different
+// partitions of one topic.
 type produceMessage struct {
-	topic     string
-	partition int32
-	client    *Client
-	version   int16
-	request   *[]byte
+	client  *Client
+	parts   []*appending
+	version int16
+	// leaders are of the parts; where they are not the same, nothing was sent.
+	leaders []leader
+}
+
+// leader is a partition's, or why it has none.
+type leader struct {
+	id  int32
+	err error
 }
 
 var (
@@ -73,9 +100,24 @@ var (
 // ApiKey is named so by protocol.Message.
 func (m *produceMessage) ApiKey() protocol.ApiKey { return protocol.Produce } //nolint:revive // the interface's name
 
-// Broker finds the partition's leader.
+// errLeadersDiffer says that no broker leads all partitions of a request.
+var errLeadersDiffer = errors.New("the partitions have different leaders")
+
+// Broker finds the leader of all the partitions.
 func (m *produceMessage) Broker(cluster protocol.Cluster) (protocol.Broker, error) {
-	return leaderOf(cluster, m.topic, m.partition)
+	var broker protocol.Broker
+	m.leaders = m.leaders[:0]
+	same := true
+	for i, a := range m.parts {
+		of, err := leaderOf(cluster, a.topic, a.partition)
+		m.leaders = append(m.leaders, leader{of.ID, err})
+		same = same && err == nil && (i == 0 || of.ID == broker.ID)
+		broker = of
+	}
+	if !same {
+		return protocol.Broker{ID: -1}, errLeadersDiffer
+	}
+	return broker, nil
 }
 
 // Required takes the exchange over from kafka-go.
@@ -84,49 +126,45 @@ func (m *produceMessage) Required(versions map[protocol.ApiKey]int16) bool {
 	return true
 }
 
-// encode writes the request, but for the version, which only the connection
-// knows.
-func (m *produceMessage) encode(ctx context.Context, records []Record) error {
-	now := time.Now()
-	size := batchSize(records, now)
-	total := int64(size) + int64(len(m.topic)+len(m.client.clientID)) + 64
-	if total > math.MaxInt32 {
-		return fmt.Errorf("%w: %d bytes in one batch", kafka.MessageSizeTooLarge, size)
+// encode writes the request, to memory to be given back.
+func (m *produceMessage) encode() *[]byte {
+	topic := m.parts[0].topic
+	total := len(topic) + len(m.client.clientID) + besideBatch
+	for _, a := range m.parts {
+		total += len(*a.batch) + 8
 	}
-	m.request = m.client.takeRequest(int(total))
-	b := appendHead((*m.request)[:0], protocol.Produce, 0, m.client.correlation.Add(1), m.client.clientID)
+	request := m.client.takeRequest(total)
+	b := appendHead((*request)[:0], protocol.Produce, m.version, m.client.correlation.Add(1), m.client.clientID)
 	b = appendInt16s(b, -1, -1) // no transactional id; acks=all
-	b = appendInt32s(b, brokerTimeout(ctx), 1)
-	b = appendString(b, m.topic)
-	b = appendInt32s(b, 1, m.partition, int32(size))
-	b = appendBatch(b, records, now)
+	b = appendInt32s(b, brokerTimeout, 1)
+	b = appendString(b, topic)
+	b = appendInt32s(b, int32(len(m.parts)))
+	for _, a := range m.parts {
+		b = appendInt32s(b, a.partition, int32(len(*a.batch)))
+		b = append(b, *a.batch...)
+		m.client.giveRequest(a.batch)
+		a.batch = nil
+	}
 	setLength(b)
-	*m.request = b
-	return nil
+	*request = b
+	return request
 }
 
 // brokerTimeout is how long the broker may wait for its replicas, in
-// milliseconds: a little less than the connection waits for the broker, so that
-// its answer tells what is wrong.
-func brokerTimeout(ctx context.Context) int32 {
-	left := requestTimeout
-	if deadline, ok := ctx.Deadline(); ok {
-		left = time.Until(deadline)
-	}
-	return int32(min(math.MaxInt32, max(1, left.Milliseconds()*9/10)))
-}
+// milliseconds: a little less than we wait for the broker, so that its answer
+// tells what is wrong.
+const brokerTimeout = int32(requestTimeout / time.Millisecond * 9 / 10)
 
 // RawExchange sends the request and reads the answer whole.
 func (m *produceMessage) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
-	request := *m.request
-	defer m.client.giveRequest(m.request)
 	if m.version < produceMin {
 		return nil, fmt.Errorf("%w: the broker speaks Produce only up to version %d: want %d, that is Kafka 0.11, or newer",
 			kafka.UnsupportedVersion, m.version, produceMin)
 	}
-	request[versionAt], request[versionAt+1] = byte(m.version>>8), byte(m.version)
+	request := m.encode()
+	defer m.client.giveRequest(request)
 	const usualAnswer = 4 << 10
-	body, err := exchange(rw, request, nil, usualAnswer)
+	body, err := exchange(rw, *request, nil, usualAnswer)
 	if err != nil {
 		return nil, err
 	}
@@ -161,32 +199,44 @@ type produceAnswer struct {
 // ApiKey is named so by protocol.Message.
 func (a *produceAnswer) ApiKey() protocol.ApiKey { return protocol.Produce } //nolint:revive // the interface's name
 
-// read finds what became of the batch.
-func (a *produceAnswer) read(topic string, partition int32) (base int64, err error) {
+// read finds what became of each batch. What the answer does not say anything
+// about has failed.
+func (a *produceAnswer) read(parts []*appending) error {
 	r := &reader{b: a.body}
-	topics, gotTopic := r.int32(), r.string()
-	partitions, gotPartition := r.int32(), r.int32()
-	code, base := r.int16(), r.int64()
-	if r.bad || topics != 1 || partitions != 1 || gotTopic != topic || gotPartition != partition {
-		return 0, fmt.Errorf("%w: it is for %d topics, %d partitions, %s/%d", errAnswer, topics, partitions, gotTopic, gotPartition)
+	topics, topic := r.int32(), r.string()
+	partitions := r.int32()
+	if r.bad || topics != 1 || topic != parts[0].topic || int(partitions) != len(parts) {
+		return fmt.Errorf("%w: it is for %d topics, %d partitions of %s", errAnswer, topics, partitions, topic)
 	}
-	if code == 0 {
-		return base, nil
+	for range parts {
+		partition, code, base := r.int32(), r.int16(), r.int64()
+		message := a.message(r)
+		i := slices.IndexFunc(parts, func(p *appending) bool { return p.partition == partition && !p.answered })
+		if r.bad || i < 0 {
+			return fmt.Errorf("%w: it has nothing about a batch, or something about partition %d", errAnswer, partition)
+		}
+		switch of := parts[i]; {
+		case code == 0:
+			of.answer(base, nil)
+		case message != "":
+			of.answer(0, fmt.Errorf("%w: %s", kafka.Error(code), message))
+		default:
+			of.answer(0, kafka.Error(code))
+		}
 	}
-	if message := a.message(r); message != "" {
-		return 0, fmt.Errorf("%w: %s", kafka.Error(code), message)
-	}
-	return 0, kafka.Error(code)
+	return nil
 }
 
-// message reads what the broker says about an error, which the newest version
-// has.
+// message reads the rest of a batch's answer, and what it says about an error,
+// which only the newest version has.
 func (a *produceAnswer) message(r *reader) string {
+	r.skip(8) // log append time
+	if a.version >= 5 {
+		r.skip(8) // log start offset
+	}
 	if a.version < 8 {
 		return ""
 	}
-	r.skip(8) // log append time
-	r.skip(8) // log start offset
 	about := ""
 	for range max(0, r.int32()) {
 		r.skip(4) // the record's index
