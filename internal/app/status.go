@@ -34,6 +34,10 @@ type Status struct {
 	Reporter   reporter.Status            `json:"reporter"`
 	Partitions []consumer.PartitionStatus `json:"partitions"`
 	Admin      AdminStatus                `json:"admin"`
+
+	// unleased says that no broker has confirmed in time that the partitions are
+	// this replica's.
+	unleased bool
 }
 
 // Source is where the events come from.
@@ -99,6 +103,7 @@ func (m *monitor) Status() Status {
 		},
 	}
 	s.Ready, s.NotReady = p.Ready()
+	s.unleased = !p.consumer.Leased(now)
 	s.Outcomes, s.Letters = p.consumer.Counts()
 	s.Backlog = backlogOf(s.Partitions)
 	for _, l := range p.consumer.RecentLetters() {

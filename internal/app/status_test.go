@@ -13,10 +13,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/clientevents/clientevents/emulator"
 	"github.com/clientevents/clientevents/event"
@@ -92,6 +94,27 @@ func (r *rig) publishTraffic(t *testing.T, n int) {
 		messages = append(messages, kafka.Message{Key: rec.Key, Value: rec.Value})
 	}
 	r.ProduceByKey(t, r.config.Kafka.Topic, messages...)
+}
+
+// TestStatusWhileBrokersAreSilent: an idle replica whose brokers fall silent does
+// not claim to be up to date, though no request of its own has timed out yet.
+func TestStatusWhileBrokersAreSilent(t *testing.T) {
+	t.Parallel() // it waits for the session to end
+	r := newRig(t, kafkatest.Embedded(t), 2, emulator.Options{})
+	r.config.Kafka.SessionTimeout = 6 * time.Second // the least that brokers take
+	s := r.runSite(t, nil)
+	kafkatest.WaitFor(t, 20*time.Second, "it is idle", func() bool { return s.status(t).Summary.Headline == "Up to date: nothing to report" })
+	var silent atomic.Bool
+	silent.Store(true)
+	r.Fake.ControlKey(kmsg.OffsetCommit.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+		r.Fake.KeepControl()
+		return nil, nil, silent.Load()
+	})
+	kafkatest.WaitFor(t, 20*time.Second, "it says so", func() bool {
+		got := s.status(t).Summary
+		return got.Level == "bad" && got.Headline == "Held up: the brokers don't answer"
+	})
+	silent.Store(false)
 }
 
 // TestStatusUnderLoad: the status tells what happens, and what it told before

@@ -33,7 +33,7 @@ const (
 // summarize says the main thing first: what stands still, and only then how
 // fast the rest goes.
 func summarize(s *Status) Summary {
-	for _, of := range []func(*Status) *Summary{ofOperator, ofMembership, ofPauses, ofBrokers, ofGate} {
+	for _, of := range []func(*Status) *Summary{ofOperator, ofMembership, ofLease, ofPauses, ofBrokers, ofGate} {
 		if found := of(s); found != nil {
 			return *found
 		}
@@ -89,6 +89,19 @@ func ofMembership(s *Status) *Summary {
 		}
 	}
 	return nil
+}
+
+// ofLease tells of brokers that fell silent, before what comes of it does: that
+// takes the time-outs of requests, and looks like a topic's fault.
+func ofLease(s *Status) *Summary {
+	if !s.unleased || len(s.Partitions) == 0 {
+		return nil
+	}
+	return &Summary{
+		Level: levelBad, Headline: "Held up: the brokers don't answer",
+		Detail: "None confirms that the partitions are still this replica's, so it sends nothing; others may have them by now.",
+		Advice: "Look at the brokers, and at the network to them. It goes on by itself; nothing is lost.",
+	}
 }
 
 // sentence makes one of an error's text.

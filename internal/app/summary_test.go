@@ -63,6 +63,23 @@ func TestSummary(t *testing.T) {
 			func(s *Status) { s.Ready, s.NotReady, s.Partitions = false, "not a member", nil },
 			levelBusy, "Joining the consumer group", "see the log",
 		},
+		"held up before the group": {
+			func(s *Status) {
+				s.Ready, s.NotReady, s.Partitions = false, "not a member of the consumer group: topic t does not exist", nil
+			},
+			levelBad, "Held up: the consumer group can't be joined", "Topic t does not exist.",
+		},
+		"silent brokers": {
+			func(s *Status) {
+				s.unleased = true
+				s.Partitions[0].Trouble = consumer.TroubleState
+			},
+			levelBad, "Held up: the brokers don't answer", "others may have them by now",
+		},
+		"without partitions there is no lease": {
+			func(s *Status) { s.unleased, s.Partitions = true, []consumer.PartitionStatus{} },
+			levelOK, "Standing by: other replicas have all the partitions", "",
+		},
 		"reading state": {
 			func(s *Status) {
 				s.Ready, s.NotReady = false, "reading the state of partitions 1"
