@@ -137,7 +137,7 @@ var bugs = []bug{
 	{
 		family: "n", what: "readiness is not looked at but assumed",
 		file: "consumer/consumer.go",
-		old:  "		return false, notMember(held)\n", with: "		return true, \"\"\n",
+		old:  "		return false, notMember(held)\n", with: "		return true, notMember(held)\n",
 		pkg: commandPkg, run: "^TestNotReady$",
 	},
 	{
