@@ -64,7 +64,7 @@ func TestSecureBrokers(t *testing.T) {
 		if code, out, _ := command(t, "", "check", "--config", s.file); code != exitFailed || !strings.Contains(out, "FAIL  broker ") || !strings.Contains(out, "password") {
 			t.Errorf("check: exit code %d\n%s", code, out)
 		}
-		if code, _, errs := command(t, "", "run", "--config", s.file); code != exitFailed || !strings.Contains(strings.ToLower(errs), "authentication") {
+		if code, _, errs := command(t, "", "run", "--config", s.file); code != exitFailed || !strings.Contains(errs, "it refuses the login") {
 			t.Errorf("run: exit code %d\n%s", code, errs)
 		}
 	})
