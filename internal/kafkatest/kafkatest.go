@@ -53,12 +53,16 @@ type Cluster struct {
 // Embedded starts a one-broker cluster in this process on a free loopback port,
 // and stops it when t ends. Unknown topics are not created on demand, and
 // session timeouts from 100 ms are allowed. Options add to or override that:
-// kfake.NumBrokers, kfake.EnableSASL, kfake.TLS, ….
+// kfake.NumBrokers, kfake.EnableSASL, kfake.TLS, …. With -short and KAFKA_BROKERS it
+// skips t, which has no need of the broker that is tested against.
 //
 // A cluster with SASL or TLS serves the code under test alone: the helpers of
 // this package speak plaintext.
 func Embedded(t testing.TB, opts ...kfake.Opt) *Cluster {
 	t.Helper()
+	if testing.Short() && os.Getenv("KAFKA_BROKERS") != "" {
+		t.Skip("not run with -short and KAFKA_BROKERS: it needs no real broker")
+	}
 	return start(t, new(net.Dialer).DialContext, opts)
 }
 
