@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -41,7 +40,7 @@ func TestIdle(t *testing.T) {
 	}
 	c := kafkatest.Embedded(t)
 	topic := c.NewTopic(t, "events", 12)
-	admin := unusedAddress(t)
+	admin := freeAddress(t)
 	cmd := exec.CommandContext(t.Context(), program, "run")
 	cmd.Env = append(os.Environ(),
 		"CLIENTEVENTS_KAFKA_BROKERS="+strings.Join(c.Brokers, ","), "CLIENTEVENTS_KAFKA_TOPIC="+topic, "CLIENTEVENTS_KAFKA_GROUP=idle",
@@ -77,16 +76,6 @@ func TestIdle(t *testing.T) {
 	if memory > mostMemory {
 		t.Errorf("it has %.0f MiB resident: want %d at the most", memory/(1<<20), mostMemory>>20)
 	}
-}
-
-func unusedAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // gauge reads a series without labels.

@@ -5,12 +5,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,15 +47,26 @@ func newStation(t *testing.T, c *kafkatest.Cluster, more string) *station {
 	return s
 }
 
+// freeAddress is a port that nobody listens at, for a program to do so: none that was
+// given away before, and none that the system gives to connections and to port 0.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		address := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			continue
+		}
+		l.Close()
+		if _, given := givenAddresses.LoadOrStore(address, true); !given {
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("of a thousand ports none is free")
+	return ""
 }
+
+var givenAddresses sync.Map
 
 // command runs a command to its end.
 func command(t *testing.T, in string, args ...string) (code int, out, errs string) {
