@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/clientevents/clientevents/internal/exemplar"
-	"github.com/clientevents/clientevents/internal/wire"
+	"github.com/clientevents/clientevents/reporter/wire"
 )
 
 // Bounds of what is read and sent.

@@ -27,7 +27,7 @@ import (
 
 	"github.com/clientevents/clientevents/event"
 	"github.com/clientevents/clientevents/internal/googleauth"
-	"github.com/clientevents/clientevents/internal/wire"
+	"github.com/clientevents/clientevents/reporter/wire"
 )
 
 // Source is where batches come from: a batcher.

@@ -13,7 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/clientevents/clientevents/event"
-	"github.com/clientevents/clientevents/internal/wire"
+	"github.com/clientevents/clientevents/reporter/wire"
 )
 
 // worker sends one request at a time. Its buffers live as long as it does.

@@ -20,7 +20,7 @@ const (
 	simulationPkg = "./internal/simulation"
 	appPkg        = "./internal/app"
 	commandPkg    = "./cmd/clientevents"
-	wirePkg       = "./internal/wire"
+	wirePkg       = "./reporter/wire"
 )
 
 var bugs = []bug{
@@ -232,49 +232,49 @@ var bugs = []bug{
 	},
 	{
 		what: "a request whose connection ended in its midst counts as unread",
-		file: "internal/wire/http2.go",
+		file: "reporter/wire/http2.go",
 		old:  "		if s.begins >= c.out.handed {\n", with: "		if true {\n",
 		pkg: wirePkg, run: "^TestHTTP2ConnectionLost$",
 	},
 	{
 		what: "a request that counts as unread is written nevertheless",
-		file: "internal/wire/http2.go",
+		file: "reporter/wire/http2.go",
 		old:  "	c.out.clear()\n", with: "",
 		pkg: wirePkg, run: "^TestHTTP2UnprocessedIsNotWritten$",
 	},
 	{
 		what: "an answer of which a part is missing is taken",
-		file: "internal/wire/http2_read.go",
+		file: "reporter/wire/http2_read.go",
 		old:  "	if s.length >= 0 && s.received < s.length {\n", with: "	if false {\n",
 		pkg: wirePkg, run: "^TestHTTP2BadAnswers$",
 	},
 	{
 		what: "GOAWAY ends requests that the host goes on with",
-		file: "internal/wire/http2_read.go",
+		file: "reporter/wire/http2_read.go",
 		old:  "		if id > f.LastStreamID {\n", with: "		if id >= f.LastStreamID {\n",
 		pkg: wirePkg, run: "^TestHTTP2GoAway$",
 	},
 	{
 		what: "what was received of a request that was given up is not given back",
-		file: "internal/wire/http2_read.go",
+		file: "reporter/wire/http2_read.go",
 		old:  "	if err := c.useWindow(int64(len(p))); err != nil {\n		return err\n	}\n	data, ok := unpadded(fh, p)\n", with: "	if c.streams[fh.StreamID] == nil {\n		return nil\n	}\n	if err := c.useWindow(int64(len(p))); err != nil {\n		return err\n	}\n	data, ok := unpadded(fh, p)\n",
 		pkg: wirePkg, run: "^TestHTTP2ReceiveWindow$",
 	},
 	{
 		what: "a head's encoding is used after the table that it is for",
-		file: "internal/wire/http2_read.go",
+		file: "reporter/wire/http2_read.go",
 		old:  "		clear(c.out.blocks)\n", with: "",
 		pkg: wirePkg, run: "^TestHTTP2HeaderTable$",
 	},
 	{
 		what: "a connection whose host is gone is used further",
-		file: "internal/wire/http2.go",
+		file: "reporter/wire/http2.go",
 		old:  "	silent := c.frames == s.seen\n", with: "	silent := false\n",
 		pkg: wirePkg, run: "^TestHTTP2SilentPeer$",
 	},
 	{
 		what: "a host that is gone is waited for",
-		file: "internal/wire/http2.go",
+		file: "reporter/wire/http2.go",
 		old:  "	asked := c.pingSent > heard\n", with: "	asked := c.pingSent > now\n",
 		pkg: wirePkg, run: "^TestHTTP2LostPeer$",
 	},
