@@ -26,6 +26,8 @@ type setup struct {
 	batch int
 	// linger is the product's; negative for its default.
 	linger time.Duration
+	// inFlight is how many requests the product may have; 0 is its usual number.
+	inFlight int
 	// links are kept: version v3, in which events name their parents.
 	links bool
 	// state is a state topic that is there already.
@@ -65,6 +67,10 @@ var floor = contender{
 	},
 }
 
+// manyRequests are in flight when events go one by one: about as many as the floor
+// has on their way to the API, since ours count until they are noted in Kafka.
+const manyRequests = 128
+
 // product is this program, as it is run in production.
 func product(name, binary string) contender {
 	return contender{
@@ -82,8 +88,11 @@ func product(name, binary string) contender {
 				}
 			}
 			concurrency := 16
-			if s.batch == 1 {
-				concurrency = 64
+			switch {
+			case s.inFlight > 0:
+				concurrency = s.inFlight
+			case s.batch == 1:
+				concurrency = manyRequests
 			}
 			if s.state == "" {
 				s.state = s.run + ".reported"

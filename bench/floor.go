@@ -13,6 +13,9 @@ import (
 	"time"
 )
 
+// floorConnections are the requests that the floor has in flight.
+const floorConnections = 64
+
 // serveFloor is the floor: a bare loop that reads events from memory and posts
 // them, which no pipeline can be faster than. It prints the CPU time of the loop
 // alone, without that of making up the events, in nanoseconds.
@@ -21,7 +24,7 @@ func serveFloor(args []string) error {
 	url := flags.String("url", "", "base URL")
 	n := flags.Int("n", 0, "how many records to take the events of")
 	batch := flags.Int("batch", 1, "events a request")
-	connections := flags.Int("connections", 64, "requests in flight")
+	connections := flags.Int("connections", floorConnections, "requests in flight")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
