@@ -983,6 +983,7 @@ func TestHTTP2CancelWithBody(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		r := p.post(ctx, make([]byte, 100))
 		id := want[*http2.MetaHeadersFrame](p).StreamID
+		synctest.Wait() // it has written, and doesn't write for the next one, too
 		p.post(t.Context(), nil)
 		p.write(p.fr.WritePing(true, [8]byte{}))
 		synctest.Wait()
