@@ -88,8 +88,11 @@ func takeProfile(ctx context.Context, w *world) (string, error) {
 	if err := writeProfile(w.options.profile, merged); err != nil {
 		return "", err
 	}
+	if !w.options.keep {
+		return "", nil
+	}
 	for i, p := range profiles {
-		if err := writeProfile(fmt.Sprintf("%s.%d", w.options.profile, i), p); w.options.keep && err != nil {
+		if err := writeProfile(fmt.Sprintf("%s.%d", w.options.profile, i), p); err != nil {
 			return "", err
 		}
 	}
