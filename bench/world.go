@@ -24,6 +24,7 @@ import (
 // world is what all contenders share.
 type world struct {
 	options options
+	commit  string // when it began: the tables that it writes are changes too
 	dir     string
 	ends    []func()
 
@@ -39,7 +40,7 @@ type world struct {
 }
 
 func newWorld(ctx context.Context, o options) (_ *world, err error) {
-	w := &world{options: o}
+	w := &world{options: o, commit: commit()}
 	defer func() {
 		if err != nil {
 			w.close()
@@ -282,12 +283,16 @@ func (p *process) tail() string {
 
 // provenance says what was measured, and on what.
 func (w *world) provenance() string {
-	commit := "unknown"
-	if out, err := exec.Command("git", "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*").Output(); err == nil { //nolint:noctx // it takes a moment
-		commit = strings.TrimSpace(string(out))
-	}
 	return fmt.Sprintf("Commit `%s`, %s, %s, %d cores that all processes share, %s; medians of %d runs.",
-		commit, runtime.Version(), processor(), runtime.NumCPU(), w.brokerName, w.options.rounds)
+		w.commit, runtime.Version(), processor(), runtime.NumCPU(), w.brokerName, w.options.rounds)
+}
+
+func commit() string {
+	out, err := exec.Command("git", "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*").Output() //nolint:noctx // it takes a moment
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(out))
 }
 
 func processor() string {
