@@ -154,14 +154,19 @@ func (a *account) expect() {
 	a.budget.expected += a.expected
 }
 
-// came ends a turn, with so many records.
-func (a *account) came(records int) {
+// came ends a turn, with so many records; more says that there are others behind
+// them. Where there are none, the next fetch may wait for long, and what it brings
+// is not to be waited for by others.
+func (a *account) came(records int, more bool) {
 	b := a.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	enough := b.enough()
 	b.expected -= a.expected
-	a.last, a.expected = int64(records), 0
+	a.last, a.expected = 0, 0
+	if more {
+		a.last = int64(records)
+	}
 	if enough && !b.enough() {
 		b.wake()
 	}

@@ -196,11 +196,11 @@ func (o *owner) fetchOnce(req kafkalog.FetchRequest) (*kafkalog.Batch, error) {
 	}
 	batch, err := o.kafka.Fetch(o.intake, req)
 	if err != nil {
-		o.account.came(0)
+		o.account.came(0, false)
 		return nil, err
 	}
 	o.fetchedMuch = batch.Cut || batch.Wire >= req.MaxBytes/2
-	o.account.came(len(batch.Records))
+	o.account.came(len(batch.Records), batch.NextOffset < batch.LastStableOffset)
 	return batch, nil
 }
 

@@ -1,0 +1,58 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"github.com/clientevents/clientevents/event"
+	"github.com/clientevents/clientevents/internal/kafkatest"
+)
+
+// Partitions that are read to their end wait for the broker, and the others do not
+// wait for what that may bring.
+func TestPartitionsAtTheirEndHoldNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const partitions, few, many = 6, 100, 5000
+		cluster := kafkatest.Bubble(t)
+		cluster.CreateTopic(t, "events", partitions, nil)
+		var messages []kafka.Message
+		for p := range partitions {
+			n := few
+			if p == 0 {
+				n = many
+			}
+			for i := range n {
+				messages = append(messages, kafka.Message{Partition: p, Value: fmt.Appendf(nil, "not JSON: %d", i)})
+			}
+		}
+		cluster.Produce(t, "events", messages...)
+		c := New(Config{
+			Brokers: cluster.Brokers, Topic: "events", Group: "group",
+			DeadLetterTopic: "events.dead-letter", StateTopic: "events.reported", ReadAhead: 2 * few,
+			Rules:     Rules{Version: event.V3, Window: time.Hour, ParentsRequired: true, ParentsWait: time.Minute},
+			Transport: cluster.Transport(t), Dialer: cluster.Dialer(),
+		}, &hangingSink{})
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- c.Run(ctx) }()
+		letters := func() uint64 {
+			_, letters := c.Counts()
+			return letters[string(event.ReasonMalformed)]
+		}
+		kafkatest.WaitFor(t, time.Minute, "the first dead letters", func() bool { return letters() > 0 })
+		began := time.Now()
+		kafkatest.WaitFor(t, time.Minute, "all dead letters", func() bool { return letters() == many+(partitions-1)*few })
+		if took := time.Since(began); took >= aheadPatience {
+			t.Errorf("it took %v, want no wait for fetches that find nothing", took)
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
