@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -24,6 +25,7 @@ func tlsServer(t *testing.T, http2 bool, handler http.HandlerFunc) *httptest.Ser
 	t.Helper()
 	server := httptest.NewUnstartedServer(handler)
 	server.EnableHTTP2 = http2
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that fail
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	return server
@@ -153,7 +155,6 @@ func TestHandshakeThatHangs(t *testing.T) {
 
 func TestCertificatesAreChecked(t *testing.T) {
 	server := tlsServer(t, true, echoBack)
-	server.Config.ErrorLog = nil
 	l, h := laneTo(t, server.URL)
 	_, err := l.Do(t.Context(), h, nil)
 	if unknown := new(tls.CertificateVerificationError); !errors.As(err, &unknown) {

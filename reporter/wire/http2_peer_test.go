@@ -1133,6 +1133,7 @@ func TestHTTP2WriterIsRelieved(t *testing.T) {
 				p.post(t.Context(), nil)
 				synctest.Wait()
 				p.request()
+				synctest.Wait()                          // until it writes the second's, without the third's
 				p.write(p.fr.WritePing(true, [8]byte{})) // a sign of life
 				p.post(t.Context(), nil)
 				synctest.Wait()
