@@ -42,9 +42,9 @@ type Client struct {
 	ctx   context.Context // of what is dialed for all
 	close context.CancelFunc
 
-	// single says that the host spoke HTTP/1.1 when asked, so that each lane
+	// http1Only says that the host spoke HTTP/1.1 when asked, so that each lane
 	// dials for itself.
-	single atomic.Bool
+	http1Only atomic.Bool
 
 	mu     sync.Mutex
 	shared []*http2Conn
@@ -280,7 +280,7 @@ func (c *Client) join() (*http2Conn, *sharedDial) {
 	}
 	clear(c.shared[len(usable):])
 	c.shared = usable
-	if found != nil || (c.single.Load() && len(usable) == 0) {
+	if found != nil || (c.http1Only.Load() && len(usable) == 0) {
 		return found, nil
 	}
 	if c.dial == nil {
@@ -323,10 +323,10 @@ func (c *Client) dialTLS(ctx context.Context) (*http1Conn, error) {
 		return nil, fmt.Errorf("TLS handshake: %w", err)
 	}
 	if conn.ConnectionState().NegotiatedProtocol != "h2" {
-		c.single.Store(true)
+		c.http1Only.Store(true)
 		return newHTTP1(conn, raw), nil
 	}
-	c.single.Store(false)
+	c.http1Only.Store(false)
 	shared, err := newHTTP2(conn)
 	if err != nil {
 		raw.Close()

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -19,17 +18,6 @@ import (
 
 	"github.com/clientevents/clientevents/internal/pipenet"
 )
-
-// tlsServer serves a handler over TLS, by HTTP/2 where that is wanted.
-func tlsServer(t *testing.T, http2 bool, handler http.HandlerFunc) *httptest.Server {
-	t.Helper()
-	server := httptest.NewUnstartedServer(handler)
-	server.EnableHTTP2 = http2
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that fail
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	return server
-}
 
 // echoBack answers with the protocol, and with the request's body.
 func echoBack(w http.ResponseWriter, r *http.Request) {
@@ -90,7 +78,7 @@ func TestProtocolChanges(t *testing.T) {
 		if err != nil || got.ContentType != want {
 			t.Fatalf("request %d went by %q, want %q: %v", i, got.ContentType, want, err)
 		}
-		if l.client.single.Load() == speaks {
+		if l.client.http1Only.Load() == speaks {
 			t.Errorf("after request %d lanes dial for themselves: %v", i, !speaks)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -43,6 +44,17 @@ func trusting(server *httptest.Server) func(*Config) {
 	roots := x509.NewCertPool()
 	roots.AddCert(server.Certificate())
 	return func(c *Config) { c.TLS = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12} }
+}
+
+// tlsServer serves a handler over TLS, by HTTP/2 where that is wanted.
+func tlsServer(t testing.TB, http2 bool, handler http.HandlerFunc) *httptest.Server {
+	t.Helper()
+	server := httptest.NewUnstartedServer(handler)
+	server.EnableHTTP2 = http2
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that fail
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server
 }
 
 // counting counts the connections that a client makes.

@@ -20,8 +20,6 @@ const (
 	// answer, before it gets a PING; and how long after that before it is given
 	// up.
 	quietFor = 15 * time.Second
-	// unusedFor is how long a connection is kept without a stream.
-	unusedFor = 90 * time.Second
 	// writeTimeout bounds one write, of bufferLimit bytes and little more.
 	writeTimeout = 10 * time.Second
 	// farewellTimeout bounds what is written when a connection ends.
@@ -317,10 +315,10 @@ func (c *http2Conn) look() {
 	case c.ended != nil:
 	case len(c.streams) > 0:
 		c.lookForFrames(now)
-	case c.slots == 0 && now >= c.idleSince+unusedFor:
-		c.end(fmt.Errorf("the connection had no stream for %s", unusedFor), http2.ErrCodeNo)
+	case c.slots == 0 && now >= c.idleSince+idleFor:
+		c.end(fmt.Errorf("the connection had no stream for %s", idleFor), http2.ErrCodeNo)
 	case c.slots == 0:
-		c.lookAgain(c.idleSince + unusedFor - now)
+		c.lookAgain(c.idleSince + idleFor - now)
 	default:
 		c.lookAgain(quietFor)
 	}

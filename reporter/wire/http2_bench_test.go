@@ -29,7 +29,7 @@ func TestBenchmarkServer(t *testing.T) {
 	if os.Getenv(serverVariable) == "" {
 		t.Skip("it is for the benchmarks")
 	}
-	s := server(t, func(w http.ResponseWriter, r *http.Request) {
+	s := tlsServer(t, true, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, "{}")

@@ -1051,7 +1051,7 @@ func TestHTTP2Unused(t *testing.T) {
 			time.Sleep(time.Minute)
 			p.write(p.fr.WritePing(true, [8]byte{})) // is no use
 		}()
-		p.wantGoAway(http2.ErrCodeNo, unusedFor)
+		p.wantGoAway(http2.ErrCodeNo, idleFor)
 	})
 }
 

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -20,17 +19,6 @@ import (
 	"testing"
 	"time"
 )
-
-// server is net/http's HTTP/2 over TLS on loopback.
-func server(t testing.TB, h http.HandlerFunc) *httptest.Server {
-	t.Helper()
-	s := httptest.NewUnstartedServer(h)
-	s.Config.ErrorLog = log.New(io.Discard, "", 0)
-	s.EnableHTTP2 = true
-	s.StartTLS()
-	t.Cleanup(s.Close)
-	return s
-}
 
 func dialHTTP2(t testing.TB, s *httptest.Server) *http2Conn {
 	t.Helper()
@@ -87,7 +75,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 // TestHTTP2EveryBodyArrives: many lanes, bodies of all sizes, each gets its own
 // answer.
 func TestHTTP2EveryBodyArrives(t *testing.T) {
-	s := server(t, echo)
+	s := tlsServer(t, true, echo)
 	c := dialHTTP2(t, s)
 	sizes := []int{0, 1, 300, 1500, frameSize - 1, frameSize, frameSize + 1, maxBody, defaultWindow + 1, 200_000, maxDiscard, maxDiscard + 1, 1 << 20}
 	data := make([]byte, 2<<20)
@@ -123,7 +111,7 @@ func TestHTTP2EveryBodyArrives(t *testing.T) {
 
 // TestHTTP2AnswerBeforeTheBody: a server that does not read the body.
 func TestHTTP2AnswerBeforeTheBody(t *testing.T) {
-	s := server(t, func(w http.ResponseWriter, _ *http.Request) {
+	s := tlsServer(t, true, func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "too large", http.StatusRequestEntityTooLarge)
 	})
 	c := dialHTTP2(t, s)
@@ -143,7 +131,7 @@ func TestHTTP2AnswerBeforeTheBody(t *testing.T) {
 // TestHTTP2ManyHeads: heads that differ, do not fit into the table together, or
 // are larger than a frame.
 func TestHTTP2ManyHeads(t *testing.T) {
-	s := server(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header.Get("X-Long")) })
+	s := tlsServer(t, true, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header.Get("X-Long")) })
 	c := dialHTTP2(t, s)
 	var lanes sync.WaitGroup
 	for lane := range 8 {
@@ -175,7 +163,7 @@ func TestHTTP2ManyHeads(t *testing.T) {
 // takes nothing more.
 func TestHTTP2Shutdown(t *testing.T) {
 	begun, let := make(chan struct{}), make(chan struct{})
-	s := server(t, func(w http.ResponseWriter, _ *http.Request) {
+	s := tlsServer(t, true, func(w http.ResponseWriter, _ *http.Request) {
 		begun <- struct{}{}
 		<-let
 		fmt.Fprint(w, "done")
@@ -208,7 +196,7 @@ func TestHTTP2Shutdown(t *testing.T) {
 func TestHTTP2NothingTwice(t *testing.T) {
 	const lanes, requests = 16, 60
 	var read sync.Map
-	s := server(t, func(w http.ResponseWriter, r *http.Request) {
+	s := tlsServer(t, true, func(w http.ResponseWriter, r *http.Request) {
 		id := r.URL.Query().Get("id")
 		if _, again := read.LoadOrStore(id, nil); again {
 			t.Errorf("request %s came twice", id)
