@@ -3,7 +3,6 @@ package reporter
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -33,19 +32,10 @@ const (
 
 // newTransport is for batches.
 func newTransport(cfg Config) *http.Transport {
-	dial := cfg.Dial
-	if dial == nil {
-		dial = (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext
-	}
-	roots := &tls.Config{MinVersion: tls.VersionTLS12}
-	if cfg.TLS != nil {
-		roots = cfg.TLS.Clone()
-		roots.MinVersion = max(roots.MinVersion, tls.VersionTLS12)
-	}
 	return &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         dial,
-		TLSClientConfig:     roots,
+		DialContext:         cfg.Dial,
+		TLSClientConfig:     cfg.TLS,
 		TLSHandshakeTimeout: 10 * time.Second,
 		ForceAttemptHTTP2:   true,
 		MaxIdleConns:        cfg.Concurrency,

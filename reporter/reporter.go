@@ -165,6 +165,14 @@ func (c *Config) setDefaults() {
 	if c.UserAgent == "" {
 		c.UserAgent = "clientevents"
 	}
+	if c.Dial == nil {
+		c.Dial = (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+	}
+	if c.TLS == nil {
+		c.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	c.TLS = c.TLS.Clone()
+	c.TLS.MinVersion = max(c.TLS.MinVersion, tls.VersionTLS12)
 	if c.wait == nil {
 		c.wait = waitAfter
 	}

@@ -17,17 +17,16 @@ import (
 type Config struct {
 	// URL names the host: its scheme is http or https.
 	URL *url.URL
-	// Dial makes connections; default [net.Dialer.DialContext].
+	// Dial makes connections.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// TLS is for https; nil is the system's certificates.
+	// TLS is for https: what to trust and to present, and the versions to speak.
 	TLS *tls.Config
 	// Proxy is asked once whether the way to the host goes by one; nil is none.
 	Proxy func(*http.Request) (*url.URL, error)
 }
 
-// How long is waited for what belongs to a connection and not to a request.
 const (
-	dialTimeout      = 10 * time.Second
+	// handshakeTimeout bounds the TLS handshake of a connection.
 	handshakeTimeout = 10 * time.Second
 	// idleFor is how long a connection is kept without a request.
 	idleFor = 90 * time.Second
@@ -37,6 +36,7 @@ const (
 type Client struct {
 	cfg     Config
 	address string
+	tls     *tls.Config     // nil for http
 	proxied *http.Transport // where the way goes by a proxy
 
 	ctx   context.Context // of what is dialed for all
@@ -63,11 +63,8 @@ type sharedDial struct {
 // NewClient makes a client, and connects nowhere yet.
 func NewClient(cfg Config) (*Client, error) {
 	c := &Client{cfg: cfg, address: addressOf(cfg.URL), lanes: map[*Lane]struct{}{}}
-	if cfg.Dial == nil {
-		c.cfg.Dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext
-	}
 	if cfg.URL.Scheme == "https" {
-		c.cfg.TLS = c.tlsConfig()
+		c.tls = c.tlsConfig()
 	}
 	if cfg.Proxy != nil {
 		proxy, err := cfg.Proxy(&http.Request{URL: cfg.URL})
@@ -91,11 +88,7 @@ func addressOf(u *url.URL) string {
 }
 
 func (c *Client) tlsConfig() *tls.Config {
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if c.cfg.TLS != nil {
-		config = c.cfg.TLS.Clone()
-		config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
-	}
+	config := c.cfg.TLS.Clone()
 	if config.ServerName == "" {
 		config.ServerName = c.cfg.URL.Hostname()
 	}
@@ -227,7 +220,7 @@ func (c *Client) closeIdle() {
 
 // connect returns a connection of the lane's own, or a slot of a shared one.
 func (c *Client) connect(ctx context.Context) (*http1Conn, *http2Conn, error) {
-	if c.cfg.TLS == nil {
+	if c.tls == nil {
 		raw, err := c.cfg.Dial(ctx, "tcp", c.address)
 		if err != nil {
 			return nil, nil, err
@@ -315,7 +308,7 @@ func (c *Client) dialTLS(ctx context.Context) (*http1Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn := tls.Client(raw, c.cfg.TLS)
+	conn := tls.Client(raw, c.tls)
 	handshake, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
 	if err := conn.HandshakeContext(handshake); err != nil {

@@ -69,10 +69,10 @@ func TestProtocolChanges(t *testing.T) {
 	l, h := laneTo(t, server.URL, trusting(server))
 	for i, speaks := range []bool{true, false, false, true, true, false} {
 		http2.Store(speaks)
-		l.client.cfg.TLS.NextProtos = []string{"http/1.1"}
+		l.client.tls.NextProtos = []string{"http/1.1"}
 		want := "HTTP/1.1"
 		if speaks {
-			l.client.cfg.TLS.NextProtos, want = []string{"h2"}, "HTTP/2.0"
+			l.client.tls.NextProtos, want = []string{"h2"}, "HTTP/2.0"
 		}
 		got, err := l.Do(t.Context(), h, []byte("{}"))
 		if err != nil || got.ContentType != want {

@@ -22,7 +22,7 @@ func laneTo(t testing.TB, to string, adjust ...func(*Config)) (*Lane, *Head) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := Config{URL: u}
+	cfg := Config{URL: u, Dial: new(net.Dialer).DialContext, TLS: &tls.Config{MinVersion: tls.VersionTLS12}}
 	for _, f := range adjust {
 		f(&cfg)
 	}
@@ -61,9 +61,6 @@ func tlsServer(t testing.TB, http2 bool, handler http.HandlerFunc) *httptest.Ser
 func counting(n *atomic.Int64) func(*Config) {
 	return func(c *Config) {
 		dial := c.Dial
-		if dial == nil {
-			dial = new(net.Dialer).DialContext
-		}
 		c.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 			n.Add(1)
 			return dial(ctx, network, address)
