@@ -21,6 +21,7 @@ const (
 	appPkg        = "./internal/app"
 	commandPkg    = "./cmd/clientevents"
 	wirePkg       = "./reporter/wire"
+	kafkalogPkg   = "./consumer/kafkalog"
 )
 
 var bugs = []bug{
@@ -229,6 +230,24 @@ var bugs = []bug{
 		file: "consumer/state.go",
 		old:  "			delete(foreign, string(r.Key))\n", with: "",
 		pkg: consumerPkg, run: "^TestForeignStateRecords$",
+	},
+	{
+		what: "two batches for one partition go in one request, of which the broker keeps one",
+		file: "consumer/kafkalog/gather.go",
+		old:  "		same := func(b *appending) bool { return b.partition == a.partition }\n", with: "		same := func(*appending) bool { return false }\n",
+		pkg: kafkalogPkg, run: "^TestAppendsToOnePartition$",
+	},
+	{
+		what: "partitions wait for what a fetch at another's end may bring",
+		file: "consumer/owner.go",
+		old:  "batch.NextOffset < batch.LastStableOffset)", with: "true)",
+		pkg: consumerPkg, run: "^TestPartitionsAtTheirEndHoldNobodyUp$",
+	},
+	{
+		what: "an answer that is shorter than it says is taken",
+		file: "reporter/wire/http1.go",
+		old:  "	if length >= 0 && n < length {\n", with: "	if length >= 0 && n < 0 {\n",
+		pkg: wirePkg, run: "^TestCutAnswers$",
 	},
 	{
 		what: "a request whose connection ended in its midst counts as unread",
