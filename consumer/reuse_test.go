@@ -29,15 +29,7 @@ func TestMemoryIsUsedAgainOnlyWhenFinished(t *testing.T) {
 				cluster := kafkatest.Bubble(t)
 				cluster.CreateTopic(t, "events", 2, nil)
 				published := refuse(t, cluster, codec.codec, n)
-				c := New(Config{
-					Brokers: cluster.Brokers, Topic: "events", Group: "group",
-					DeadLetterTopic: "events.dead-letter", StateTopic: "events.reported",
-					Rules:     Rules{Version: event.V3, Window: time.Hour, ParentsRequired: true, ParentsWait: time.Minute},
-					Transport: cluster.Transport(t), Dialer: cluster.Dialer(),
-				}, &hangingSink{})
-				ctx, stop := context.WithCancel(t.Context())
-				ended := make(chan error, 1)
-				go func() { ended <- c.Run(ctx) }()
+				c, stop := refusing(t, cluster)
 				kafkatest.WaitFor(t, time.Minute, "the dead letters", func() bool {
 					_, letters := c.Counts()
 					return letters[string(event.ReasonMalformed)] == n
@@ -46,9 +38,6 @@ func TestMemoryIsUsedAgainOnlyWhenFinished(t *testing.T) {
 					t.Error("no memory is kept for fetches that come")
 				}
 				stop()
-				if err := <-ended; err != nil {
-					t.Error(err)
-				}
 				for _, letter := range cluster.ReadAll(t, "events.dead-letter") {
 					key := string(letter.Key)
 					if want, ok := published[key]; !ok || !bytes.Equal(letter.Value, want) || headerCarrier(letter.Headers).Get("of") != key {
@@ -61,6 +50,32 @@ func TestMemoryIsUsedAgainOnlyWhenFinished(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// refusing runs a consumer of topic "events", whose records are all at fault. stop
+// ends it, and wants it to end well.
+func refusing(t *testing.T, cluster *kafkatest.Cluster, adjust ...func(*Config)) (c *Consumer, stop func()) {
+	t.Helper()
+	cfg := Config{
+		Brokers: cluster.Brokers, Topic: "events", Group: "group",
+		DeadLetterTopic: "events.dead-letter", StateTopic: "events.reported",
+		Rules:     Rules{Version: event.V3, Window: time.Hour, ParentsRequired: true, ParentsWait: time.Minute},
+		Transport: cluster.Transport(t), Dialer: cluster.Dialer(),
+	}
+	for _, f := range adjust {
+		f(&cfg)
+	}
+	c = New(cfg, &hangingSink{})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(ctx) }()
+	return c, func() {
+		t.Helper()
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package consumer
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -31,15 +30,7 @@ func TestPartitionsAtTheirEndHoldNobodyUp(t *testing.T) {
 			}
 		}
 		cluster.Produce(t, "events", messages...)
-		c := New(Config{
-			Brokers: cluster.Brokers, Topic: "events", Group: "group",
-			DeadLetterTopic: "events.dead-letter", StateTopic: "events.reported", ReadAhead: 2 * few,
-			Rules:     Rules{Version: event.V3, Window: time.Hour, ParentsRequired: true, ParentsWait: time.Minute},
-			Transport: cluster.Transport(t), Dialer: cluster.Dialer(),
-		}, &hangingSink{})
-		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- c.Run(ctx) }()
+		c, stop := refusing(t, cluster, func(cfg *Config) { cfg.ReadAhead = 2 * few })
 		letters := func() uint64 {
 			_, letters := c.Counts()
 			return letters[string(event.ReasonMalformed)]
@@ -51,8 +42,5 @@ func TestPartitionsAtTheirEndHoldNobodyUp(t *testing.T) {
 			t.Errorf("it took %v, want no wait for fetches that find nothing", took)
 		}
 		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
 	})
 }
