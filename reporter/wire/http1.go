@@ -173,13 +173,13 @@ func (c *http1Conn) readHead(got *Answer) (length int64, ok bool, err error) {
 		value = bytes.Trim(value, " \t")
 		switch {
 		case got.set(name, value):
-		case is(name, "content-length"):
+		case bytes.EqualFold(name, []byte("content-length")):
 			n, err := strconv.ParseUint(string(value), 10, 62)
 			if err != nil || length >= 0 {
 				return 0, false, nil
 			}
 			length = int64(n)
-		case is(name, "transfer-encoding"), is(name, "connection"), is(name, "trailer"):
+		case bytes.EqualFold(name, []byte("transfer-encoding")), bytes.EqualFold(name, []byte("connection")), bytes.EqualFold(name, []byte("trailer")):
 			return 0, false, nil
 		}
 	}

@@ -14,6 +14,7 @@
 package wire
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
@@ -95,37 +96,20 @@ type Answer struct {
 
 func (a *Answer) reset() { *a = Answer{Body: a.Body[:0], lastType: a.lastType} }
 
-// set notes a header, for lower-case and canonical names alike. It says whether it
-// was one that matters.
+// set notes a header, and says whether it was one that matters.
 func (a *Answer) set(name, value []byte) bool {
 	switch {
-	case is(name, "content-type"):
+	case bytes.EqualFold(name, []byte("content-type")):
 		if string(value) != a.lastType {
 			a.lastType = string(value)
 		}
 		a.ContentType = a.lastType
-	case is(name, "retry-after"):
+	case bytes.EqualFold(name, []byte("retry-after")):
 		a.RetryAfter = string(value)
-	case is(name, "location"):
+	case bytes.EqualFold(name, []byte("location")):
 		a.Location = string(value)
 	default:
 		return false
-	}
-	return true
-}
-
-// is compares a header's name with one in lower case.
-func is(name []byte, lower string) bool {
-	if len(name) != len(lower) {
-		return false
-	}
-	for i, c := range name {
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		if c != lower[i] {
-			return false
-		}
 	}
 	return true
 }
