@@ -20,9 +20,11 @@ COUNT    ?= 6
 PORT     ?= 0
 ARGS     ?=
 
+##@ Start here
+
 .PHONY: help
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build the programs into bin/
@@ -32,12 +34,14 @@ build: ## build the programs into bin/
 demo: ## run the whole pipeline in one process (ARGS='--events 10000')
 	go run ./cmd/clientevents demo $(ARGS)
 
+##@ Tests without services
+
 .PHONY: test
-test: ## run the tests; they need neither Kafka nor a network
+test: ## run the tests; no Kafka, no network
 	go test ./...
 
 .PHONY: race
-race: ## run the tests with the race detector, in random order, the long ones in short
+race: ## run the tests with the race detector, in random order
 	go test -race -short -shuffle=on ./...
 
 .PHONY: fuzz
@@ -50,84 +54,138 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 		done; \
 	done
 
+.PHONY: mutants
+mutants: ## put known bugs back; each must fail a test (ARGS='-only latest')
+	go run ./test/mutants $(ARGS)
+
+.PHONY: emulator-million
+emulator-million: ## send the emulator a million events over REST and gRPC; its memory must be constant
+	cd emulator/grpc && EMULATOR_REQUESTS=$(or $(REQUESTS),1000000) go test -count=1 -timeout 60m -run '^TestMemoryIsConstant$$' -v $(ARGS) .
+
+##@ Benchmarks
+
 .PHONY: bench
-bench: ## run the benchmarks once, then measure beside the alternatives (10 minutes), into docs/performance.md
+bench: ## measure against the alternatives, into docs/performance.md (10 minutes)
 	$(MAKE) bench-go COUNT=1 ARGS='-benchtime 100ms'
 	cd bench && go run . -rounds $(or $(ROUNDS),5) -update ../docs/performance.md $(ARGS)
 
 .PHONY: bench-go
-bench-go: ## run the benchmarks COUNT (6) times each, into bench.txt; BENCH=pattern selects
+bench-go: ## run the Go benchmarks COUNT (6) times, into bench.txt (BENCH=pattern)
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $(ARGS) ./... | tee bench.txt
 
 .PHONY: bench-scale
-bench-scale: ## measure how cost and memory go with partitions, replicas, ids and backlog, into docs/performance.md
+bench-scale: ## measure cost by partitions, replicas, IDs and backlog, into docs/performance.md
 	cd bench && go run . -parts links,scale -rounds 3 -update ../docs/performance.md -plots ../docs $(ARGS)
 
 .PHONY: pgo
-pgo: ## profile the program under load anew, for the profile-guided optimisation of releases
+pgo: ## profile the program under load, for the releases' optimization
 	cd bench && go run . -parts profile -profile ../cmd/clientevents/release.pgo $(ARGS)
+
+.PHONY: bench-gate
+bench-gate: ## compare what each stage allocates with the last release
+	go run ./test/benchgate $(ARGS)
 
 .PHONY: bench-compare
 bench-compare: ## compare OLD=old.txt with bench.txt
 	$(TOOL) benchstat $(OLD) bench.txt
 
+##@ Apache Kafka (Java 17)
+
 .PHONY: bin/kafka
 bin/kafka:
-	go build -o $@ ./internal/kafkatest/cmd/kafka
+	go build -o $@ ./test/kafkatest/cmd/kafka
 
 .PHONY: kafka
-kafka: bin/kafka ## run a real Kafka broker on a loopback port (PORT=9092) until Ctrl-C; needs Java 17
+kafka: bin/kafka ## run a broker until Ctrl-C (PORT=9092)
 	exec bin/kafka serve -port $(PORT) $(ARGS)
+
+.PHONY: cluster
+cluster: bin/kafka ## run three brokers until Ctrl-C (PORT=9092 and the next two)
+	exec bin/kafka serve -nodes 3 -heap 256m -port $(PORT) $(ARGS)
 
 # Only these packages' tests ask for a real broker. With -short they leave out what they
 # do with an embedded one.
 KAFKA_PACKAGES = $$(git grep -lE --untracked 'kafkatest\.(Each|Real)' -- '*_test.go' | xargs -n 1 dirname | sort -u | sed 's|^|./|')
 
 .PHONY: kafka-test
-kafka-test: bin/kafka ## run the Kafka tests against KAFKA_BROKERS, or a broker started for them
+kafka-test: bin/kafka ## run the Kafka tests against KAFKA_BROKERS, or a broker of their own
 	@packages="$(KAFKA_PACKAGES)"; \
 	test -n "$$packages" || { echo "no package tests against Kafka" >&2; exit 1; }; \
 	tests=(go test -count=1 -p 1 -short -timeout 20m $(ARGS) $$packages); \
 	if [ -n "$${KAFKA_BROKERS:-}" ]; then "$${tests[@]}"; else bin/kafka run -- "$${tests[@]}"; fi
 
+.PHONY: first-topic
+first-topic: bin/kafka ## run the commands of docs/first-topic.md as printed; ports 9092, 8080, 9090
+	bin/kafka fetch
+	FIRST_TOPIC=kafka go test -count=1 -run '^TestFirstTopic$$' -v $(ARGS) ./cmd/clientevents
+
+##@ Chaos: real processes and brokers
+
 .PHONY: bin/chaos
 bin/chaos:
-	go build -o $@ ./internal/chaos
+	go build -o $@ ./test/chaos
 
 .PHONY: chaos
-chaos: bin/chaos ## put real processes through kills, freezes and restarts (RECORDS=50000 KILLS=10 REBALANCES=10 FREEZES=2 RESTARTS=2 OUTAGES=8)
+chaos: bin/chaos ## kill, freeze, cut and restart processes and brokers (RECORDS=50000 KILLS=10 …)
 	bin/chaos -records $(or $(RECORDS),50000) -kills $(or $(KILLS),10) -rebalances $(or $(REBALANCES),10) \
-		-freezes $(or $(FREEZES),2) -restarts $(or $(RESTARTS),2) -outages $(or $(OUTAGES),8) $(ARGS)
+		-freezes $(or $(FREEZES),2) -restarts $(or $(RESTARTS),2) -outages $(or $(OUTAGES),8) \
+		-broker-kills $(or $(BROKER_KILLS),4) -broker-freezes $(or $(BROKER_FREEZES),2) -cuts $(or $(CUTS),6) $(ARGS)
 
 .PHONY: chaos-short
-chaos-short: bin/chaos ## the same in about three minutes
-	bin/chaos -records 20000 -kills 6 -rebalances 6 -freezes 1 -restarts 1 -outages 3 $(ARGS)
+chaos-short: bin/chaos ## the same in about four minutes
+	bin/chaos -records 20000 -kills 4 -rebalances 5 -freezes 1 -restarts 1 -outages 3 -broker-kills 1 -broker-freezes 1 -cuts 6 $(ARGS)
 
 .PHONY: chaos-backlog
-chaos-backlog: bin/chaos ## let BACKLOG (1000000) records pile up behind an API that hangs, and watch a replica's memory (CODECS='none zstd')
-	for codec in $(or $(CODECS),none zstd); do bin/chaos -backlog $(or $(BACKLOG),1000000) -codec $$codec $(ARGS); done
+chaos-backlog: bin/chaos ## build a backlog behind an API that hangs, watch memory (BACKLOG=1000000)
+	for codec in $(or $(CODECS),none zstd); do bin/chaos -nodes 1 -backlog $(or $(BACKLOG),1000000) -codec $$codec $(ARGS); done
+
+.PHONY: chaos-replace
+chaos-replace: bin/chaos ## measure delays while three replicas are replaced (IDS=600000)
+	bin/chaos -replace $(or $(IDS),600000) $(ARGS)
+
+.PHONY: chaos-takeover
+chaos-takeover: bin/chaos ## measure takeovers after kills, and a fourth replica that joins (IDS=1000000)
+	bin/chaos -takeover $(or $(IDS),1000000) $(ARGS)
+
+.PHONY: flood
+flood: ## publish the records that need most memory for five minutes (FOR=5m)
+	go build -o bin/clientevents ./cmd/clientevents
+	go run ./test/flood -for $(or $(FOR),5m) $(ARGS)
+
+.PHONY: flood-short
+flood-short: ## publish each kind of them once, in about a minute
+	go build -o bin/clientevents ./cmd/clientevents
+	go run ./test/flood -partitions 4 $(ARGS)
 
 .PHONY: upgrade
-upgrade: bin/chaos ## roll from FROM (the last release, or the commit before) to this and back, under traffic and with live state
-	bin/chaos -records 6000 -upgrade $(or $(FROM),previous) $(ARGS)
+upgrade: bin/chaos ## roll from FROM (the last release or commit) to this build and back
+	bin/chaos -nodes 1 -records 6000 -upgrade $(or $(FROM),previous) $(ARGS)
 
 .PHONY: simulate
-simulate: ## simulate misfortune with SEEDS (100) seeds of each kind
-	go test ./internal/simulation -count=1 -timeout 60m -v -seeds $(or $(SEEDS),100) | grep -vE '^ *(=== |--- PASS|simulation_test)'
+simulate: ## run the simulations with SEEDS (100) seeds of each kind
+	go test ./test/simulation -count=1 -timeout 60m -v -seeds $(or $(SEEDS),100) | grep -vE '^ *(=== |--- PASS|simulation_test)'
+
+##@ Suites with other tools
 
 .PHONY: conformance
-conformance: ## hold reporter and emulator to Google's definitions and clients; needs Node 20 and Python 3
+conformance: ## compare reporter and emulator with Google's clients (Node 20, Python 3, Java)
 	cd conformance/node && npm ci --silent
 	cd conformance/python && python3 -m venv .venv && .venv/bin/pip install --quiet --requirement requirements.txt
 	cd conformance && CONFORMANCE=all go test -count=1 $(ARGS) ./...
+	EMULATOR_ROUND_TRIPS=10000 go test -count=1 -run TestReadModifyWrite ./emulator
+	cd emulator/grpc && go test -count=1 ./...
+
+.PHONY: registry-test
+registry-test: ## decode records with a real schema registry (Java 17, Maven, Python 3)
+	cd test/registry && go test -count=1 -v $(ARGS) ./...
 
 .PHONY: browser-test
-browser-test: ## look at the pages with Chromium
-	cd internal/browsertest && go test -count=1 $(ARGS) ./...
+browser-test: ## test the pages with Chromium
+	cd test/browser && go test -count=1 $(ARGS) ./...
 
 .PHONY: screenshots
-screenshots: ## the same, and take the pictures in docs/images anew
-	cd internal/browsertest && BROWSER_REQUIRED=1 go test -count=1 ./... -args -screenshots $(CURDIR)/docs/images
+screenshots: ## the same, and take the pictures of docs/images
+	cd test/browser && BROWSER_REQUIRED=1 go test -count=1 ./... -args -screenshots $(CURDIR)/docs/images
 
 # In every module that holds code.
 define in_modules
@@ -135,19 +193,17 @@ define in_modules
 endef
 
 .PHONY: producers-test
-producers-test: ## run the programs of docs/producers.md; needs Java 17, Maven, Python 3 and Node 20
+producers-test: ## run the programs of docs/producers.md (Java 17, Maven, Python 3, Node 20)
 	cd docs/producers/java && mvn -q -B dependency:copy-dependencies -DoutputDirectory=lib
 	cd docs/producers/python && python3 -m venv .venv && .venv/bin/pip install --quiet --requirement requirements.txt
 	cd docs/producers/node && npm ci --silent
-	PRODUCERS=all go test -count=1 -run '^TestProducers$$' $(ARGS) ./cmd/clientevents
+	PRODUCERS=all go test -count=1 -run '^TestProducers' $(ARGS) ./cmd/clientevents
+
+##@ Deployment and monitoring
 
 .PHONY: deploy-check
-deploy-check: rules-check dashboards-check ## check deploy/ and the workflows: chart, manifests, image, compose; and that each check finds a planted fault
+deploy-check: rules-check dashboards-check ## check chart, manifests, image, compose, workflows, rules and dashboards
 	cd deploy/check && go test -count=1 -timeout 20m ./... $(ARGS)
-
-.PHONY: mutants
-mutants: ## put known bugs back, one at a time, and require a test to fail (ARGS='-only latest')
-	go run ./internal/mutants $(ARGS)
 
 # What is checked with Prometheus's own tools is in a module of its own. A test that
 # lacks them says NOT RUN, which is no pass here.
@@ -158,39 +214,44 @@ define monitoring_test
 endef
 
 .PHONY: rules-check
-rules-check: ## check the alerts: promtool, a test of each, a section of the runbook for each
+rules-check: ## check the alerts with promtool; each has a test and a runbook section
 	$(call monitoring_test,Rule|Alert|Runbook)
 
 .PHONY: dashboards
-dashboards: ## write the dashboards' JSON into deploy/grafana
+dashboards: ## write the dashboards into deploy/grafana
 	go run ./deploy/grafana
 
 .PHONY: dashboards-check
-dashboards-check: ## check the dashboards, and that each panel shows something in a real Prometheus
+dashboards-check: ## check that each panel shows data of a real Prometheus
 	$(call monitoring_test,Dashboard)
 
-.PHONY: dashboard-pictures
-dashboard-pictures: ## the same, and draw what they showed into docs/images
-	cd deploy/tests && go test -count=1 -v -run DashboardsShow ./... -args -pictures $(CURDIR)/docs/images
-
 .PHONY: fault-drill
-fault-drill: ## break one thing after the other, and see alerts and status tell of it in time
+fault-drill: ## break one thing after the other; alerts and status must show it in time
 	$(call monitoring_test,FaultDrill|Scaled)
 
+##@ Code
+
 .PHONY: lint
-lint: ## run golangci-lint, as configured in .golangci.yml
+lint: ## run golangci-lint, check sizes and vocabulary, find unused functions
+	go test ./test/style
 	$(call in_modules,$(TOOL) golangci-lint run --config $(CURDIR)/.golangci.yml ./...)
+	@unreachable=$$($(TOOL) deadcode -test ./...); \
+		test -z "$$unreachable" || { echo "no program and no test calls these:"; echo "$$unreachable"; exit 1; }
+
+.PHONY: deadcode
+deadcode: ## list functions that only tests call
+	$(TOOL) deadcode -filter '^$(MODULE)/(batcher|cmd|consumer|emulator|event|internal|reporter)' ./... | grep -v /tokenserver/ || true
 
 .PHONY: fmt
 fmt: ## format the code
 	$(call in_modules,$(TOOL) golangci-lint fmt --config $(CURDIR)/.golangci.yml ./...)
 
 .PHONY: fix
-fix: ## repair what the linters can repair by themselves
+fix: ## apply the fixes of the linters
 	$(call in_modules,$(TOOL) golangci-lint run --config $(CURDIR)/.golangci.yml --fix ./...)
 
 .PHONY: vuln
-vuln: ## look for known vulnerabilities in what is used
+vuln: ## find known vulnerabilities of the dependencies
 	$(TOOL) govulncheck ./...
 
 .PHONY: tidy
@@ -198,22 +259,24 @@ tidy: ## tidy every go.mod
 	@for module in . $(MODULES); do (cd $$module && go mod tidy) || exit 1; done
 
 .PHONY: tidy-check
-tidy-check: ## say what tidy would change
+tidy-check: ## show what tidy would change
 	@for module in . $(MODULES); do (cd $$module && go mod tidy -diff) || exit 1; done
 
 .PHONY: check
-check: ## what a change must pass: build, vet, format, tidy, lint, race
+check: ## build, vet, format, tidy, lint, race: required for every change
 	go build ./...
 	go vet ./...
 	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
 		test -z "$$unformatted" || { echo "not formatted, see 'make fmt':"; echo "$$unformatted"; exit 1; }
 	$(MAKE) tidy-check lint race
 
+##@ Releases and CI
+
 # Without a remote, goreleaser stamps "none" as the commit.
 HOME_URL := https://$(MODULE)
 
 .PHONY: release-snapshot
-release-snapshot: ## build what a release would hold, without a signature, into dist/, and look at it; builds goreleaser and syft first
+release-snapshot: ## build an unsigned release into dist/ and check it (builds its tools first)
 	GOBIN=$(CURDIR)/bin go install github.com/goreleaser/goreleaser/v2@v2.15.4
 	GOBIN=$(CURDIR)/bin go install github.com/anchore/syft/cmd/syft@v1.54.1
 	PATH=$(CURDIR)/bin:$$PATH bin/goreleaser check
@@ -223,13 +286,13 @@ release-snapshot: ## build what a release would hold, without a signature, into 
 	$(MAKE) release-check
 
 .PHONY: release-check
-release-check: ## look at what is in dist/: archives, stamps, bills of materials, checksums
+release-check: ## check the archives, stamps and checksums in dist/
 	cd deploy/check && DIST=$(CURDIR)/dist go test -count=1 -run '^TestDist$$' .
 
 .PHONY: ci
-ci: ## everything that CI runs
+ci: ## run everything that CI runs
 	.ci/run
 
 .PHONY: clean
-clean: ## remove what was built
+clean: ## remove build results
 	rm -rf bin dist bench.txt

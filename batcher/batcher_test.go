@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,17 +18,31 @@ import (
 	"github.com/clientevents/clientevents/event"
 )
 
-// everything allows all that may go.
-func everything(n int, _ time.Time) (int, time.Duration) { return n, 0 }
+// permit asks a function.
+type permit struct {
+	ask  func(n int, now time.Time) (int, time.Duration)
+	wake chan struct{}
+}
+
+func newPermit(ask func(int, time.Time) (int, time.Duration)) *permit {
+	return &permit{ask, make(chan struct{}, 1)}
+}
+
+func (p *permit) Ask(n int, now time.Time) (int, time.Duration) { return p.ask(n, now) }
+func (p *permit) Wake() <-chan struct{}                         { return p.wake }
+
+// everything allows all events.
+var everything = &permit{ask: func(n int, _ time.Time) (int, time.Duration) { return n, 0 }}
 
 // outcomes collects what Done was told, by event id.
 type outcomes struct {
 	mu   sync.Mutex
 	kind map[string]event.OutcomeKind
 	many []string // ids that were told more than once
+	term *event.Term
 }
 
-func (o *outcomes) done(d *event.Delivery, out event.Outcome) {
+func (o *outcomes) done(d *event.Delivery, out event.Outcome) (keep bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.kind == nil {
@@ -37,6 +52,7 @@ func (o *outcomes) done(d *event.Delivery, out event.Outcome) {
 		o.many = append(o.many, d.ID)
 	}
 	o.kind[d.ID] = out.Kind
+	return false
 }
 
 func (o *outcomes) released() int {
@@ -53,13 +69,17 @@ func (o *outcomes) released() int {
 
 // deliveries makes n events with the ids first, first+1, ….
 func deliveries(o *outcomes, first, n int) []*event.Delivery {
+	if o.term == nil {
+		o.term = event.NewTerm()
+	}
 	ds := make([]*event.Delivery, n)
 	for i := range ds {
 		ds[i] = &event.Delivery{
 			Event:     &event.Event{ID: strconv.Itoa(first + i)},
+			Term:      o.term,
 			Timestamp: time.Unix(int64(first+i), 0),
-			Done:      o.done,
 		}
+		ds[i].OnDone(o.done)
 	}
 	return ds
 }
@@ -72,26 +92,26 @@ func ids(ds []*event.Delivery) string {
 	return strings.Join(s, " ")
 }
 
-// taker is a worker that notes what it gets and when. It does not settle.
+// taker is a worker that notes the batches it takes and their times.
 type taker struct {
-	t     *testing.T
-	b     *Batcher
-	start time.Time
-	admit Admit
+	t      *testing.T
+	b      *Batcher
+	start  time.Time
+	permit *permit
 
 	mu  sync.Mutex
 	log []string // "1s: 0 1 2"
 	got [][]*event.Delivery
 }
 
-func startTakers(t *testing.T, b *Batcher, n int, admit Admit) *taker {
-	k := &taker{t: t, b: b, start: time.Now(), admit: admit}
+func startTakers(t *testing.T, b *Batcher, n int, p *permit) *taker {
+	k := &taker{t: t, b: b, start: time.Now(), permit: p}
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	for range n {
 		wg.Go(func() {
 			for {
-				batch, err := b.Next(ctx, nil, admit)
+				batch, err := b.Next(ctx, nil, p)
 				if err != nil {
 					return
 				}
@@ -104,6 +124,18 @@ func startTakers(t *testing.T, b *Batcher, n int, admit Admit) *taker {
 	}
 	t.Cleanup(func() { cancel(); wg.Wait() })
 	return k
+}
+
+// accepted ends the deliveries from the one with the number from up to the one
+// before to, in the order in which they were taken.
+func (k *taker) accepted(from, to int) {
+	synctest.Wait()
+	k.mu.Lock()
+	taken := slices.Concat(k.got...)
+	k.mu.Unlock()
+	for _, d := range taken[from:to] {
+		d.Done(event.Outcome{Kind: event.Accepted})
+	}
 }
 
 func (k *taker) want(lines ...string) {
@@ -140,7 +172,7 @@ func TestBatchLingersWhileSomethingIsInFlight(t *testing.T) {
 		k.want("0s: 0", "1s: 1 2")                               // the oldest one's second was over
 		b.Accept(deliveries(o, 3, 4))                            // a full one and a crumb
 		k.want("0s: 0", "1s: 1 2", "1m0.4s: 3 4 5")              // which lingers
-		b.Settle(6)                                              // until nothing is in flight
+		k.accepted(0, 6)                                         // until nothing is in flight
 		k.want("0s: 0", "1s: 1 2", "1m0.4s: 3 4 5", "1m0.4s: 6") //
 	})
 }
@@ -154,6 +186,22 @@ func TestLingerOfZeroSendsAtOnce(t *testing.T) {
 		k.want("0s: 0")
 		b.Accept(deliveries(o, 1, 1))
 		k.want("0s: 0", "0s: 1")
+	})
+}
+
+// TestSetLinger: a new linger also applies to a batch that waits.
+func TestSetLinger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &outcomes{}
+		b := New(Config{Size: 3, Linger: time.Hour, Concurrency: 4})
+		k := startTakers(t, b, 1, everything)
+		b.Accept(deliveries(o, 0, 1))
+		k.want("0s: 0")
+		b.Accept(deliveries(o, 1, 1))
+		time.Sleep(time.Second)
+		b.SetLinger(3 * time.Second)
+		time.Sleep(time.Minute)
+		k.want("0s: 0", "3s: 1")
 	})
 }
 
@@ -172,8 +220,8 @@ func TestBatchIsBoundedByBytes(t *testing.T) {
 	})
 }
 
-// What is in flight is what a kill repeats, so it is bounded; and a batch waits
-// for room for the whole of it rather than going in crumbs.
+// TestCredit: a kill repeats the events in flight, so their number is bounded: by those
+// of all requests, and one more for each. A batch waits for room for all of it.
 func TestCredit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := &outcomes{}
@@ -181,19 +229,31 @@ func TestCredit(t *testing.T) {
 		k := startTakers(t, b, 1, everything)
 		b.Accept(deliveries(o, 0, 12))
 		k.want("0s: 0 1 2", "0s: 3 4 5")
-		b.Settle(2)
-		k.want("0s: 0 1 2", "0s: 3 4 5")
-		b.Settle(1)
+		k.accepted(0, 1)
 		k.want("0s: 0 1 2", "0s: 3 4 5", "0s: 6 7 8")
-		if got := b.InFlight(); got != 6 {
-			t.Errorf("%d in flight, want 6", got)
+		if got := b.InFlight(); got != 8 {
+			t.Errorf("%d in flight, want 8", got)
 		}
-		// What was returned is not in flight.
-		b.Return(k.got[0], time.Hour)
+		// Returned events are not in flight.
+		b.Return(k.got[1], time.Hour)
 		k.want("0s: 0 1 2", "0s: 3 4 5", "0s: 6 7 8", "0s: 9 10 11")
 		if got := b.Pending(); got != 3 {
 			t.Errorf("%d pending, want 3", got)
 		}
+	})
+}
+
+// TestRequestsDoNotWaitForRecords: with an event for each request, all workers send
+// while as many events wait for their record.
+func TestRequestsDoNotWaitForRecords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &outcomes{}
+		b := New(Config{Size: 1, Concurrency: 2})
+		k := startTakers(t, b, 1, everything) // of two, the batches have no order
+		b.Accept(deliveries(o, 0, 5))
+		k.want("0s: 0", "0s: 1", "0s: 2", "0s: 3")
+		k.accepted(0, 1)
+		k.want("0s: 0", "0s: 1", "0s: 2", "0s: 3", "0s: 4")
 	})
 }
 
@@ -202,16 +262,16 @@ func TestReturnedGoFirstWhenDue(t *testing.T) {
 		o := &outcomes{}
 		b := New(Config{Size: 2, Concurrency: 10})
 		open := false
-		k := startTakers(t, b, 1, func(n int, _ time.Time) (int, time.Duration) {
+		k := startTakers(t, b, 1, newPermit(func(n int, _ time.Time) (int, time.Duration) {
 			if !open {
 				return 0, 0
 			}
 			return n, 0
-		})
+		}))
 		ds := deliveries(o, 0, 8)
-		b.mu.Lock()
-		b.inFlight = 4 // as if 0 to 3 had been handed out
-		b.mu.Unlock()
+		for _, d := range ds[:4] {
+			d.Depart(b.flights) // as if it had been handed out
+		}
 		b.Return(ds[2:3], time.Second)
 		b.Return(ds[1:2], time.Second) // as old as 2 on its way, but the older record
 		b.Return(ds[3:4], 500*time.Millisecond)
@@ -219,10 +279,10 @@ func TestReturnedGoFirstWhenDue(t *testing.T) {
 		b.Accept(ds[4:])
 		time.Sleep(1500 * time.Millisecond)
 		k.want()
-		b.mu.Lock()
+		b.asking.Lock()
 		open = true
-		b.mu.Unlock()
-		b.Poke()
+		b.asking.Unlock()
+		k.permit.wake <- struct{}{}
 		k.want("1.5s: 3 1", "1.5s: 2 4", "1.5s: 5 6", "1.5s: 7")
 		time.Sleep(time.Minute)
 		k.want("1.5s: 3 1", "1.5s: 2 4", "1.5s: 5 6", "1.5s: 7", "2s: 0")
@@ -235,7 +295,7 @@ func TestAdmission(t *testing.T) {
 		b := New(Config{Size: 10, Concurrency: 10})
 		var asked []string
 		start := time.Now()
-		k := startTakers(t, b, 5, func(n int, now time.Time) (int, time.Duration) {
+		k := startTakers(t, b, 5, newPermit(func(n int, now time.Time) (int, time.Duration) {
 			asked = append(asked, fmt.Sprintf("%v: %d", now.Sub(start), n))
 			switch len(asked) {
 			case 1:
@@ -243,10 +303,10 @@ func TestAdmission(t *testing.T) {
 			case 2:
 				return 3, 0 // a part
 			case 3:
-				return 0, 0 // until poked
+				return 0, 0 // until woken
 			}
 			return n, 0
-		})
+		}))
 		b.Accept(deliveries(o, 0, 8))
 		time.Sleep(500 * time.Millisecond)
 		b.Accept(deliveries(o, 8, 4)) // no reason to ask again
@@ -255,7 +315,7 @@ func TestAdmission(t *testing.T) {
 		b.Accept(deliveries(o, 12, 1))
 		time.Sleep(time.Minute)
 		k.want("1s: 0 1 2")
-		b.Poke()
+		k.permit.wake <- struct{}{}
 		k.want("1s: 0 1 2", "2m0.5s: 3 4 5 6 7 8 9 10 11 12")
 		want := []string{"0s: 8", "1s: 10", "1s: 9", "2m0.5s: 10"}
 		if !slices.Equal(asked, want) {
@@ -274,7 +334,7 @@ func TestDrainSendsWhatCanGo(t *testing.T) {
 		b.Return(k.got[0][:1], time.Second)
 		var drained atomic.Bool
 		go func() {
-			if !b.Drain(t.Context()) {
+			if !b.Drain(t.Context(), o.term) {
 				t.Error("the drain says that something is left")
 			}
 			drained.Store(true)
@@ -286,17 +346,17 @@ func TestDrainSendsWhatCanGo(t *testing.T) {
 		if got := o.released(); got != 1 || o.kind["0"] != event.Released {
 			t.Errorf("released %v, want the one that waits for another attempt", o.kind)
 		}
-		b.Settle(3)
+		k.accepted(1, 4)
 		b.Return(k.got[1][1:], 0) // failed again: no more attempts
 		synctest.Wait()
 		if !drained.Load() {
-			t.Error("nothing is left, but the drain goes on")
+			t.Error("nothing is left, but the drain continues")
 		}
 		if got := o.released(); got != 2 {
 			t.Errorf("released %v, want 0 and 4", o.kind)
 		}
 
-		b.Resume()
+		o.term = event.NewTerm()
 		b.Accept(deliveries(o, 10, 2))
 		k.want("0s: 0 1 2", "0s: 3 4", "0s: 10 11")
 		b.Accept(deliveries(o, 12, 2))
@@ -306,7 +366,7 @@ func TestDrainSendsWhatCanGo(t *testing.T) {
 }
 
 func TestDrainReleasesWhatIsNotAdmitted(t *testing.T) {
-	none := func(int, time.Time) (int, time.Duration) { return 0, time.Hour }
+	none := &permit{ask: func(int, time.Time) (int, time.Duration) { return 0, time.Hour }}
 	for _, asked := range []bool{false, true} {
 		t.Run(fmt.Sprintf("asked before %v", asked), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -318,7 +378,7 @@ func TestDrainReleasesWhatIsNotAdmitted(t *testing.T) {
 					synctest.Wait()
 				}
 				drained := make(chan bool, 1)
-				go func() { drained <- b.Drain(t.Context()) }()
+				go func() { drained <- b.Drain(t.Context(), o.term) }()
 				synctest.Wait()
 				if !asked {
 					startTakers(t, b, 2, none)
@@ -360,7 +420,7 @@ func TestDrainEndsWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		start := time.Now()
-		if b.Drain(ctx) {
+		if b.Drain(ctx, o.term) {
 			t.Error("the drain says that nothing is left")
 		}
 		if took := time.Since(start); took != 10*time.Second {
@@ -423,15 +483,64 @@ func TestWakeUpIsNotLostWithAWorker(t *testing.T) {
 }
 
 // Only as many workers look as there are batches.
+// TestChangeWhileThePermitIsAsked: the permit answers otherwise while a worker asks it, and
+// another worker takes the signal. The stale answer does not send all workers to sleep.
+func TestChangeWhileThePermitIsAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int32
+		stale := make(chan struct{})
+		p := newPermit(func(n int, _ time.Time) (int, time.Duration) {
+			switch asked.Add(1) {
+			case 1:
+				return 0, 0
+			case 2:
+				<-stale
+				return 0, 0
+			}
+			return n, 0
+		})
+		b := New(Config{Size: 1, Concurrency: 2})
+		b.Accept(deliveries(new(outcomes), 0, 1))
+		taken := make(chan int, 2)
+		for range 2 {
+			go func() {
+				batch, _ := b.Next(t.Context(), nil, p)
+				taken <- len(batch)
+			}()
+		}
+		synctest.Wait() // both sleep
+		p.wake <- struct{}{}
+		synctest.Wait() // one asks
+		p.wake <- struct{}{}
+		// The other one takes the signal and waits to ask, for a mutex, so that
+		// synctest.Wait would not return.
+		for signals := 0; signals < 2; runtime.Gosched() {
+			b.mu.Lock()
+			signals = b.changes
+			b.mu.Unlock()
+		}
+		close(stale)
+		synctest.Wait()
+		select {
+		case n := <-taken:
+			if n != 1 {
+				t.Errorf("a batch of %d: want 1", n)
+			}
+		default:
+			t.Error("both workers sleep though the permit allows the event")
+		}
+	})
+}
+
 func TestNoThunderingHerd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := &outcomes{}
 		b := New(Config{Size: 1, Concurrency: 100})
 		var asked atomic.Int32
-		startTakers(t, b, 100, func(n int, _ time.Time) (int, time.Duration) {
+		startTakers(t, b, 100, newPermit(func(n int, _ time.Time) (int, time.Duration) {
 			asked.Add(1)
 			return n, 0
-		})
+		}))
 		synctest.Wait()
 		b.Accept(deliveries(o, 0, 3))
 		synctest.Wait()
@@ -449,10 +558,10 @@ func TestOneIsWokenAtATime(t *testing.T) {
 		synctest.Wait()
 		b.mu.Lock()
 		for _, d := range deliveries(&outcomes{}, 0, 2) {
-			b.pending.push(b.entry(d, b.now()))
+			b.pending.push(b.queued(d, b.now()))
 			b.rouse(b.now())
 		}
-		asleep := len(b.idle)
+		asleep := len(b.asleep)
 		b.mu.Unlock()
 		if asleep != 2 {
 			t.Errorf("%d are asleep, want two", asleep)
@@ -472,7 +581,7 @@ func TestNothingIsLostOrRepeated(t *testing.T) {
 	b := New(Config{Size: size, Linger: time.Millisecond, Concurrency: concurrency})
 	ctx, stop := context.WithCancel(t.Context())
 	var workers sync.WaitGroup
-	admit := func(n int, _ time.Time) (int, time.Duration) {
+	some := newPermit(func(n int, _ time.Time) (int, time.Duration) {
 		switch rand.IntN(4) {
 		case 0:
 			return 0, 50 * time.Microsecond
@@ -480,13 +589,13 @@ func TestNothingIsLostOrRepeated(t *testing.T) {
 			return 1, 0
 		}
 		return n, 0
-	}
+	})
 	for range concurrency {
 		workers.Go(func() {
 			var batch []*event.Delivery
 			for {
 				var err error
-				if batch, err = b.Next(ctx, batch[:0], admit); err != nil {
+				if batch, err = b.Next(ctx, batch[:0], some); err != nil {
 					return
 				}
 				if n := b.InFlight(); n > size*concurrency {
@@ -497,8 +606,7 @@ func TestNothingIsLostOrRepeated(t *testing.T) {
 						b.Return([]*event.Delivery{d}, time.Duration(rand.IntN(100))*time.Microsecond)
 						continue
 					}
-					o.done(d, event.Outcome{Kind: event.Accepted})
-					b.Settle(1)
+					d.Done(event.Outcome{Kind: event.Accepted})
 				}
 			}
 		})
@@ -506,13 +614,13 @@ func TestNothingIsLostOrRepeated(t *testing.T) {
 	for i := 0; i < events; i += 10 {
 		b.Accept(deliveries(o, i, 10))
 		if i%500 == 490 {
-			if !b.Drain(t.Context()) {
+			if !b.Drain(t.Context(), o.term) {
 				t.Error("a drain without end says that something is left")
 			}
-			b.Resume()
+			o.term = event.NewTerm()
 		}
 	}
-	b.Drain(t.Context())
+	b.Drain(t.Context(), o.term)
 	stop()
 	workers.Wait()
 	if len(o.kind) != events || len(o.many) > 0 {
@@ -526,26 +634,29 @@ func TestNothingIsLostOrRepeated(t *testing.T) {
 func TestRingShrinks(t *testing.T) {
 	var q queue
 	for i := range 100_000 {
-		q.push(entry{delivery: &event.Delivery{Attempts: i}})
+		q.push(queued{delivery: &event.Delivery{Attempts: i}})
 	}
 	for i := range 100_000 {
 		if d, _, _ := q.pop(0); d.Attempts != i {
 			t.Fatalf("number %d came out as number %d", d.Attempts, i)
 		}
 	}
-	if got := len(q.ranks[0].lanes[0].fresh.entries); got > keptRing {
+	if got := len(q.ranks[0].lanes[0].fresh.slots); got > keptRing {
 		t.Errorf("an empty queue keeps room for %d", got)
 	}
 }
 
-// BenchmarkHandOff is one event from Accept to Settle, alone or in batches, with
+// BenchmarkHandOff is one event from Accept to its outcome, alone or in batches, with
 // as many workers as there are processors.
 func BenchmarkHandOff(b *testing.B) {
 	for _, size := range []int{1, 100} {
 		b.Run(fmt.Sprintf("batch of %d", size), func(b *testing.B) {
 			const bulk = 500
 			q := New(Config{Size: size, Linger: 5 * time.Millisecond, Concurrency: 16})
-			ds := deliveries(&outcomes{}, 0, bulk)
+			var bulks [6][]*event.Delivery // more than there is room for
+			for i := range bulks {
+				bulks[i] = deliveries(&outcomes{}, 0, bulk)
+			}
 			ctx, stop := context.WithCancel(b.Context())
 			room := make(chan struct{}, 4)
 			var taken atomic.Int64
@@ -558,7 +669,9 @@ func BenchmarkHandOff(b *testing.B) {
 						if batch, err = q.Next(ctx, batch[:0], everything); err != nil {
 							return
 						}
-						q.Settle(len(batch))
+						for _, d := range batch {
+							d.Land()
+						}
 						after := taken.Add(int64(len(batch)))
 						if after/bulk != (after-int64(len(batch)))/bulk {
 							<-room
@@ -567,11 +680,10 @@ func BenchmarkHandOff(b *testing.B) {
 				})
 			}
 			b.ReportAllocs()
-			for b.Loop() {
+			for i := 0; b.Loop(); i++ {
 				room <- struct{}{}
-				q.Accept(ds)
+				q.Accept(bulks[i%len(bulks)])
 			}
-			q.Drain(b.Context())
 			stop()
 			workers.Wait()
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(taken.Load()), "ns/event")

@@ -18,30 +18,37 @@ func ranked(o *outcomes, first, n int, rank uint8, partition int32) []*event.Del
 	return ds
 }
 
-// gate is an Admit that can be opened.
-type gate struct{ open bool }
+// gate is a permit that can be opened.
+type gate struct {
+	*permit
+	open bool
+}
 
-func (g *gate) admit(n int, _ time.Time) (int, time.Duration) {
-	if g.open {
-		return n, 0
-	}
-	return 0, 0
+func newGate() *gate {
+	g := &gate{}
+	g.permit = newPermit(func(n int, _ time.Time) (int, time.Duration) {
+		if g.open {
+			return n, 0
+		}
+		return 0, 0
+	})
+	return g
 }
 
 func (g *gate) opens(b *Batcher) {
-	b.mu.Lock()
+	b.asking.Lock()
 	g.open = true
-	b.mu.Unlock()
-	b.Poke()
+	b.asking.Unlock()
+	g.wake <- struct{}{}
 }
 
 // What is more valuable goes first, but of ten events one is of the least value
 // and two are of the second, as long as there are any.
 func TestMoreValuableGoFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o, g := &outcomes{}, &gate{}
+		o, g := &outcomes{}, newGate()
 		b := New(Config{Size: 10, Concurrency: 100})
-		k := startTakers(t, b, 1, g.admit)
+		k := startTakers(t, b, 1, g.permit)
 		b.Accept(ranked(o, 1000, 50, 2, 0))
 		b.Accept(ranked(o, 2000, 50, 1, 0))
 		b.Accept(ranked(o, 3000, 50, 0, 0))
@@ -63,7 +70,7 @@ func TestMoreValuableGoFirst(t *testing.T) {
 			}
 		}
 		if n := count(got[:60], 0); n < 42 {
-			t.Errorf("of the first 60 events %d are of the first rank, want seven in ten at the least", n)
+			t.Errorf("of the first 60 events %d are of the first rank, want seven in ten at least", n)
 		}
 		if n := count(got[len(got)-30:], 2); n != 30 {
 			t.Errorf("of the last 30 events %d are of the least rank, want all", n)
@@ -82,9 +89,9 @@ func count(in []uint8, rank uint8) (n int) {
 
 func TestRaise(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o, g := &outcomes{}, &gate{}
+		o, g := &outcomes{}, newGate()
 		b := New(Config{Size: 1, Concurrency: 100})
-		k := startTakers(t, b, 1, g.admit)
+		k := startTakers(t, b, 1, g.permit)
 		ds := append(ranked(o, 0, 6, 2, 0), ranked(o, 6, 2, 1, 0)...)
 		b.Raise(ds[4], 0) // before it comes
 		b.Accept(ds)
@@ -111,13 +118,13 @@ func TestRaise(t *testing.T) {
 // others their turns.
 func TestPartitionsTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o, g := &outcomes{}, &gate{}
+		o, g := &outcomes{}, newGate()
 		b := New(Config{Size: 4, Concurrency: 1000})
-		k := startTakers(t, b, 1, g.admit)
+		k := startTakers(t, b, 1, g.permit)
 		failed := ranked(o, 0, 100, 0, 0)
-		b.mu.Lock()
-		b.inFlight = len(failed)
-		b.mu.Unlock()
+		for _, d := range failed {
+			d.Depart(b.flights)
+		}
 		b.Return(failed, 0)
 		b.Accept(ranked(o, 1000, 100, 0, 1))
 		b.Accept(ranked(o, 2000, 2, 0, 2))

@@ -3,44 +3,45 @@ package batcher
 import (
 	"container/heap"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/clientevents/clientevents/event"
 )
 
-// entry is a pending delivery.
-type entry struct {
+// queued is a delivery in the queue.
+type queued struct {
 	delivery *event.Delivery
 	since    time.Duration // when it became pending, on the batcher's clock
 	size     int           // in bytes, estimated
 }
 
-// queue is what may go now, and in which order: the most valuable rank first,
-// but each rank has its turns; within a rank, one partition after the other, so
-// that none has to wait for another's backlog; and within a partition, what has
-// to be tried again before what is new, since it is older.
+// queue orders the pending deliveries: the most valuable rank first, but each rank
+// has its turns; within a rank, the partitions in turn, so that none waits for
+// another's backlog; and within a partition, retries before new deliveries, since
+// they are older.
 type queue struct {
 	ranks [event.Ranks]rank
 	count int
 	bytes int
 }
 
-// turns is of how many events one is of the rank at the least, as long as it has
-// any: whatever comes in of greater value, something of each rank goes.
+// turns bounds the wait of a rank: at least one of so many events sent is of that
+// rank while it has any, however many of greater value arrive.
 var turns = [event.Ranks]int{1, 5, 10}
 
-// rank is what is pending of one rank.
+// rank holds the pending deliveries of one rank.
 type rank struct {
-	lanes   []*lane // by partition; nil where there never was anything
-	first   *lane   // of those that are not empty: whose turn it is
+	lanes   []*lane // by partition; nil where there never was a delivery
+	first   *lane   // the lane that has its turn, of those that are not empty
 	last    *lane
 	count   int
-	skipped int // how many of other ranks went since one of this did
+	skipped int // deliveries of other ranks sent since the last of this one
 }
 
-// lane is what is pending of one rank of one partition.
+// lane holds the pending deliveries of one rank and partition.
 type lane struct {
-	again ring
+	retry ring
 	fresh ring
 	count int
 	next  *lane
@@ -48,18 +49,18 @@ type lane struct {
 
 func (q *queue) len() int { return q.count }
 
-func (q *queue) push(e entry) {
-	r := q.rank(e.delivery)
-	l := r.lane(int(e.delivery.Partition))
-	e.delivery.Place = l.fresh.push(e)
-	q.added(r, l, e.size)
+func (q *queue) push(d queued) {
+	r := q.rank(d.delivery)
+	l := r.lane(int(d.delivery.Partition))
+	d.delivery.Place = l.fresh.push(d)
+	q.added(r, l, d.size)
 }
 
-func (q *queue) pushAgain(e entry) {
-	r := q.rank(e.delivery)
-	l := r.lane(int(e.delivery.Partition))
-	l.again.push(e)
-	q.added(r, l, e.size)
+func (q *queue) pushRetry(d queued) {
+	r := q.rank(d.delivery)
+	l := r.lane(int(d.delivery.Partition))
+	l.retry.push(d)
+	q.added(r, l, d.size)
 }
 
 func (q *queue) rank(d *event.Delivery) *rank { return &q.ranks[min(d.Rank, event.Ranks-1)] }
@@ -94,17 +95,17 @@ func (r *rank) append(l *lane) {
 	r.last = l
 }
 
-// pop takes out the next entry; false where there is none, or where it is larger
-// than most.
+// pop takes out the next delivery; ok is false where there is none, or where it is
+// larger than most bytes.
 func (q *queue) pop(most int) (d *event.Delivery, size int, ok bool) {
-	r := q.whose()
+	r := q.turn()
 	if r == nil {
 		return nil, 0, false
 	}
 	l := r.first
 	from := &l.fresh
-	if l.again.count > 0 {
-		from = &l.again
+	if l.retry.count > 0 {
+		from = &l.retry
 	}
 	if size = from.at(0).size; size > most {
 		return nil, 0, false
@@ -129,8 +130,8 @@ func (q *queue) pop(most int) (d *event.Delivery, size int, ok bool) {
 	return d, size, true
 }
 
-// whose is the rank that has its turn.
-func (q *queue) whose() *rank {
+// turn returns the rank that has its turn; nil where none has a delivery.
+func (q *queue) turn() *rank {
 	if r := &q.ranks[0]; r.count > 0 && r.count == q.count {
 		return r
 	}
@@ -147,8 +148,8 @@ func (q *queue) whose() *rank {
 	return nil
 }
 
-// raise moves a delivery to another rank. What has to be tried again goes before
-// the others of its lane anyway, and stays there.
+// raise moves a delivery to another rank. A retry goes before the others of its
+// lane anyway, and stays there.
 func (q *queue) raise(d *event.Delivery, to uint8) {
 	if d.Place == 0 {
 		d.Rank = to
@@ -156,18 +157,40 @@ func (q *queue) raise(d *event.Delivery, to uint8) {
 	}
 	r := q.rank(d)
 	l := r.lanes[d.Partition]
-	e := l.fresh.remove(d.Place)
+	moved := l.fresh.remove(d.Place)
 	r.count--
 	q.count--
-	q.bytes -= e.size
+	q.bytes -= moved.size
 	if l.count--; l.count == 0 {
 		r.unlink(l)
 	}
 	d.Rank = to
-	q.push(e)
+	q.push(moved)
 }
 
-// unlink takes a lane out of those whose turn comes.
+// takeOver takes out the deliveries of terms that are over.
+func (q *queue) takeOver() (taken []*event.Delivery) {
+	for i := range q.ranks {
+		r := &q.ranks[i]
+		for _, l := range r.lanes {
+			if l == nil || l.count == 0 {
+				continue
+			}
+			before, bytes := len(taken), 0
+			for _, of := range []*ring{&l.retry, &l.fresh} {
+				taken = of.takeOver(taken, &bytes)
+			}
+			n := len(taken) - before
+			q.count, r.count, l.count, q.bytes = q.count-n, r.count-n, l.count-n, q.bytes-bytes
+			if n > 0 && l.count == 0 {
+				r.unlink(l)
+			}
+		}
+	}
+	return taken
+}
+
+// unlink removes a lane from those that take turns.
 func (r *rank) unlink(l *lane) {
 	var before *lane
 	for at := r.first; at != l; at = at.next {
@@ -183,13 +206,14 @@ func (r *rank) unlink(l *lane) {
 	}
 }
 
-// oldest is since when the one that has waited longest is pending. There is one.
+// oldest returns the time since which the longest waiting delivery is pending. The
+// queue is not empty.
 func (q *queue) oldest() time.Duration {
 	oldest := time.Duration(math.MaxInt64)
 	for i := range q.ranks {
 		for l := q.ranks[i].first; l != nil; l = l.next {
-			if l.again.count > 0 {
-				oldest = min(oldest, l.again.at(0).since)
+			if l.retry.count > 0 {
+				oldest = min(oldest, l.retry.at(0).since)
 			}
 			if l.fresh.count > 0 {
 				oldest = min(oldest, l.fresh.at(0).since)
@@ -202,102 +226,130 @@ func (q *queue) oldest() time.Duration {
 // ring is a first-in, first-out queue that keeps its memory, up to a point. Its
 // length is a power of two.
 type ring struct {
-	entries []entry
-	head    int
-	count   int   // with those that were removed in the middle
-	popped  int64 // how many left it at the front
+	slots  []queued
+	head   int
+	count  int   // of slots in use, including those removed in the middle
+	popped int64 // number of deliveries that left at the front
 }
 
 const (
 	minRing = 64
-	// keptRing is how many entries a ring keeps room for when it is empty.
+	// keptRing is for how many deliveries an empty ring keeps room.
 	keptRing = 4096
 )
 
-// push adds an entry at the end and returns its place, which is not 0.
-func (r *ring) push(e entry) (place int64) {
-	if r.count == len(r.entries) {
+// push adds a delivery at the end and returns its place, which is not 0.
+func (r *ring) push(d queued) (place int64) {
+	if r.count == len(r.slots) {
 		r.resize(max(minRing, 2*r.count))
 	}
-	*r.at(r.count) = e
+	*r.at(r.count) = d
 	r.count++
 	return r.popped + int64(r.count)
 }
 
-// remove takes out what is at a place.
-func (r *ring) remove(place int64) entry {
+// remove takes out the delivery at a place.
+func (r *ring) remove(place int64) queued {
 	at := r.at(int(place - 1 - r.popped))
-	e := *at
-	*at = entry{}
+	d := *at
+	*at = queued{}
 	r.trim()
-	return e
+	return d
 }
 
-// trim sees to it that what is at the front was not removed.
+// takeOver takes out the deliveries of terms that are over, appends them to taken,
+// and adds their sizes to bytes.
+func (r *ring) takeOver(taken []*event.Delivery, bytes *int) []*event.Delivery {
+	for i := range r.count {
+		if d := r.at(i); d.delivery != nil && d.delivery.Term.Over() {
+			d.delivery.Place = 0
+			*bytes += d.size
+			taken = append(taken, d.delivery)
+			*d = queued{}
+		}
+	}
+	r.trim()
+	return taken
+}
+
+// trim drops removed deliveries from the front.
 func (r *ring) trim() {
 	for r.count > 0 && r.at(0).delivery == nil {
 		r.drop()
 	}
 }
 
-func (r *ring) at(i int) *entry { return &r.entries[(r.head+i)&(len(r.entries)-1)] }
+func (r *ring) at(i int) *queued { return &r.slots[(r.head+i)&(len(r.slots)-1)] }
 
-func (r *ring) pop() entry {
-	e := r.entries[r.head]
+func (r *ring) pop() queued {
+	d := r.slots[r.head]
 	r.drop()
 	r.trim()
-	return e
+	return d
 }
 
 func (r *ring) drop() {
-	r.entries[r.head] = entry{}
-	r.head = (r.head + 1) & (len(r.entries) - 1)
+	r.slots[r.head] = queued{}
+	r.head = (r.head + 1) & (len(r.slots) - 1)
 	r.count--
 	r.popped++
-	if len(r.entries) > keptRing && r.count < len(r.entries)/8 {
-		r.resize(len(r.entries) / 4)
+	if len(r.slots) > keptRing && r.count < len(r.slots)/8 {
+		r.resize(len(r.slots) / 4)
 	}
 }
 
 func (r *ring) resize(length int) {
-	entries := make([]entry, length)
+	slots := make([]queued, length)
 	for i := range r.count {
-		entries[i] = *r.at(i)
+		slots[i] = *r.at(i)
 	}
-	r.entries, r.head = entries, 0
+	r.slots, r.head = slots, 0
 }
 
-// later is what has to be tried again, by when; of what is due at the same
-// time, the oldest record first, and then what was returned first.
-type later struct {
-	h     laterHeap
+// retries are the deliveries that wait for the time of another attempt, by that
+// time; of those due at the same time, the oldest record first, and then the first
+// that was returned.
+type retries struct {
+	h     retryHeap
 	count uint64
 }
 
-func (l *later) len() int { return len(l.h) }
+func (r *retries) len() int { return len(r.h) }
 
-// due is when the first is to be tried.
-func (l *later) due() time.Duration { return l.h[0].at }
+// due returns the time of the first; there is one.
+func (r *retries) due() time.Duration { return r.h[0].at }
 
-func (l *later) push(at time.Duration, d *event.Delivery) {
-	l.count++
-	heap.Push(&l.h, delayed{at, l.count, d})
+func (r *retries) push(at time.Duration, d *event.Delivery) {
+	r.count++
+	heap.Push(&r.h, retry{at, r.count, d})
 }
 
-func (l *later) pop() *event.Delivery { return heap.Pop(&l.h).(delayed).delivery }
+func (r *retries) pop() *event.Delivery { return heap.Pop(&r.h).(retry).delivery }
 
-type delayed struct {
+// takeOver takes out the deliveries of terms that are over.
+func (r *retries) takeOver() (taken []*event.Delivery) {
+	r.h = slices.DeleteFunc(r.h, func(d retry) bool {
+		if d.delivery.Term.Over() {
+			taken = append(taken, d.delivery)
+		}
+		return d.delivery.Term.Over()
+	})
+	heap.Init(&r.h)
+	return taken
+}
+
+type retry struct {
 	at       time.Duration
 	number   uint64
 	delivery *event.Delivery
 }
 
-type laterHeap []delayed
+type retryHeap []retry
 
-func (h laterHeap) Len() int      { return len(h) }
-func (h laterHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h retryHeap) Len() int      { return len(h) }
+func (h retryHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
 
-func (h laterHeap) Less(i, j int) bool {
+func (h retryHeap) Less(i, j int) bool {
 	if h[i].at != h[j].at {
 		return h[i].at < h[j].at
 	}
@@ -307,13 +359,13 @@ func (h laterHeap) Less(i, j int) bool {
 	return h[i].number < h[j].number
 }
 
-func (h *laterHeap) Push(x any) { *h = append(*h, x.(delayed)) }
+func (h *retryHeap) Push(x any) { *h = append(*h, x.(retry)) }
 
-func (h *laterHeap) Pop() any {
+func (h *retryHeap) Pop() any {
 	old := *h
 	last := len(old) - 1
-	e := old[last]
-	old[last] = delayed{}
+	r := old[last]
+	old[last] = retry{}
 	*h = old[:last]
-	return e
+	return r
 }

@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/clientevents/clientevents/internal/kafkatest/broker"
+	"github.com/clientevents/clientevents/test/kafkatest/broker"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -35,7 +35,7 @@ func serveBroker(args []string) error {
 	return nil
 }
 
-// awaitEnd waits until whoever started the process is gone or ends it.
+// awaitEnd waits until the parent process is gone or ends this one.
 func awaitEnd() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()

@@ -32,6 +32,7 @@ type options struct {
 	profile  string
 	keep     bool
 	quick    bool // build without the profile
+	alone    bool // without the alternatives
 	most     int
 	budget   time.Duration
 }
@@ -47,16 +48,17 @@ func main() {
 		}
 	}
 	var o options
-	flag.StringVar(&o.parts, "parts", "drain,slow,pace", "what to measure: drain, slow (an API with a latency), pace (below saturation), links, scale, profile, versus")
+	flag.StringVar(&o.parts, "parts", "drain,slow,pace", "what to measure: drain, slow (an API with a latency), pace (below saturation), links, scale, profile, versus, single")
 	flag.IntVar(&o.rounds, "rounds", 5, "how often everything is measured; the median counts")
 	flag.StringVar(&o.product, "product", "", "the program's binary; empty builds it")
 	flag.StringVar(&o.broker, "broker", "embedded", "embedded or kafka (Apache Kafka, needs Java 17)")
 	flag.StringVar(&o.update, "update", "", "a Markdown file whose sections between <!-- bench:PART --> and <!-- end of bench --> are rewritten")
 	flag.StringVar(&o.plots, "plots", "", "a folder for the plots of -parts scale, as SVG")
-	flag.StringVar(&o.baseline, "baseline", "", "another binary of the program, for -parts versus")
+	flag.StringVar(&o.baseline, "baseline", "", "another binary of the program, for -parts versus or single")
 	flag.StringVar(&o.profile, "profile", "release.pgo", "where -parts profile writes the CPU profile")
 	flag.BoolVar(&o.keep, "keep", false, "with -parts profile, write the profile of each mode too")
 	flag.BoolVar(&o.quick, "quick", false, "build the program without profile-guided optimisation")
+	flag.BoolVar(&o.alone, "alone", false, "measure the program and the bare loop only, without the alternatives")
 	flag.IntVar(&o.most, "most", 20_000_000, "how far -parts scale goes, in ids")
 	flag.DurationVar(&o.budget, "budget", time.Hour, "when to give up")
 	flag.Parse()
@@ -80,7 +82,7 @@ var services = map[string]func(args []string) error{
 }
 
 // part is something that can be measured; it returns the Markdown that says
-// what came of it.
+// the result.
 type part func(context.Context, *world) (string, error)
 
 var parts = map[string]part{
@@ -91,12 +93,13 @@ var parts = map[string]part{
 	"scale":   measureScale,
 	"profile": takeProfile,
 	"versus":  measureVersus,
+	"single":  measureSingle,
 }
 
 func run(ctx context.Context, o options) error {
 	names := strings.Split(o.parts, ",")
 	if i := slices.IndexFunc(names, func(n string) bool { return parts[n] == nil }); i >= 0 {
-		return fmt.Errorf("-parts %s: want some of drain, slow, pace, links, scale, profile, versus", names[i])
+		return fmt.Errorf("-parts %s: want some of drain, slow, pace, links, scale, profile, versus, single", names[i])
 	}
 	w, err := newWorld(ctx, o)
 	if err != nil {

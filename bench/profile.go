@@ -15,6 +15,7 @@ import (
 	"github.com/clientevents/clientevents/internal/app"
 	"github.com/clientevents/clientevents/internal/config"
 	"github.com/clientevents/clientevents/internal/logging"
+	"github.com/clientevents/clientevents/internal/proc"
 	"github.com/google/pprof/profile"
 )
 
@@ -22,13 +23,13 @@ import (
 // the file of the argument.
 func serveProfiled(args []string) error {
 	if len(args) != 1 {
-		return errors.New("want a file for the profile")
+		return errors.New("expected a file for the profile")
 	}
 	c, err := config.Load("", os.Environ())
 	if err != nil {
 		return err
 	}
-	app.TuneMemory(os.Getenv)
+	proc.TuneMemory(os.Getenv)
 	file, err := os.Create(args[0])
 	if err != nil {
 		return err
@@ -40,7 +41,7 @@ func serveProfiled(args []string) error {
 	defer pprof.StopCPUProfile()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	return app.Run(ctx, app.Options{Config: c, Logger: logging.New(os.Stderr, "text", c.Log.Level)})
+	return app.Run(ctx, app.Options{Config: c, Logger: logging.New(os.Stderr, config.FormatText, c.Log.Level)})
 }
 
 // takeProfile profiles the program with single POSTs and with batches, over
@@ -123,8 +124,26 @@ func writeProfile(name string, p *profile.Profile) error {
 // measureVersus compares two builds of the program.
 func measureVersus(ctx context.Context, w *world) (string, error) {
 	if w.options.baseline == "" {
-		return "", errors.New("want another binary with -baseline")
+		return "", errors.New("expected another binary with -baseline")
 	}
+	return w.compare(ctx, []int{1, 100}, product("baseline", w.options.baseline), w.product)
+}
+
+// measureSingle compares the program, and the other builds of it that -baseline lists,
+// with the bare loop where each event is a request.
+func measureSingle(ctx context.Context, w *world) (string, error) {
+	all := []contender{floor}
+	for binary := range strings.SplitSeq(w.options.baseline, ",") {
+		if binary != "" {
+			all = append(all, product(filepath.Base(binary), binary))
+		}
+	}
+	return w.compare(ctx, []int{1}, append(all, w.product)...)
+}
+
+// compare drains a backlog with each contender in turn, over both protocols, and
+// writes their costs beside those of the first.
+func (w *world) compare(ctx context.Context, batches []int, all ...contender) (string, error) {
 	const n = 100_000
 	topic, err := w.topicOf(ctx, n, partitions)
 	if err != nil {
@@ -132,9 +151,10 @@ func measureVersus(ctx context.Context, w *world) (string, error) {
 	}
 	var rows []*row
 	for _, url := range []string{w.plain, w.secure} {
-		for _, batch := range []int{1, 100} {
-			for _, c := range []contender{product("baseline", w.options.baseline), w.product} {
-				rows = append(rows, &row{of: c, events: expected(n), setup: setup{topic: topic, n: n, url: url, batch: batch, linger: -1}})
+		for _, batch := range batches {
+			for _, c := range all {
+				s := setup{topic: topic, n: n, url: url, batch: batch, linger: -1}
+				rows = append(rows, &row{of: c, events: expected(n), setup: s})
 			}
 		}
 	}
@@ -142,11 +162,11 @@ func measureVersus(ctx context.Context, w *world) (string, error) {
 		return "", err
 	}
 	var b strings.Builder
-	b.WriteString("| | baseline µs an event | this µs an event | × | baseline events/s | this events/s | MB | MB |\n|---|--:|--:|--:|--:|--:|--:|--:|\n")
-	for i := 0; i < len(rows); i += 2 {
-		old, now := rows[i].median(), rows[i+1].median()
-		fmt.Fprintf(&b, "| %s, batches of %d | %.2f | %.2f | %.2f | %s | %s | %d | %d |\n", strings.SplitN(rows[i].setup.url, ":", 2)[0], rows[i].setup.batch,
-			micros(old.cpu), micros(now.cpu), float64(now.cpu)/float64(old.cpu), thousands(old.perSecond), thousands(now.perSecond), old.peak>>20, now.peak>>20)
+	fmt.Fprintf(&b, "| | | CPU µs an event | × %[1]s | events/s | × %[1]s | peak MB |\n|---|---|--:|--:|--:|--:|--:|\n", all[0].name)
+	for i, r := range rows {
+		first, got := rows[i-i%len(all)].median(), r.median()
+		fmt.Fprintf(&b, "| %s, batches of %d | %s | %.2f | %.2f | %s | %.2f | %d |\n", strings.SplitN(r.setup.url, ":", 2)[0], r.setup.batch, r.of.name,
+			micros(got.cpu), float64(got.cpu)/float64(first.cpu), thousands(got.perSecond), got.perSecond/first.perSecond, got.peak>>20)
 	}
 	return b.String(), nil
 }

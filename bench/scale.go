@@ -55,11 +55,24 @@ type dimension struct {
 
 // measureScale shows what an event costs as the deployment grows.
 func measureScale(ctx context.Context, w *world) (string, error) {
+	text, plots, err := runScale(ctx, w.dimensions())
+	if err != nil || w.options.plots == "" {
+		return text, err
+	}
+	file := filepath.Join(w.options.plots, "scale.svg")
+	if err := os.WriteFile(file, []byte(draw(plots)), 0o644); err != nil { //nolint:gosec // a file of the repository
+		return "", err
+	}
+	return text + fmt.Sprintf("\n![CPU of an event and peak memory against what grows](%s)\n", filepath.Base(file)), nil
+}
+
+// dimensions returns what can grow, with the values to measure.
+func (w *world) dimensions() []dimension {
 	const n = 100_000
 	batched := func(topic string, n int) setup {
 		return setup{topic: topic, n: n, url: w.plain, batch: 100, linger: -1}
 	}
-	all := []dimension{
+	return []dimension{
 		{"partitions", []int{1, 10, 100}, func(ctx context.Context, value int) (r result, err error) {
 			topic, err := w.topicOf(ctx, n, value)
 			if err != nil {
@@ -102,6 +115,10 @@ func measureScale(ctx context.Context, w *world) (string, error) {
 			return w.drain(ctx, w.product, batched(topic, value), expected(value), 0)
 		}},
 	}
+}
+
+// runScale measures each value of each dimension, and returns a table and what to plot.
+func runScale(ctx context.Context, all []dimension) (string, []plot, error) {
 	var b strings.Builder
 	b.WriteString("| | | CPU µs an event | peak MB | events/s | until the first event | lost | repeated |\n|---|--:|--:|--:|--:|--:|--:|--:|\n")
 	var plots []plot
@@ -110,7 +127,7 @@ func measureScale(ctx context.Context, w *world) (string, error) {
 		for _, value := range d.values {
 			got, err := d.run(ctx, value)
 			if err != nil {
-				return "", fmt.Errorf("%s %d: %w", d.name, value, err)
+				return "", nil, fmt.Errorf("%s %d: %w", d.name, value, err)
 			}
 			line := fmt.Sprintf("| %s | %s | %.1f | %d | %s | %.1f s | %d | %d |\n", d.name, thousands(float64(value)), micros(got.steady), got.peak>>20,
 				thousands(got.perSecond), got.until.Seconds(), got.lost, got.repeated)
@@ -122,15 +139,7 @@ func measureScale(ctx context.Context, w *world) (string, error) {
 		}
 		plots = append(plots, p)
 	}
-	if w.options.plots == "" {
-		return b.String(), nil
-	}
-	file := filepath.Join(w.options.plots, "scale.svg")
-	if err := os.WriteFile(file, []byte(draw(plots)), 0o644); err != nil { //nolint:gosec // a file of the repository
-		return "", err
-	}
-	fmt.Fprintf(&b, "\n![CPU of an event and peak memory against what grows](%s)\n", filepath.Base(file))
-	return b.String(), nil
+	return b.String(), plots, nil
 }
 
 func upTo(most int, values ...int) (kept []int) {

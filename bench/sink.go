@@ -274,7 +274,7 @@ func (s *sink) control() http.Handler {
 // certificate goes that is to be trusted.
 func serveSink(args []string) error {
 	if len(args) != 1 {
-		return errors.New("want a file for the certificate")
+		return errors.New("expected a file for the certificate")
 	}
 	s := &sink{}
 	s.tally.Store(newTally(0))

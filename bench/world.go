@@ -105,7 +105,7 @@ func freeAddress() (string, error) {
 	return l.Addr().String(), nil
 }
 
-// reset lets the sink count anew, events with numbers below n.
+// reset makes the sink count from zero the events with numbers below n.
 func (w *world) reset(ctx context.Context, n int, delay time.Duration) error {
 	return w.ask(ctx, http.MethodPost, "/reset?"+url.Values{"n": {strconv.Itoa(n)}, "delay": {delay.String()}}.Encode(), nil)
 }
@@ -146,7 +146,7 @@ type result struct {
 	repeated  int
 }
 
-// patience is how long a contender may stand still before what is missing counts
+// patience is how long a contender may make no progress before what is missing counts
 // as lost, and startPatience how long it has for the first event: it may have a
 // large state to read.
 const (
@@ -318,7 +318,7 @@ func updateSection(file, name, text string) error {
 	before, rest, ok := strings.Cut(string(data), begin)
 	_, after, ok2 := strings.Cut(rest, end)
 	if !ok || !ok2 {
-		return errors.New(file + ": want a section between " + begin + " and " + end)
+		return errors.New(file + ": expected a section between " + begin + " and " + end)
 	}
 	return os.WriteFile(file, []byte(before+begin+"\n"+text+"\n"+end+after), 0o644) //nolint:gosec // a file of the repository
 }

@@ -1,9 +1,10 @@
-// Package conformance holds both ends to Google's own definitions.
+// Package conformance tests the reporter and the emulator against Google's definitions.
 //
-// What the reporter sends is read with the discovery documents in
-// google.golang.org/api and the protobuf types of cloud.google.com/go/talent,
-// as strictly as the service reads. What the emulator answers is read by
-// Google's clients, unchanged: Go, Node and Python.
+// It parses the reporter's requests with the discovery documents in
+// google.golang.org/api and the protobuf types of cloud.google.com/go/talent, as
+// strictly as the service. Google's unchanged clients for Go, Java, Node and Python
+// read the emulator's responses.
 //
-// It is a module of its own, so that none of that is in the product's go.mod.
+// It is a separate module, so that the product's go.mod has none of these
+// dependencies.
 package conformance

@@ -37,13 +37,13 @@ func serveEmulator(t *testing.T, o emulator.Options) (*emulator.Emulator, string
 	return e, server.URL
 }
 
-// options reach the emulator with a client that is otherwise unchanged.
+// options connect a client to the emulator, and change nothing else.
 func options(url string) []option.ClientOption {
 	return []option.ClientOption{option.WithEndpoint(url), option.WithoutAuthentication()}
 }
 
-// creator creates one event with one of Google's clients, under an id and with
-// a type, and returns the id that came back.
+// creator creates an event with one of Google's clients, with the ID and the type, and
+// returns the ID of the response.
 type creator struct {
 	version, parent string
 	create          func(ctx context.Context, url, id, kind string) (string, error)
@@ -155,7 +155,8 @@ func sameTime(s string) error {
 	return nil
 }
 
-// TestGoClientsCreateEvents: the emulator takes what Google's clients send.
+// TestGoClientsCreateEvents checks that the emulator accepts the events of Google's
+// clients.
 func TestGoClientsCreateEvents(t *testing.T) {
 	for name, c := range creators() {
 		t.Run(name, func(t *testing.T) {
@@ -178,8 +179,7 @@ func TestGoClientsCreateEvents(t *testing.T) {
 	}
 }
 
-// jobEventTypes are Google's own list for a version, but for the one without a
-// meaning.
+// jobEventTypes returns Google's list for a version, without JOB_EVENT_TYPE_UNSPECIFIED.
 func jobEventTypes(version string) map[string]int32 {
 	types := map[string]int32{}
 	for name, number := range ga.JobEvent_JobEventType_value {
@@ -193,7 +193,7 @@ func jobEventTypes(version string) map[string]int32 {
 	return types
 }
 
-// TestGoClientsUnderstandRefusals: errors arrive as Google's clients show them.
+// TestGoClientsUnderstandRefusals checks the errors that Google's clients return.
 func TestGoClientsUnderstandRefusals(t *testing.T) {
 	for name, c := range creators() {
 		t.Run(name, func(t *testing.T) {

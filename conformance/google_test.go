@@ -25,7 +25,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// definition is what one of Google's definitions says of clientEvents.create.
+// definition is one of Google's definitions of clientEvents.create.
 type definition struct {
 	name string
 	// path checks a request's path, which is escaped.
@@ -34,8 +34,8 @@ type definition struct {
 	body func([]byte) error
 }
 
-// definitions are those of a version. v4beta1 has no discovery document, v3 no
-// protobuf types.
+// definitions returns the definitions of a version. v4beta1 has no discovery document,
+// v3 no protobuf types.
 func definitions(t *testing.T, v event.Version) []definition {
 	t.Helper()
 	switch v {
@@ -64,7 +64,7 @@ var googleAPI = sync.OnceValues(func() (string, error) {
 	return strings.TrimSpace(string(out)), err
 })
 
-// discoveryDocument is the one that Google publishes in google.golang.org/api.
+// discoveryDocument returns Google's document in google.golang.org/api.
 func discoveryDocument(t *testing.T, version string) []byte {
 	t.Helper()
 	dir, err := googleAPI()
@@ -122,7 +122,7 @@ func matching(paths ...*regexp.Regexp) func(string) error {
 	}
 }
 
-// decodeStrictly reads one JSON value and refuses what comes after it.
+// decodeStrictly reads one JSON value and refuses further data.
 func decodeStrictly(body []byte) (any, error) {
 	decoder := json.NewDecoder(strings.NewReader(string(body)))
 	var value any
@@ -170,7 +170,7 @@ func (r *reader) check(at string, schema *discovery.Schema, value any) error {
 }
 
 // timestamp is google-datetime: RFC 3339 in UTC or with an offset, with nine
-// digits behind the point at the most.
+// digits behind the point at most.
 var timestamp = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$`)
 
 func checkText(at string, schema *discovery.Schema, text string) error {
@@ -202,7 +202,7 @@ func (r *reader) checkObject(at string, schema *discovery.Schema, object map[str
 		}
 	}
 	for name, property := range schema.Properties {
-		// The documents say it in words alone.
+		// The documents state it only in words.
 		if _, ok := object[name]; !ok && strings.HasPrefix(property.Description, "Required.") {
 			return fmt.Errorf("%s: required field %q is missing", at, name)
 		}
@@ -233,7 +233,7 @@ func fromProto(file protoreflect.FileDescriptor, empty func() proto.Message, eve
 	}
 }
 
-// pathOf is an HTTP rule such as /v4/{parent=projects/*/tenants/*}/clientEvents
+// pathOf returns an HTTP rule such as /v4/{parent=projects/*/tenants/*}/clientEvents
 // as a regular expression.
 func pathOf(rule *annotations.HttpRule) *regexp.Regexp {
 	template := regexp.MustCompile(`\{\w+=([^}]*)\}`).ReplaceAllString(rule.GetPost(), "$1")

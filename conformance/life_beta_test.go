@@ -20,7 +20,7 @@ type betaClient struct {
 	parent         string
 }
 
-// openBeta works in a tenant of its own, or in the project's default one.
+// openBeta opens a client in a new tenant, or in the project's default one.
 func openBeta(t *testing.T, url string, inTenant bool) client {
 	t.Helper()
 	ctx, o := t.Context(), options(url)
@@ -164,8 +164,8 @@ func (c *betaClient) search(ctx context.Context, query string, forAlert bool) (n
 	return names, got.GetMetadata().GetRequestId(), err
 }
 
-// searchForAlert reads a list of pages, which the answers to the other search
-// are not to this client.
+// searchForAlert iterates over pages. This client does not treat the answers of the
+// other search as pages.
 func (c *betaClient) searchForAlert(ctx context.Context, request *talentpb.SearchJobsRequest) (names []string, requestID string, err error) {
 	for all := c.jobClient.SearchJobsForAlert(ctx, request); ; {
 		match, err := all.Next()
@@ -229,7 +229,7 @@ func jobsOfBeta(results []*talentpb.JobOperationResult_JobResult, err error) (jo
 	return jobs, err
 }
 
-// deleteJobs: in v4beta1 it is a filter that says which.
+// deleteJobs calls v4beta1's batchDelete, which expects a filter.
 func (c *betaClient) deleteJobs(ctx context.Context, jobs []job) error {
 	for _, j := range jobs {
 		err := c.jobClient.BatchDeleteJobs(ctx, &talentpb.BatchDeleteJobsRequest{

@@ -12,10 +12,10 @@ import (
 	jobsv4 "google.golang.org/api/jobs/v4"
 )
 
-// applicationURI is where one applies for the tests' jobs: a job needs a way.
+// applicationURI is the applicationInfo of the tests' jobs, which v3 requires.
 const applicationURI = "https://example.com/apply"
 
-// pageSize makes lists of a few take more than one page.
+// pageSize is small, so that short lists take several pages.
 const pageSize = 2
 
 // v3 is google.golang.org/api/jobs/v3.
@@ -118,7 +118,7 @@ func (c v3) deleteJobs(ctx context.Context, jobs []job) error {
 	return nil
 }
 
-// filterOf is the filter that finds one job.
+// filterOf returns the filter that finds one job.
 func filterOf(j job) string {
 	return fmt.Sprintf("companyName = %q AND requisitionId = %q", j.company, j.requisition)
 }
@@ -358,7 +358,7 @@ func (c *v4) deleteJobs(ctx context.Context, jobs []job) error {
 	return err
 }
 
-// results asks for an operation until it is done.
+// results polls an operation until it is done.
 func (c *v4) results(ctx context.Context) func(*jobsv4.Operation, error) ([]job, error) {
 	return func(operation *jobsv4.Operation, err error) ([]job, error) {
 		for err == nil && !operation.Done {

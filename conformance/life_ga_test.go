@@ -228,7 +228,7 @@ func (c *gaClient) deleteJobs(ctx context.Context, jobs []job) error {
 	return err
 }
 
-// unlessDone is the error that ends an iteration too early.
+// unlessDone returns the error of an iteration, nil at its end.
 func unlessDone(err error) error {
 	if errors.Is(err, iterator.Done) {
 		return nil

@@ -10,16 +10,16 @@ import (
 	"github.com/clientevents/clientevents/emulator"
 )
 
-// job is what these tests look at of a job.
+// job has the fields of a job that these tests check.
 type job struct {
 	name, company, requisition, title, description string
 	expires                                        time.Time
 }
 
-// client is one of Google's clients, with what it takes to lead a job's life.
+// client is one of Google's clients, with the calls of a job's life.
 type client interface {
 	createCompany(ctx context.Context, externalID, displayName string) (name string, err error)
-	// renameCompany changes the display name alone.
+	// renameCompany changes only the display name.
 	renameCompany(ctx context.Context, name, displayName string) error
 	company(ctx context.Context, name string) (displayName string, err error)
 	companies(ctx context.Context) (names []string, err error)
@@ -27,17 +27,17 @@ type client interface {
 
 	createJob(ctx context.Context, j job) (job, error)
 	job(ctx context.Context, name string) (job, error)
-	// patchJob changes the fields of the mask; without one, all.
+	// patchJob changes the fields of the mask, or all without a mask.
 	patchJob(ctx context.Context, j job, mask ...string) (job, error)
-	// jobs lists two a page.
+	// jobs lists two jobs a page.
 	jobs(ctx context.Context, filter string) (names []string, err error)
 	deleteJob(ctx context.Context, name string) error
-	// deleteJobs deletes them in one call, or one for each where the version
-	// takes a filter and not names.
+	// deleteJobs deletes them in one call, or with one call each if the version
+	// expects a filter and not names.
 	deleteJobs(ctx context.Context, jobs []job) error
 
-	// search finds jobs by their words, most relevant first; for alerts it is
-	// another method.
+	// search finds jobs by their words, the most relevant first. For alerts it
+	// calls another method.
 	search(ctx context.Context, query string, forAlert bool) (names []string, requestID string, err error)
 	complete(ctx context.Context, prefix string) (suggestions []string, err error)
 	createEvent(ctx context.Context, id, requestID, job string) error
@@ -46,22 +46,22 @@ type client interface {
 // batches are the operations on many jobs that v4 and v4beta1 have.
 type batches interface {
 	createJobs(ctx context.Context, jobs []job) ([]job, error)
-	// retitleJobs changes the titles alone.
+	// retitleJobs changes only the titles.
 	retitleJobs(ctx context.Context, jobs []job) ([]job, error)
 }
 
 // tenants are v4's and v4beta1's.
 type tenants interface {
 	createTenant(ctx context.Context, externalID string) (name string, err error)
-	// moveTenant changes the external id.
+	// moveTenant changes the external ID.
 	moveTenant(ctx context.Context, name, externalID string) error
 	tenant(ctx context.Context, name string) (externalID string, err error)
 	tenants(ctx context.Context) (names []string, err error)
 	deleteTenant(ctx context.Context, name string) error
 }
 
-// lives opens each of Google's Go clients. parent is a tenant, or a project
-// where the version knows no tenants or has a default one.
+// lives opens each of Google's Go clients. The parent is a tenant, or a project if the
+// version has no tenants or a default one.
 var lives = map[string]func(t *testing.T, url string) client{
 	"google.golang.org/api/jobs/v3":         openV3,
 	"google.golang.org/api/jobs/v4":         openV4,
@@ -124,7 +124,7 @@ func jobLife(t *testing.T, c client, company string) job {
 	t.Helper()
 	ctx := t.Context()
 	began := time.Now()
-	wanted := job{company: company, requisition: "R1", title: "Plumber", description: "Mends <b>pipes</b>"}
+	wanted := job{company: company, requisition: "R1", title: "Plumber", description: "Repairs <b>pipes</b>"}
 	j := must[job](t)(c.createJob(ctx, wanted))
 	wanted.name, wanted.expires = j.name, j.expires
 	if j != wanted || j.name == "" {
@@ -148,7 +148,7 @@ func jobLife(t *testing.T, c client, company string) job {
 	if changed.title != "Master plumber" || changed.description != j.description {
 		t.Errorf("patched with a mask: %+v", changed)
 	}
-	j.title, j.description = "Chief plumber", "Mends all pipes"
+	j.title, j.description = "Chief plumber", "Repairs all pipes"
 	all := must[job](t)(c.patchJob(ctx, j))
 	if all.title != j.title || all.description != j.description || all.requisition != j.requisition {
 		t.Errorf("patched without a mask: %+v", all)
@@ -251,7 +251,7 @@ func endOfLife(t *testing.T, c client, first job) {
 	}
 }
 
-// TestLifeOfATenant: the clients that know tenants.
+// TestLifeOfATenant tests the clients with tenants.
 func TestLifeOfATenant(t *testing.T) {
 	for name, open := range lives {
 		t.Run(name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -9,71 +10,184 @@ import (
 	"github.com/clientevents/clientevents/consumer/kafkalog"
 )
 
-// budget bounds what the records between fetch and outcome hold in memory, for
-// each partition and for all of a replica. It does not block the taker, who has
-// fetched already: fetching waits in room until there is some.
+// limits bound the memory of a consumer's records.
+type limits struct {
+	// bytes and records are what the partitions share for records in process.
+	bytes, records int64
+	// large is the memory beyond bytes for one batch, or one record, that is larger
+	// than a fetch's usual share.
+	large int64
+	// ahead is the number of moving records that is enough to keep the sink busy.
+	ahead int64
+}
+
+// maxRecord returns the size of the largest record that is read. Its dead letter
+// takes three times as much while it is written: encoded, compressed and as part of
+// a request.
+func (l limits) maxRecord() int64 { return min(maxRecordBytes, l.large/4) }
+
+// maxRecordBytes is the size of the largest record that is read where there is
+// enough memory.
+const maxRecordBytes = 32 << 20
+
+// most returns the most that records may take in all. Each partition may have a
+// fetch in progress when the others use up the limit, and partitions whose records
+// all wait may fetch beyond it.
+func (l limits) most() int64 { return l.bytes*5/2 + l.large }
+
+// budget accounts the memory of records between fetch and outcome, for each partition
+// and for the whole replica. A fetch starts only where there is room for its usual
+// size. A fetch that turns out to be larger waits until the account has the memory.
 type budget struct {
-	maxBytes, maxRecords int64
-	// ahead is how many records are enough to read ahead of those that can be
-	// sent at once.
-	ahead  int64
+	limits
 	spares spares
+	// letters is held while a large dead letter is written.
+	letters chan struct{}
 
 	mu      sync.Mutex
 	bytes   int64
 	records int64
-	// moving are those of the records that do not wait for another, and expected
-	// those that are being fetched.
+	// moving counts the records that do not wait for another, and expected those
+	// that are being fetched.
 	moving, expected int64
-	shares           int64 // how many partitions share it
+	shares           int64 // partitions that share it
+	sharing          map[*assignment]int
+	inLine           int // reservations that wait
 	freed            chan struct{}
 }
 
-func newBudget(maxBytes, maxRecords, ahead int64) *budget {
-	return &budget{maxBytes: maxBytes, maxRecords: maxRecords, ahead: ahead, shares: 1, freed: make(chan struct{})}
+func newBudget(l limits) *budget {
+	return &budget{
+		limits: l, spares: spares{most: l.bytes / 4}, letters: make(chan struct{}, 1),
+		shares: 1, sharing: map[*assignment]int{}, freed: make(chan struct{}),
+	}
 }
 
-// share sets by how many partitions the budget is shared.
-func (b *budget) share(partitions int) {
+// share sets the number of partitions of an assignment. The partitions of all
+// assignments share the budget.
+func (b *budget) share(a *assignment, partitions int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.shares = max(1, int64(partitions))
+	b.sharing[a] = partitions
+	b.shares = 0
+	for _, n := range b.sharing {
+		b.shares += int64(n)
+	}
+	b.shares = max(1, b.shares)
 	b.wake()
 }
 
-// fetch is how much one fetch of one partition may bring: with all partitions
-// fetching at once, half of the budget's bytes, and as many records as are to be
-// read ahead. That is how much they may be passed by, since a fetch is booked only
-// when it has come.
+// fetch returns the limits for one fetch of one partition: if all partitions
+// fetch at once, half of the budget's bytes, and as many records as are to be read
+// ahead.
 func (b *budget) fetch() (bytes, records int) {
-	const leastBytes, mostBytes = 64 << 10, 1 << 20
-	const leastRecords, mostRecords = 100, 2000
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return int(min(mostBytes, max(leastBytes, b.maxBytes/2/b.shares))),
-		int(min(mostRecords, max(leastRecords, min(b.maxRecords/2, b.ahead)/b.shares)))
+	return int(b.fetchBytes()), b.fetchRecords()
 }
 
-// account is one partition's part of the budget.
+func (b *budget) fetchBytes() int64 {
+	const least, most = 64 << 10, 1 << 20
+	return min(most, max(least, b.limits.bytes/2/b.shares))
+}
+
+func (b *budget) fetchRecords() int {
+	const least, most = 100, 2000
+	return int(min(most, max(least, min(b.limits.records/2, b.ahead)/b.shares)))
+}
+
+// request adds the budget's limits to a fetch.
+func (b *budget) request(req kafkalog.FetchRequest, a *account) kafkalog.FetchRequest {
+	bytes, records := b.fetch()
+	req.MaxBytes, req.MaxMemory, req.MaxRecords = bytes, bytes, records
+	req.MaxRecord, req.MaxPiece = int(b.maxRecord()), int(b.large/4)
+	req.Account = a
+	return req
+}
+
+// account is the part of one partition in the budget.
 type account struct {
 	budget                 *budget
 	bytes, records, moving atomic.Int64
-	// last is how many records the fetch before brought, and expected how many the
-	// one that is under way is expected to. Both are the fetcher's.
+	// last is the number of records of the last fetch, and expected that of the
+	// fetch under way. Only the fetching goroutine uses them.
 	last, expected int64
+	loan           int64       // of the fetch in progress; guarded by budget.mu
+	starved        atomic.Bool // the last fetch was given up while it waited for memory
+	closed         bool        // guarded by budget.mu
 }
 
-// take books records that share so many bytes of memory, as one chunk for each of
-// them to release. The batch that the memory is of, if any, is used again when the
-// last of them is.
-func (a *account) take(bytes int64, records int, of *kafkalog.Batch) *chunk {
-	c := &chunk{account: a, bytes: bytes, batch: of}
-	c.refs.Store(int64(records))
-	a.add(bytes+int64(records)*recordOverhead, int64(records), int64(records))
+// Reserve implements [kafkalog.Account] for the fetch in progress.
+func (a *account) Reserve(ctx context.Context, n int64) error {
+	b := a.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if most := b.large + 2*b.fetchBytes(); a.loan+n > most {
+		return &memoryError{need: a.loan + n, most: most}
+	}
+	for !a.closed && b.bytes+n > b.most() {
+		b.inLine++
+		freed := b.freed
+		b.mu.Unlock()
+		select {
+		case <-freed:
+		case <-ctx.Done():
+		}
+		b.mu.Lock()
+		b.inLine--
+		if ctx.Err() != nil {
+			a.starved.Store(true)
+			return fmt.Errorf("%w: %w", kafkalog.ErrNoMemory, ctx.Err())
+		}
+	}
+	if !a.closed {
+		a.loan += n
+		a.addLocked(n, 0, 0)
+	}
+	return nil
+}
+
+// Release implements [kafkalog.Account].
+func (a *account) Release(n int64) {
+	b := a.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !a.closed {
+		a.loan -= n
+		a.addLocked(-n, 0, 0)
+	}
+}
+
+// settle ends the fetch in progress: its records keep their memory.
+func (a *account) settle() {
+	a.budget.mu.Lock()
+	defer a.budget.mu.Unlock()
+	a.loan = 0
+}
+
+// memoryError is a batch that needs more memory than it may use.
+type memoryError struct{ need, most int64 }
+
+func (e *memoryError) Error() string {
+	return fmt.Sprintf("reading it takes %d bytes of memory, and at most %d may be used: "+
+		"give the process more memory (container limit or GOMEMLIMIT), of which an eighth is for this", e.need, e.most)
+}
+
+// Is makes it a [kafkalog.ErrNeverFits].
+func (e *memoryError) Is(target error) bool { return target == kafkalog.ErrNeverFits }
+
+// take accounts records that share a batch, whose memory is accounted already. Each of
+// them releases the chunk once. The batch is reused when all have.
+func (a *account) take(batch *kafkalog.Batch) *chunk {
+	n := int64(len(batch.Records))
+	a.settle()
+	c := &chunk{account: a, bytes: batch.Memory, batch: batch}
+	c.refs.Store(n)
+	a.add(n*recordOverhead, n, n)
 	return c
 }
 
-// park books a record with bytes of its own that waits for another.
+// park accounts a record with bytes of its own that waits for another.
 func (a *account) park(bytes int64) *chunk {
 	c := &chunk{account: a, bytes: bytes, parked: true}
 	c.refs.Store(1)
@@ -85,22 +199,32 @@ func (a *account) add(bytes, records, moving int64) {
 	b := a.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	allFull, ownFull, enough := b.full(), a.full(), b.enough()
+	if a.closed {
+		return
+	}
+	a.addLocked(bytes, records, moving)
+}
+
+// addLocked is add for a caller that holds mu.
+func (a *account) addLocked(bytes, records, moving int64) {
+	b := a.budget
+	before, enough, all := a.waits(), b.enough(), [...]bool{b.full(), b.overfull()}
 	a.bytes.Add(bytes)
 	a.records.Add(records)
 	a.moving.Add(moving)
 	b.bytes += bytes
 	b.records += records
 	b.moving += moving
-	// Only what ends the fullness is worth a wake-up. While a backlog is drained
-	// the budget is nearly always full, and every outcome gives something back.
-	if (allFull && !b.full()) || (ownFull && !a.full()) || (enough && !b.enough()) {
+	// Only the end of the fullness is worth waking the waiters. During a backlog
+	// the budget is nearly always full, and every outcome returns a little.
+	if (before && !a.waits()) || (enough && !b.enough()) || (b.inLine > 0 && bytes < 0) ||
+		(all[0] && !b.full()) || (all[1] && !b.overfull()) {
 		b.wake()
 	}
 }
 
 // room waits until the partition may fetch. A partition may use twice its even
-// share, so that a busy one is not held up by idle ones.
+// share, so that idle partitions do not slow down a busy one.
 func (a *account) room(ctx context.Context) error {
 	for {
 		full, freed := a.state()
@@ -115,9 +239,9 @@ func (a *account) room(ctx context.Context) error {
 	}
 }
 
-// turn waits until little enough is read ahead, but no longer than patience: what
-// moves slowly may fill the budget, so that there is something to choose from. The
-// turn lasts until came.
+// turn waits while enough records are read ahead, but no longer than patience:
+// records that are sent slowly may fill the budget, which gives the sink a choice.
+// The turn ends with came.
 func (a *account) turn(ctx context.Context, patience time.Duration) {
 	b := a.budget
 	var over <-chan time.Time
@@ -148,15 +272,16 @@ func (a *account) turn(ctx context.Context, patience time.Duration) {
 	}
 }
 
-// expect books what the next fetch is likely to bring. The caller holds mu.
+// expect accounts the likely number of records of the next fetch. The caller
+// holds mu.
 func (a *account) expect() {
 	a.expected = a.last
 	a.budget.expected += a.expected
 }
 
-// came ends a turn, with so many records; more says that there are others behind
-// them. Where there are none, the next fetch may wait for long, and what it brings
-// is not to be waited for by others.
+// came ends a turn that brought so many records. more reports whether others
+// follow them. If none follow, the next fetch may take long, and the other
+// partitions must not wait for its records.
 func (a *account) came(records int, more bool) {
 	b := a.budget
 	b.mu.Lock()
@@ -177,56 +302,87 @@ func (a *account) isFull() bool {
 	return full
 }
 
-// state says whether the partition has to wait, and what is closed when it is
-// worth looking again.
+// state reports whether the partition must wait. freed is closed when the
+// partition should check again.
 func (a *account) state() (full bool, freed <-chan struct{}) {
 	b := a.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.full() || a.full(), b.freed
+	return a.waits(), b.freed
 }
 
-func (b *budget) full() bool { return b.bytes >= b.maxBytes || b.records >= b.maxRecords }
+// waits reports whether the partition must wait before it fetches. It may fetch if it
+// holds nothing, since records of other partitions may be stuck for long. It may use
+// more than its part if all its records wait for a parent, which may come next.
+func (a *account) waits() bool {
+	b := a.budget
+	switch {
+	case a.bytes.Load() == 0:
+		return false
+	case a.moving.Load() == 0:
+		return b.overfull()
+	}
+	return b.full() || a.full()
+}
+
+// full reports whether no usual fetch fits.
+func (b *budget) full() bool { return b.reach(b.limits.bytes, b.limits.records) }
+
+// overfull reports whether not even a partition fetches whose records all wait.
+func (b *budget) overfull() bool { return b.reach(b.limits.bytes*3/2, b.limits.records*3/2) }
+
+func (b *budget) reach(bytes, records int64) bool {
+	fetch := 2 * b.fetchBytes()
+	return b.bytes+fetch > max(bytes, fetch) || b.records >= records
+}
 
 func (b *budget) enough() bool { return b.moving+b.expected >= b.ahead }
 
+// full reports whether the partition has used its part.
 func (a *account) full() bool {
-	return a.bytes.Load() >= a.limit(a.budget.maxBytes) || a.records.Load() >= a.limit(a.budget.maxRecords)
+	return a.bytes.Load() >= a.limit(a.budget.limits.bytes) || a.records.Load() >= a.limit(a.budget.limits.records)
 }
 
 func (a *account) limit(all int64) int64 { return min(all, 2*all/a.budget.shares) }
 
-// close gives back all that the account still holds; nothing is released to it
-// afterwards.
-func (a *account) close() { a.add(-a.bytes.Load(), -a.records.Load(), -a.moving.Load()) }
+// close returns everything that the account still holds. Later additions and
+// releases have no effect.
+func (a *account) close() {
+	b := a.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	a.addLocked(-a.bytes.Load(), -a.records.Load(), -a.moving.Load())
+	a.closed = true
+}
 
-// held is how many bytes are accounted.
+// held returns the number of accounted bytes, with those that are kept for later
+// fetches.
 func (b *budget) held() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.bytes
+	return b.bytes + b.spares.held()
 }
 
-// wake lets those that wait look again. The caller holds mu.
+// wake makes all waiters check again. The caller holds mu.
 func (b *budget) wake() {
 	close(b.freed)
 	b.freed = make(chan struct{})
 }
 
-// chunk is the memory that the records of one fetch share. It is all there until
-// the last of them is finished, and only then given back.
+// chunk is the memory that the records of one fetch share. It is returned when
+// the last of them is finished.
 type chunk struct {
 	account *account
 	bytes   int64
 	refs    atomic.Int64
-	// batch is what the records lie in; nil where it is not used again.
+	// batch holds the records; nil if it is not reused.
 	batch *kafkalog.Batch
-	// parked says that the chunk is a single record's own, which waits.
+	// parked means that the chunk belongs to a single record, which waits.
 	parked bool
 }
 
-// release gives back what is one record's own, and with the last one the rest:
-// none of the records may be looked at any more.
+// release returns the memory of one record, and with the last record the shared
+// memory. None of the records may be used after that.
 func (c *chunk) release() {
 	bytes, moving := int64(recordOverhead), int64(1)
 	if c.parked {
@@ -239,18 +395,28 @@ func (c *chunk) release() {
 	c.account.add(-bytes, -1, -moving)
 }
 
-// spares are batches whose records are finished: their memory serves the fetches
-// that come.
+// spares are batches whose records are finished. Later fetches reuse their
+// memory.
 type spares struct {
+	most int64 // bytes in all
+
 	mu      sync.Mutex
+	bytes   int64
 	batches []*kafkalog.Batch
 }
 
-// What spares keep at the most; more are the garbage collector's.
+// Limits for spares; the garbage collector takes the others.
 const (
 	keptBatches    = 8
 	keptBatchBytes = 2 << 20
 )
+
+// held returns the number of bytes in spares.
+func (s *spares) held() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bytes
+}
 
 func (s *spares) give(b *kafkalog.Batch) {
 	if b == nil || b.Memory > keptBatchBytes {
@@ -258,12 +424,13 @@ func (s *spares) give(b *kafkalog.Batch) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.batches) < keptBatches {
+	if len(s.batches) < keptBatches && s.bytes+b.Memory <= s.most {
 		s.batches = append(s.batches, b)
+		s.bytes += b.Memory
 	}
 }
 
-// take returns a batch to fetch into; nil where there is none.
+// take returns a batch to fetch into; nil if there is none.
 func (s *spares) take() *kafkalog.Batch {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -273,5 +440,6 @@ func (s *spares) take() *kafkalog.Batch {
 	}
 	b := s.batches[last]
 	s.batches[last], s.batches = nil, s.batches[:last]
+	s.bytes -= b.Memory
 	return b
 }

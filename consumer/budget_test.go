@@ -1,14 +1,23 @@
 package consumer
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/clientevents/clientevents/consumer/kafkalog"
+	"github.com/clientevents/clientevents/test/kafkatest"
 )
 
-// woken says whether whoever waits since freed was had looks again.
+// taken accounts n records.
+func taken(a *account, n int) *chunk {
+	return a.take(&kafkalog.Batch{Records: make([]kafkalog.Record, n)})
+}
+
+// woken reports whether freed has woken its waiters.
 func woken(freed <-chan struct{}) bool {
 	select {
 	case <-freed:
@@ -19,10 +28,10 @@ func woken(freed <-chan struct{}) bool {
 }
 
 func TestBudgetWakesOnlyForRoom(t *testing.T) {
-	b := newBudget(1<<30, 10, 10)
-	b.share(2)
+	b := newBudget(limits{bytes: 1 << 30, records: 10, large: 64 << 20, ahead: 10})
+	b.share(nil, 2)
 	first, second := &account{budget: b}, &account{budget: b}
-	one, other := first.take(100, 8, nil), second.take(100, 4, nil)
+	one, other := taken(first, 8), taken(second, 4)
 	full, freed := first.state()
 	if !full {
 		t.Fatal("12 records of 10 leave room")
@@ -34,15 +43,15 @@ func TestBudgetWakesOnlyForRoom(t *testing.T) {
 	}
 	one.release()
 	if !woken(freed) {
-		t.Error("the budget has room, and nobody is told")
+		t.Error("the budget has room, and no waiter is woken")
 	}
 }
 
 func TestBudgetWakesForItsShare(t *testing.T) {
-	b := newBudget(1<<30, 10, 10)
-	b.share(4) // a partition may have twice its share of 2.5, which is 5
+	b := newBudget(limits{bytes: 1 << 30, records: 10, large: 64 << 20, ahead: 10})
+	b.share(nil, 4) // a partition may have twice its share of 2.5, which is 5
 	a := &account{budget: b}
-	chunk := a.take(100, 6, nil)
+	chunk := taken(a, 6)
 	full, freed := a.state()
 	if !full {
 		t.Fatal("6 records of 5 leave room")
@@ -53,17 +62,17 @@ func TestBudgetWakesForItsShare(t *testing.T) {
 	}
 	chunk.release()
 	if !woken(freed) {
-		t.Error("the share has room, and nobody is told")
+		t.Error("the share has room, and no waiter is woken")
 	}
 }
 
-// Many goroutines give back at once; whoever waits for room must find it.
+// Many goroutines release memory at once; a waiter must find the room.
 func TestBudgetForgetsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBudget(1<<30, 64, 64)
+		b := newBudget(limits{bytes: 1 << 30, records: 64, large: 64 << 20, ahead: 64})
 		for range 200 {
 			a := &account{budget: b}
-			chunk := a.take(100, 64, nil)
+			chunk := taken(a, 64)
 			found := make(chan error, 1)
 			go func() { found <- a.room(t.Context()) }()
 			synctest.Wait()
@@ -87,7 +96,7 @@ func TestBudgetForgetsNobody(t *testing.T) {
 // for its patience; and what others are expected to bring counts.
 func TestTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBudget(1<<30, 1000, 10)
+		b := newBudget(limits{bytes: 1 << 30, records: 1000, large: 64 << 20, ahead: 10})
 		one, other := &account{budget: b}, &account{budget: b}
 		waits := func(what string, a *account, want time.Duration) {
 			t.Helper()
@@ -99,7 +108,7 @@ func TestTurn(t *testing.T) {
 		}
 		waits("with nothing in process", one, 0)
 		one.came(6, true)
-		chunk := one.take(100, 6, nil)
+		chunk := taken(one, 6)
 		waits("with 6 of 10 in process", one, 0)
 		one.came(6, false)
 		waits("at the end of what there is", one, 0)
@@ -112,7 +121,7 @@ func TestTurn(t *testing.T) {
 		one.came(0, true)
 		waits("when they did not come", other, 0)
 		other.came(0, true)
-		more := other.take(100, 4, nil)
+		more := taken(other, 4)
 		waits("with 10 in process", one, time.Second)
 		one.came(0, true)
 		time.AfterFunc(time.Millisecond, more.release)
@@ -151,6 +160,92 @@ func TestNextAsk(t *testing.T) {
 	} {
 		if got := nextAsk(c.ask, c.wants, c.got); got != c.want {
 			t.Errorf("%s: asks for %d, want %d", c.what, got, c.want)
+		}
+	}
+}
+
+// TestParkedChildrenLetParentsIn checks that children that wait for a parent and use up
+// the memory keep neither their parent from being fetched nor other partitions.
+func TestParkedChildrenLetParentsIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const children = 3000
+		cluster := kafkatest.Bubble(t)
+		cluster.CreateTopic(t, "events", 2, nil)
+		view := func(i int) []byte {
+			return fmt.Appendf(nil, `{"eventId":"v%d","requestId":"r","createTime":"2026-01-02T03:04:06Z","parentEventId":"e1",`+
+				`"jobEvent":{"type":"VIEW","jobs":["projects/p/jobs/1"]}}`, i)
+		}
+		for i := 0; i < children; i += 100 {
+			records := make([]kafkalog.Record, 100)
+			for j := range records {
+				records[j].Value = view(i + j)
+			}
+			write(t, cluster, "events", 0, kafkalog.Zstd, records...)
+		}
+		write(t, cluster, "events", 0, kafkalog.Zstd, kafkalog.Record{Value: eventWith(1, "")})
+		write(t, cluster, "events", 1, kafkalog.Zstd, kafkalog.Record{Value: eventWith(2, "")})
+		c, stop := consuming(t, cluster, &acceptingSink{}, func(c *Config) {
+			c.MaxInFlightBytes = 4 << 20
+			c.Rules.ParentsWait = time.Hour
+		})
+		kafkatest.WaitFor(t, time.Minute, "all events", func() bool {
+			outcomes, _ := c.Counts()
+			return outcomes["reported"] == children+2
+		})
+		stop()
+	})
+}
+
+// TestReserve checks that a reservation waits for memory, and fails if it can never have
+// so much.
+func TestReserve(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBudget(limits{bytes: 4 << 20, records: 100, large: 16 << 20, ahead: 100}) // 26 MiB at most
+		one, other := &account{budget: b}, &account{budget: b}
+		if err := one.Reserve(t.Context(), 15<<20); err != nil {
+			t.Fatal(err)
+		}
+		if err := one.Reserve(t.Context(), 10<<20); !errors.Is(err, kafkalog.ErrNeverFits) {
+			t.Errorf("25 MiB for one batch: got %v", err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- other.Reserve(t.Context(), 12<<20) }()
+		synctest.Wait()
+		if len(done) > 0 {
+			t.Fatal("27 MiB of 26 are lent")
+		}
+		one.Release(1 << 20)
+		synctest.Wait()
+		if len(done) != 1 || <-done != nil {
+			t.Fatal("memory is free, and the reservation waits")
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := other.Reserve(ctx, 2<<20); !errors.Is(err, kafkalog.ErrNoMemory) || !other.starved.Load() {
+			t.Errorf("got %v", err)
+		}
+		one.close()
+		other.close()
+		if b.held() != 0 {
+			t.Errorf("%d bytes are held", b.held())
+		}
+	})
+}
+
+// The account follows the memory limit of the process, unless it is set.
+func TestBudgetFollowsTheMemoryLimit(t *testing.T) {
+	const mebi = 1 << 20
+	for _, test := range []struct{ memory, set, bytes, large int64 }{
+		{0, 0, 32 * mebi, 128 * mebi},
+		{48 * mebi, 0, 4 * mebi, 8 * mebi},
+		{240 * mebi, 0, 20 * mebi, 30 * mebi},
+		{240 * mebi, 64 * mebi, 64 * mebi, 30 * mebi},
+		{64 << 30, 0, 256 * mebi, 128 * mebi},
+	} {
+		c := New(Config{Memory: test.memory, MaxInFlightBytes: test.set}, nil)
+		if l := c.budget.limits; l.bytes != test.bytes || l.large != test.large {
+			t.Errorf("with %d MiB, of which %d are set: %d MiB for records and %d for a large batch, expected %d and %d",
+				test.memory/mebi, test.set/mebi, l.bytes/mebi, l.large/mebi, test.bytes/mebi, test.large/mebi)
 		}
 	}
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"github.com/clientevents/clientevents/event"
-	"github.com/clientevents/clientevents/internal/kafkatest"
+	"github.com/clientevents/clientevents/internal/lifecycle"
+	"github.com/clientevents/clientevents/test/kafkatest"
 )
 
 // drainedSink accepts at once, and notes what comes after it was drained.
@@ -31,10 +32,11 @@ func (s *drainedSink) Accept(ds []*event.Delivery) {
 	s.acceptingSink.Accept(ds)
 }
 
-func (s *drainedSink) Drain(context.Context) {
+func (s *drainedSink) Drain(context.Context, []*event.Term) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.drained = true
+	return true
 }
 
 // TestIntakeEndsBeforeTheDrain: what is being taken in when a replica stops is
@@ -54,8 +56,9 @@ func TestIntakeEndsBeforeTheDrain(t *testing.T) {
 		c := New(Config{
 			Brokers: cluster.Brokers, Topic: "events", Group: "group",
 			DeadLetterTopic: "events.dead-letter", StateTopic: "events.reported",
-			Rules:     Rules{Version: event.V3, Window: time.Hour, ParentsRequired: true, ParentsWait: time.Second},
-			Transport: cluster.Transport(t), Dialer: cluster.Dialer(),
+			Version:   event.V3,
+			Rules:     Rules{Window: time.Hour, ParentsRequired: true, ParentsWait: time.Second},
+			Transport: cluster.Transport(t),
 		}, sink)
 		ctx, stop := context.WithCancel(t.Context())
 		c.beforeDecode = func(r *record) {
@@ -92,43 +95,43 @@ func (c *silentConn) Write(b []byte) (int, error) {
 
 // TestStopWhileTheBrokerIsSilent: a replica that is told to stop while the broker
 // takes its requests and never answers doesn't wait for the library's timeouts.
-// (It runs in real time: kafka-go waits with a mutex held, with which the time of
-// a bubble stands still.)
 func TestStopWhileTheBrokerIsSilent(t *testing.T) {
-	t.Parallel()
-	cluster := kafkatest.Embedded(t)
-	cluster.CreateTopic(t, "events", 1, nil)
-	cluster.Produce(t, "events", kafka.Message{Value: []byte(
-		`{"eventId":"e","requestId":"r","createTime":"2026-01-02T03:04:05Z","jobEvent":{"type":"IMPRESSION","jobs":["projects/p/jobs/1"]}}`)})
-	var silent atomic.Bool
-	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := cluster.DialContext(ctx, network, address)
-		if err != nil {
-			return nil, err
+	synctest.Test(t, func(t *testing.T) {
+		cluster := kafkatest.Bubble(t)
+		cluster.CreateTopic(t, "events", 1, nil)
+		cluster.Produce(t, "events", kafka.Message{Value: []byte(
+			`{"eventId":"e","requestId":"r","createTime":"2026-01-02T03:04:05Z","jobEvent":{"type":"IMPRESSION","jobs":["projects/p/jobs/1"]}}`)})
+		var silent atomic.Bool
+		dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := cluster.DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return &silentConn{conn, &silent}, nil
 		}
-		return &silentConn{conn, &silent}, nil
-	}
-	transport := &kafka.Transport{Dial: dial, MetadataTTL: time.Second}
-	defer transport.CloseIdleConnections()
-	c := New(Config{
-		Brokers: cluster.Brokers, Topic: "events", Group: "group",
-		DeadLetterTopic: "events.dead-letter", StateTopic: "events.reported",
-		Rules:        Rules{Version: event.V3, Window: time.Hour, ParentsRequired: true, ParentsWait: time.Second},
-		DrainTimeout: 500 * time.Millisecond, CommitInterval: 50 * time.Millisecond,
-		Transport: transport, Dialer: &kafka.Dialer{Timeout: 5 * time.Second, DialFunc: dial},
-	}, &acceptingSink{})
-	ctx, stop := context.WithCancel(t.Context())
-	c.beforeDecode = func(*record) { silent.Store(true) } // so that its state record is never written
-	ended := make(chan error, 1)
-	go func() { ended <- c.Run(ctx) }()
-	kafkatest.WaitFor(t, 20*time.Second, "the event", silent.Load)
-	stop()
-	select {
-	case err := <-ended:
-		if err != nil {
-			t.Error(err)
+		transport := &kafka.Transport{Dial: dial, MetadataTTL: time.Second}
+		defer transport.CloseIdleConnections()
+		c := New(Config{
+			Brokers: cluster.Brokers, Topic: "events", Group: "group",
+			DeadLetterTopic: "events.dead-letter", StateTopic: "events.reported",
+			Version: event.V3,
+			Rules:   Rules{Window: time.Hour, ParentsRequired: true, ParentsWait: time.Second},
+			Stop:    lifecycle.NewBudget(time.Second, nil), CommitInterval: 50 * time.Millisecond,
+			Transport: transport,
+		}, &acceptingSink{})
+		ctx, stop := context.WithCancel(t.Context())
+		c.beforeDecode = func(*record) { silent.Store(true) } // so that its state record is never written
+		ended := make(chan error, 1)
+		go func() { ended <- c.Run(ctx) }()
+		kafkatest.WaitFor(t, 20*time.Second, "the event", silent.Load)
+		stop()
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(2 * time.Second):
+			t.Fatal("it has not stopped after 2 s: want 1 s")
 		}
-	case <-time.After(8 * time.Second):
-		t.Fatal("it has not stopped after 8 s: want 0.5 s for the drain, and 3 s for taking leave, at the most")
-	}
+	})
 }

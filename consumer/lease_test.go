@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/clientevents/clientevents/event"
-	"github.com/clientevents/clientevents/internal/kafkatest"
+	"github.com/clientevents/clientevents/test/kafkatest"
 )
 
 // TestLeaseEndsWithTheSession: a replica that was frozen for as long as its
@@ -20,8 +20,9 @@ func TestLeaseEndsWithTheSession(t *testing.T) {
 		c := New(Config{
 			Brokers: cluster.Brokers, Topic: "events", Group: "group",
 			DeadLetterTopic: "events.dead-letter", StateTopic: "events.reported",
-			Rules:          Rules{Version: event.V3, Window: time.Hour, ParentsRequired: true, ParentsWait: time.Second},
-			SessionTimeout: 6 * time.Second, Transport: cluster.Transport(t), Dialer: cluster.Dialer(),
+			Version:        event.V3,
+			Rules:          Rules{Window: time.Hour, ParentsRequired: true, ParentsWait: time.Second},
+			SessionTimeout: 6 * time.Second, Transport: cluster.Transport(t),
 		}, &acceptingSink{})
 		if c.Leased(time.Now()) {
 			t.Error("there is a lease before the group was joined")

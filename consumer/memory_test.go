@@ -13,7 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/clientevents/clientevents/event"
-	"github.com/clientevents/clientevents/internal/kafkatest"
+	"github.com/clientevents/clientevents/test/kafkatest"
 )
 
 // hangingSink takes everything and answers nothing, as an API that hangs.
@@ -27,10 +27,9 @@ func (s *hangingSink) Accept(ds []*event.Delivery) {
 	defer s.mu.Unlock()
 	s.held = append(s.held, ds...)
 }
-func (s *hangingSink) Raise(*event.Delivery, uint8) {}
-func (s *hangingSink) Settle(int)                   {}
-func (s *hangingSink) Drain(context.Context)        {}
-func (s *hangingSink) Resume()                      {}
+func (s *hangingSink) Raise(*event.Delivery, uint8)              {}
+func (s *hangingSink) Drain(context.Context, []*event.Term) bool { return true }
+func (s *hangingSink) Abort(context.Context, []*event.Term)      {}
 
 // TestWhatIsHeldIsBooked: behind an API that hangs, a backlog takes no more
 // memory than the budget says, however it is compressed, and what the budget
@@ -59,9 +58,10 @@ func TestWhatIsHeldIsBooked(t *testing.T) {
 					c := New(Config{
 						Brokers: cluster.Brokers, Topic: "events", Group: "group",
 						DeadLetterTopic: "events.dead-letter", StateTopic: "events.reported",
-						Rules:            Rules{Version: event.V3, Window: time.Hour, ParentsRequired: true, ParentsWait: time.Minute},
+						Version:          event.V3,
+						Rules:            Rules{Window: time.Hour, ParentsRequired: true, ParentsWait: time.Minute},
 						MaxInFlightBytes: limit.bytes, MaxInFlightRecords: limit.records,
-						Transport: cluster.Transport(t), Dialer: cluster.Dialer(),
+						Transport: cluster.Transport(t),
 					}, sink)
 					ctx, stop := context.WithCancel(t.Context())
 					ended := make(chan error, 1)
@@ -129,44 +129,5 @@ func backlog(t *testing.T, cluster *kafkatest.Cluster, codec kgo.CompressionCode
 	}
 	if err := client.Flush(t.Context()); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// TestWhoWaitsNoMoreIsForgotten: a child that waited for a moment leaves nothing
-// behind, though its patience would have lasted for long.
-func TestWhoWaitsNoMoreIsForgotten(t *testing.T) {
-	const children = 20_000
-	now := time.Unix(1_800_000_000, 0)
-	p := newPartition(0, Rules{Version: event.V3, Window: time.Hour, ParentsRequired: true, ParentsWait: time.Hour},
-		newMetrics(nil, newBudget(1<<30, 1<<30, 1<<30), event.V3), &account{budget: newBudget(1<<30, 1<<30, 1<<30)}, 0)
-	p.tick(now, true)
-	admit := func(offset int64, id, parent string, typ string) []*event.Delivery {
-		value := fmt.Appendf(nil, `{"eventId":%q,"requestId":"r","createTime":"2026-01-02T03:04:05Z","jobEvent":{"type":%q,"jobs":["projects/p/jobs/1"]}`, id, typ)
-		if parent != "" {
-			value = fmt.Appendf(value, `,"parentEventId":%q`, parent)
-		}
-		it, fault := decode(&record{Offset: offset, Value: append(value, '}')}, event.V3, 0, nil)
-		if fault != nil {
-			t.Fatal(fault)
-		}
-		it.chunk = p.account.take(0, 1, nil)
-		return p.admit([]*item{it}, []*event.Fault{nil}, offset+1, now)
-	}
-	admit(0, "stays", "never", "VIEW")
-	for i := range int64(children) {
-		id := fmt.Sprint("parent", i)
-		admit(2*i+1, fmt.Sprint("child", i), id, "VIEW")
-		parent := admit(2*i+2, id, "", "IMPRESSION")
-		if ready, _ := p.accepted(parent[0], now); len(ready) != 1 {
-			t.Fatalf("%d children go on: want one", len(ready))
-		}
-	}
-	p.tick(now.Add(time.Second), true)
-	if len(p.patience) > 1000 || p.waiting() != 1 {
-		t.Errorf("%d are remembered as waiting, and %d wait: want 1, and not many more than that remembered", len(p.patience), p.waiting())
-	}
-	p.tick(now.Add(2*time.Hour), true)
-	if len(p.letters) != 1 || p.gone != 0 {
-		t.Errorf("%d dead letters, %d gone: want the one that waited", len(p.letters), p.gone)
 	}
 }

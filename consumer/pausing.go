@@ -10,60 +10,49 @@ import (
 	"github.com/clientevents/clientevents/consumer/kafkalog"
 )
 
-// What an operator may ask for: that a partition, or all that this replica has,
-// be fetched no more. The membership goes on, and so does what was fetched
-// already.
+// An operator can pause one partition or all partitions of this replica: no more
+// records are fetched. The membership continues, and so does the processing of
+// the records that were fetched before.
 //
-// A partition's pause is noted in the state topic, so that it is the
-// partition's: a rebalance or a restart does not undo it, and whoever owns the
-// partition next reads of it before it fetches. The pause of all is the
-// replica's: it holds for whatever partitions it is given, until it is lifted
-// or the process ends, and not for those that go to other replicas.
+// The pause of a partition is written to the state topic, so that it belongs to
+// the partition: a rebalance or a restart does not lift it, and the partition's
+// next owner reads it before it fetches. The pause of all belongs to the replica:
+// it applies to all partitions that are assigned to it until it is lifted or the
+// process ends.
 
 // Reasons not to pause or resume a partition.
 var (
-	ErrNotOwned    = errors.New("another replica has this partition, or there is none of this number")
+	ErrNotOwned    = errors.New("another replica has this partition, or it does not exist")
 	ErrNotRestored = errors.New("the partition's state is still being read")
 )
 
-// lookEvery is how often a partition that is paused looks where its end is, so
-// that its lag is told.
-const lookEvery = 2 * time.Second
-
-// PauseAll stops fetching, or goes on with it, for all partitions of this
-// replica, now and after a rebalance.
+// PauseAll pauses or resumes fetching for all partitions of this replica, now
+// and after a rebalance.
 func (c *Consumer) PauseAll(paused bool) {
-	c.pausedAll.Store(paused)
-	c.mu.Lock()
-	g := c.current
-	c.mu.Unlock()
-	if g != nil {
-		for _, o := range g.owners {
+	for _, half := range c.halves() {
+		half.pausedAll.Store(paused)
+		for _, o := range half.owners() {
 			o.pauseChanged.set()
 		}
 	}
 }
 
-// Standing says whether no partition of this replica is fetched.
+// Standing reports whether this replica fetches no partition.
 func (c *Consumer) Standing() bool {
-	c.mu.Lock()
-	g := c.current
-	c.mu.Unlock()
-	if g == nil {
-		return true
-	}
-	for _, o := range g.owners {
-		// One that reads its state has not begun to fetch, and will not.
-		if !o.standing.Load() && o.restored.Load() {
-			return false
+	for _, half := range c.halves() {
+		for _, o := range half.owners() {
+			// A partition whose state is still read has not been fetched yet.
+			if !o.idle.Load() && o.restored.Load() {
+				return false
+			}
 		}
 	}
 	return true
 }
 
-// PausePartition stops fetching a partition, or goes on with it, whoever owns
-// it. It returns when that is noted durably; the partition stands still a moment
-// later, which its status says.
+// PausePartition pauses or resumes a partition for all its owners. It returns
+// when that is durable; fetching ends a moment later, as the partition's status
+// shows.
 func (c *Consumer) PausePartition(ctx context.Context, id int32, paused bool) error {
 	o := c.ownerOf(id)
 	switch {
@@ -79,8 +68,8 @@ func (c *Consumer) PausePartition(ctx context.Context, id int32, paused bool) er
 	return o.setPaused(ctx, since)
 }
 
-// Partition describes one partition of this replica; false where it has none of
-// this number.
+// Partition describes one partition of this replica. It reports false if the
+// replica does not own it.
 func (c *Consumer) Partition(id int32) (PartitionStatus, bool) {
 	if o := c.ownerOf(id); o != nil {
 		return o.status(), true
@@ -89,34 +78,30 @@ func (c *Consumer) Partition(id int32) (PartitionStatus, bool) {
 }
 
 func (c *Consumer) ownerOf(id int32) *owner {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.current != nil {
-		for _, o := range c.current.owners {
-			if o.partition.id == id {
-				return o
-			}
+	for _, o := range c.owners() {
+		if o.partition.ID() == id {
+			return o
 		}
 	}
 	return nil
 }
 
-// setPaused notes the pause, and then acts by it. A zero time lifts it.
+// setPaused writes the pause and then acts on it. A zero time lifts it.
 func (o *owner) setPaused(ctx context.Context, since time.Time) error {
-	o.noting.Lock()
-	defer o.noting.Unlock()
+	o.pausing.Lock()
+	defer o.pausing.Unlock()
 	if before := o.pausedAt(); before.IsZero() == since.IsZero() {
 		return nil
 	}
-	// The note must not come after the partition was given away.
+	// The pause must not be written after the partition was revoked.
 	ctx, cancel := context.WithCancel(ctx)
 	defer context.AfterFunc(o.writing, cancel)()
 	defer cancel()
-	if err := o.notePause(ctx, since); err != nil {
+	if err := o.writePause(ctx, since); err != nil {
 		if o.writing.Err() != nil {
 			return ErrNotOwned
 		}
-		return fmt.Errorf("the state topic can't be written, so the next owner would not know: %w", err)
+		return fmt.Errorf("could not write the state topic, so the next owner would not know: %w", err)
 	}
 	o.pausedSince.Store(unixMilli(since))
 	o.pauseChanged.set()
@@ -130,7 +115,7 @@ func unixMilli(t time.Time) int64 {
 	return t.UnixMilli()
 }
 
-// pausedAt is when the partition was paused; zero where it is not.
+// pausedAt returns when the partition was paused; zero if it is not.
 func (o *owner) pausedAt() time.Time {
 	if ms := o.pausedSince.Load(); ms != 0 {
 		return time.UnixMilli(ms)
@@ -138,53 +123,53 @@ func (o *owner) pausedAt() time.Time {
 	return time.Time{}
 }
 
-// notePause writes the pause down, or that there is none.
-func (o *owner) notePause(ctx context.Context, since time.Time) error {
-	return o.write(ctx, topicState, o.cfg.StateTopic, o.partition.id, []kafkalog.Record{
+// writePause writes the pause's record, or deletes it if since is zero.
+func (o *owner) writePause(ctx context.Context, since time.Time) error {
+	return o.write(ctx, []kafkalog.Record{
 		{Key: pauseKey, Value: pauseValue(since), Time: time.Now()},
 	})
 }
 
-// renewPause repeats the note, so that it is among what the next owner reads.
+// renewPause repeats the pause's record, so that the next owner finds it within
+// the window that it reads.
 func (o *owner) renewPause(ctx context.Context) {
-	o.noting.Lock()
-	defer o.noting.Unlock()
+	o.pausing.Lock()
+	defer o.pausing.Unlock()
 	if since := o.pausedAt(); !since.IsZero() {
-		_ = o.notePause(ctx, since) // it fails only when ctx ends
+		_ = o.writePause(ctx, since) // it fails only when ctx ends
 	}
 }
 
-// mayFetch says whether nobody wants the partition to stand still.
-func (o *owner) mayFetch() bool { return !o.pausedAll.Load() && o.pausedSince.Load() == 0 }
+// mayFetch reports whether the partition is not paused.
+func (o *owner) mayFetch() bool { return !o.c.pausedAll.Load() && o.pausedSince.Load() == 0 }
 
-// standStill waits while the partition is paused.
-func (o *owner) standStill() {
+// waitWhilePaused waits while the partition is paused.
+func (o *owner) waitWhilePaused() {
 	if o.mayFetch() {
 		return
 	}
-	o.log.Info("the partition is paused: nothing more is fetched", "offset", o.position.Load())
-	o.standing.Store(true)
-	defer o.standing.Store(false)
-	look := time.NewTicker(lookEvery)
+	o.log.Info("partition paused", "offset", o.position.Load())
+	o.idle.Store(true)
+	defer o.idle.Store(false)
+	look := time.NewTicker(endInterval)
 	defer look.Stop()
 	for !o.mayFetch() {
-		o.moves()
+		o.beat()
 		select {
 		case <-o.intake.Done():
 			return
 		case <-o.pauseChanged:
 		case <-look.C:
-			if _, last, err := o.kafka.Offsets(o.intake, o.cfg.Topic, o.partition.id); err == nil {
-				o.end.Store(last)
-			}
+			o.updateEnd()
 		}
 	}
-	o.log.Info("the partition goes on", "offset", o.position.Load())
+	o.log.Info("partition resumed", "offset", o.position.Load())
 }
 
 var pauseKey = []byte{statePause}
 
-// pauseValue is a pause's record; nil, which deletes it, where since is zero.
+// pauseValue returns the value of a pause's record; nil, which deletes it, if
+// since is zero.
 func pauseValue(since time.Time) []byte {
 	if since.IsZero() {
 		return nil
@@ -201,5 +186,5 @@ func parsePause(value []byte) (since time.Time, err error) {
 			return time.UnixMilli(ms), nil
 		}
 	}
-	return since, fmt.Errorf("a pause of %d bytes, which has no time", len(value))
+	return since, fmt.Errorf("a pause of %d bytes without a time", len(value))
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/clientevents/clientevents/consumer/partition"
 )
 
 // The bytes of a pause are written down: a later version has to know it.
@@ -23,11 +25,11 @@ func TestPauseBytes(t *testing.T) {
 
 func TestPauseFaults(t *testing.T) {
 	for name, test := range map[string]struct{ value, says string }{
-		"empty":            {"", "has no time"},
-		"no time":          {"\x01", "has no time"},
-		"time zero":        {"\x01\x00", "has no time"},
-		"something behind": {"\x01\x02\x02", "has no time"},
-		"an endless time":  {"\x01\xff", "has no time"},
+		"empty":            {"", "without a time"},
+		"no time":          {"\x01", "without a time"},
+		"time zero":        {"\x01\x00", "without a time"},
+		"something behind": {"\x01\x02\x02", "without a time"},
+		"an endless time":  {"\x01\xff", "without a time"},
 		"a later format":   {"\x02\x02", "was it written by a newer one?"},
 	} {
 		if since, err := parsePause([]byte(test.value)); err == nil || !strings.Contains(err.Error(), test.says) {
@@ -38,18 +40,19 @@ func TestPauseFaults(t *testing.T) {
 
 func TestRecentLetters(t *testing.T) {
 	var r recent
+	position := func(l *partition.DeadLetter) (int32, int64) { return 3, l.Record.Offset }
 	for offset := range int64(keptLetters + 7) {
-		r.add(3, []letter{{item: &item{record: &record{Offset: offset}}}})
+		r.add([]partition.DeadLetter{{Record: &partition.Record{Offset: offset}}}, position)
 	}
 	got := r.latest()
 	if len(got) != keptLetters || got[0].Offset != keptLetters+6 || got[keptLetters-1].Offset != 7 {
 		t.Errorf("%d are kept, %+v to %+v", len(got), got[0], got[len(got)-1])
 	}
-	var many []letter
+	var many []partition.DeadLetter
 	for offset := range int64(3 * keptLetters) {
-		many = append(many, letter{item: &item{record: &record{Offset: 100 + offset}}})
+		many = append(many, partition.DeadLetter{Record: &partition.Record{Offset: 100 + offset}})
 	}
-	r.add(4, many)
+	r.add(many, position)
 	if got = r.latest(); len(got) != keptLetters || got[0].Offset != 100+3*keptLetters-1 {
 		t.Errorf("of many at once %d are kept, the latest is %+v", len(got), got[0])
 	}

@@ -5,12 +5,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/clientevents/clientevents/consumer/partition"
 	"github.com/clientevents/clientevents/event"
 )
 
-// RecentLetter is what /status says of a dead letter: where its record is and
-// why it was given up. What the record holds is not for everybody who can read
-// the status; that is what the dead-letter topic is for.
+// RecentLetter describes a dead letter in /status: the position of its record
+// and the reason. The record's content is only in the dead-letter topic: not
+// everybody who can read the status may read it.
 type RecentLetter struct {
 	Time       time.Time    `json:"time"`
 	Reason     event.Reason `json:"reason"`
@@ -19,16 +20,17 @@ type RecentLetter struct {
 	HTTPStatus int          `json:"http_status,omitzero"`
 }
 
-// keptLetters is how many dead letters are remembered for the status.
+// keptLetters is the number of dead letters that are kept for the status.
 const keptLetters = 20
 
-// recent remembers the latest dead letters.
+// recent keeps the latest dead letters.
 type recent struct {
 	mu      sync.Mutex
 	letters []RecentLetter // the latest last
 }
 
-func (r *recent) add(partition int32, letters []letter) {
+// add adds dead letters. position returns the position of its record in the source topic.
+func (r *recent) add(letters []partition.DeadLetter, position func(*partition.DeadLetter) (int32, int64)) {
 	letters = letters[max(0, len(letters)-keptLetters):]
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -36,12 +38,14 @@ func (r *recent) add(partition int32, letters []letter) {
 	if surplus := len(r.letters) + len(letters) - keptLetters; surplus > 0 {
 		r.letters = slices.Delete(r.letters, 0, surplus)
 	}
-	for _, l := range letters {
-		r.letters = append(r.letters, RecentLetter{now, l.fault.Reason, partition, l.item.record.Offset, l.status})
+	for i := range letters {
+		l := &letters[i]
+		id, offset := position(l)
+		r.letters = append(r.letters, RecentLetter{now, l.Fault.Reason, id, offset, l.HTTPStatus})
 	}
 }
 
-// latest lists them, the latest first.
+// latest returns the dead letters, the latest first.
 func (r *recent) latest() []RecentLetter {
 	r.mu.Lock()
 	defer r.mu.Unlock()

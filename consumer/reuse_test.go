@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/clientevents/clientevents/event"
-	"github.com/clientevents/clientevents/internal/kafkatest"
+	"github.com/clientevents/clientevents/test/kafkatest"
 )
 
 // TestMemoryIsUsedAgainOnlyWhenFinished: the memory of a fetch serves a later one,
@@ -57,16 +57,23 @@ func TestMemoryIsUsedAgainOnlyWhenFinished(t *testing.T) {
 // ends it, and wants it to end well.
 func refusing(t *testing.T, cluster *kafkatest.Cluster, adjust ...func(*Config)) (c *Consumer, stop func()) {
 	t.Helper()
+	return consuming(t, cluster, &hangingSink{}, adjust...)
+}
+
+// consuming runs a consumer of topic "events". stop ends it, and wants it to end well.
+func consuming(t *testing.T, cluster *kafkatest.Cluster, sink Sink, adjust ...func(*Config)) (c *Consumer, stop func()) {
+	t.Helper()
 	cfg := Config{
 		Brokers: cluster.Brokers, Topic: "events", Group: "group",
 		DeadLetterTopic: "events.dead-letter", StateTopic: "events.reported",
-		Rules:     Rules{Version: event.V3, Window: time.Hour, ParentsRequired: true, ParentsWait: time.Minute},
-		Transport: cluster.Transport(t), Dialer: cluster.Dialer(),
+		Version:   event.V3,
+		Rules:     Rules{Window: time.Hour, ParentsRequired: true, ParentsWait: time.Minute},
+		Transport: cluster.Transport(t),
 	}
 	for _, f := range adjust {
 		f(&cfg)
 	}
-	c = New(cfg, &hangingSink{})
+	c = New(cfg, sink)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- c.Run(ctx) }()

@@ -1,7 +1,7 @@
 package consumer
 
-// signal wakes one goroutine that waits for something to do. Setting it again
-// before it was seen changes nothing.
+// signal wakes one waiting goroutine. Setting it again before it was received has
+// no effect.
 type signal chan struct{}
 
 func newSignal() signal { return make(signal, 1) }

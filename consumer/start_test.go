@@ -11,7 +11,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"github.com/clientevents/clientevents/event"
-	"github.com/clientevents/clientevents/internal/kafkatest"
+	"github.com/clientevents/clientevents/test/kafkatest"
 )
 
 // TestLatestIsDecidedOnce: with "latest", a group begins at the end of the topic
@@ -34,8 +34,9 @@ func TestLatestIsDecidedOnce(t *testing.T) {
 			c := New(Config{
 				Brokers: cluster.Brokers, Topic: "events", Group: "group", StartLatest: true,
 				DeadLetterTopic: "events.dead-letter", StateTopic: "events.reported",
-				Rules:     Rules{Version: event.V3, Window: time.Hour, ParentsRequired: true, ParentsWait: time.Second},
-				Transport: cluster.Transport(t), Dialer: cluster.Dialer(),
+				Version:   event.V3,
+				Rules:     Rules{Window: time.Hour, ParentsRequired: true, ParentsWait: time.Second},
+				Transport: cluster.Transport(t),
 			}, sink)
 			ctx, stop := context.WithCancel(t.Context())
 			ended := make(chan error, 1)
@@ -48,6 +49,9 @@ func TestLatestIsDecidedOnce(t *testing.T) {
 		}
 		publish("before", "before too")
 		run()
+		if got := cluster.CommittedOffsets(t, "group", "events"); !slices.Equal(got, []int64{2}) {
+			t.Errorf("committed: %v, want the end as it was, 2", got)
+		}
 		publish("while it was away")
 		run()
 		publish("later")

@@ -1,50 +1,57 @@
 package consumer
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
-	"github.com/segmentio/kafka-go"
-
 	"github.com/clientevents/clientevents/consumer/kafkalog"
+	"github.com/clientevents/clientevents/consumer/partition"
 )
 
-// restore reads what was reported from this partition within the window.
+// restore reads the events that were reported from this partition within the
+// window, until it succeeds or ctx ends.
 //
-// It reads to the end as it was after the partition became ours: what the owner
-// before wrote is all before that. Reading "until nothing comes" would miss
-// what is merely late. Positions are compared, not counts, since compaction
-// leaves holes.
+// It reads to the end as it was after the partition was assigned: everything
+// that the previous owner wrote is before that. Reading until nothing arrives
+// would miss late records. Positions are compared, not counts, since compaction
+// leaves gaps.
 func (o *owner) restore(ctx context.Context) error {
 	for attempt := 0; ; attempt++ {
-		o.moves()
+		o.beat()
 		err := o.readState(ctx)
 		if err == nil || ctx.Err() != nil {
+			o.unrestored.Store(false)
+			o.causes.clear(TroubleRestore)
+			o.joinUnproven()
 			return ctx.Err()
 		}
 		if _, ok := errors.AsType[*stateError](err); ok {
 			return err
 		}
-		o.log.Warn("could not read the state topic; trying again, and taking no records until it is read",
-			"topic", o.cfg.StateTopic, "error", err)
+		o.unrestored.Store(true)
+		o.causes.note(TroubleRestore, err)
+		o.log.Debug("could not read the state topic; trying again before any record is processed",
+			"topic", o.c.cfg.StateTopic, "error", err)
 		if err := pause(ctx, attempt); err != nil {
 			return err
 		}
 	}
 }
 
-// renewal is how often a partition's owner notes that it is still there, so that
-// the note is among what the next one reads.
+// renewal returns how often a partition's owner repeats its session and pause
+// records, so that the next owner finds them within the window that it reads.
 func renewal(window time.Duration) time.Duration { return max(10*time.Minute, window/8) }
 
-// renew repeats the note of this session until ctx ends.
+// renew repeats the session and pause records until ctx ends.
 func (o *owner) renew(ctx context.Context) {
-	tick := time.NewTicker(renewal(o.cfg.Rules.Window))
+	tick := time.NewTicker(renewal(o.c.cfg.Rules.Window))
 	defer tick.Stop()
 	for {
 		select {
@@ -52,14 +59,14 @@ func (o *owner) renew(ctx context.Context) {
 			return
 		case <-tick.C:
 			if o.restored.Load() {
-				_ = o.note(ctx, session{poison: o.poison}) // it fails only when ctx ends
+				_ = o.writeSession(ctx, session{poison: o.poison}) // it fails only when ctx ends
 				o.renewPause(ctx)
 			}
 		}
 	}
 }
 
-// stateError is a record of the state topic that can't be understood.
+// stateError is an unknown or invalid record of the state topic.
 type stateError struct {
 	topic     string
 	partition int32
@@ -73,77 +80,85 @@ func (e *stateError) Error() string {
 
 func (e *stateError) Unwrap() error { return e.err }
 
-// restoreBytes is how much of the state is read at once. The partitions read theirs
-// at the same time.
-const restoreBytes = 512 << 10
-
 func (o *owner) readState(ctx context.Context) error {
-	topic, id := o.cfg.StateTopic, o.partition.id
-	_, end, err := o.kafka.Offsets(ctx, topic, id)
+	topic, id := o.c.cfg.StateTopic, o.partition.ID()
+	_, end, err := o.c.kafka.Offsets(ctx, topic, id)
 	if err != nil {
 		return err
 	}
-	position, err := o.kafka.OffsetAt(ctx, topic, id, time.Now().Add(-o.cfg.Rules.Window-2*renewal(o.cfg.Rules.Window)))
+	window := o.c.cfg.Rules.Window
+	if o.c.forwards() {
+		window = 0 // nothing but its session is read
+	}
+	from, err := o.c.kafka.OffsetAt(ctx, topic, id, time.Now().Add(-window-2*renewal(o.c.cfg.Rules.Window)))
 	if err != nil {
 		return err
 	}
-	began, from := time.Now(), position
-	foreign := foreignRecords{}
-	progress := o.metrics.restoring.WithLabelValues(partitionLabel(id))
-	var batch *kafkalog.Batch
-	for position < end {
-		o.moves()
-		o.remaining.Store(end - position)
-		progress.Set(float64(end - position))
-		batch, err = o.kafka.Fetch(ctx, kafkalog.FetchRequest{
-			Topic: topic, Partition: id, Offset: position, MaxBytes: restoreBytes, MaxWait: fetchWait, Reuse: batch,
-		})
-		if errors.Is(err, kafka.OffsetOutOfRange) {
-			// The broker has deleted the oldest records meanwhile.
-			if position, _, err = o.kafka.Offsets(ctx, topic, id); err == nil {
-				continue
-			}
+	if o.found.Offset < 0 {
+		// How far the partition is finished may have been recorded before the window.
+		if from, _, err = o.c.kafka.Offsets(ctx, topic, id); err != nil {
+			return err
 		}
+	}
+	if known := o.stateEnd.Load(); known <= end {
+		from = max(from, known)
+	}
+	began := time.Now()
+	unknown := unknownRecords{}
+	progress := o.c.metrics.restoring.WithLabelValues(o.c.metrics.label(id))
+	state := kafkalog.Span{
+		Log: o.c.kafka, Room: o.account.room, End: end,
+		Request: o.c.budget.request(kafkalog.FetchRequest{Topic: topic, Partition: id, Offset: from, MaxWait: fetchWait}, o.account),
+	}
+	state.Request.MaxRecords = 0 // none of them stays
+	for {
+		o.beat()
+		o.remaining.Store(state.Remaining())
+		progress.Set(float64(state.Remaining()))
+		batch, err := state.Next(ctx)
 		if err != nil {
 			return err
 		}
-		if err := o.remember(batch, foreign); err != nil {
+		if batch == nil {
+			break
+		}
+		err = o.remember(batch, unknown)
+		batch.Release()
+		if err != nil {
 			return err
 		}
-		position = batch.NextOffset
+		state.Request.Reuse = batch
 	}
-	if err := foreign.first(); err != nil {
+	if err := unknown.first(); err != nil {
 		return err
 	}
-	o.remaining.Store(0)
-	progress.Set(0)
+	o.stateEnd.Store(end)
 	if end > from {
-		o.log.Info("state read", "records", end-from, "ids", o.partition.known(), "took", time.Since(began).Round(time.Millisecond))
+		o.log.Info("state read", "records", end-from, "ids", o.partition.Stats().Known, "took", time.Since(began).Round(time.Millisecond))
 	}
 	return nil
 }
 
-// foreignRecords are those of kinds that this version does not know, by their key, as
-// long as nothing deletes them. A newer version wrote them, and whoever goes back from
-// it deletes them first; the broker may show them for as long as it has not compacted.
-type foreignRecords map[string]*stateError
+// unknownRecords are those of kinds that this version does not know, by key,
+// unless they were deleted. A newer version wrote them. Going back to this
+// version requires deleting them, but the broker shows them until it compacts
+// the topic.
+type unknownRecords map[string]*stateError
 
-// maxForeign bounds how many are kept in the hope that they are deleted further on.
-const maxForeign = 1000
+// maxUnknown bounds the records that are kept because they may be deleted
+// further on.
+const maxUnknown = 1000
 
-// first is the first of those that stand.
-func (f foreignRecords) first() error {
-	if len(f) == 0 {
+// first returns the error of the first of them.
+func (u unknownRecords) first() error {
+	if len(u) == 0 {
 		return nil
 	}
-	return slices.MinFunc(slices.Collect(maps.Values(f)), func(a, b *stateError) int { return cmp.Compare(a.offset, b.offset) })
+	return slices.MinFunc(slices.Collect(maps.Values(u)), func(a, b *stateError) int { return cmp.Compare(a.offset, b.offset) })
 }
 
-// remember takes state records into the index.
-func (o *owner) remember(batch *kafkalog.Batch, foreign foreignRecords) error {
-	p := o.partition
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// remember applies state records.
+func (o *owner) remember(batch *kafkalog.Batch, unknown unknownRecords) error {
 	for i := range batch.Records {
 		r := &batch.Records[i]
 		switch {
@@ -153,121 +168,181 @@ func (o *owner) remember(batch *kafkalog.Batch, foreign foreignRecords) error {
 			if r.Key[0] == statePause {
 				o.pausedSince.Store(0)
 			}
-			delete(foreign, string(r.Key))
+			delete(unknown, string(r.Key))
 			continue
 		}
-		var err error
-		switch r.Key[0] {
-		case stateReported:
-			var k key
-			var e entry
-			if k, e, err = parseEntry(r.Key, r.Value, r.Time); err == nil {
-				p.index.put(k, e)
+		err := o.rememberRecord(r)
+		if errors.Is(err, errUnknownKind) {
+			unknown[string(r.Key)] = &stateError{o.c.cfg.StateTopic, o.partition.ID(), r.Offset, err}
+			if len(unknown) > maxUnknown {
+				return unknown.first()
 			}
-		case stateSession:
-			var s session
-			if s, err = parseSession(r.Value); err == nil {
-				o.previous = &s
-			}
-		case statePause:
-			var since time.Time
-			if since, err = parsePause(r.Value); err == nil {
-				o.pausedSince.Store(since.UnixMilli())
-			}
-		default:
-			unknown := fmt.Errorf("a record of kind %q, which this version does not know: was it written by a newer one?", r.Key[0])
-			foreign[string(r.Key)] = &stateError{o.cfg.StateTopic, p.id, r.Offset, unknown}
-			if len(foreign) > maxForeign {
-				return foreign.first()
-			}
+			continue
 		}
 		if err != nil {
-			return &stateError{o.cfg.StateTopic, p.id, r.Offset, err}
+			return &stateError{o.c.cfg.StateTopic, o.partition.ID(), r.Offset, err}
 		}
 	}
 	return nil
 }
 
-// maxStateRecords is how many reported events one write holds at the most.
+var errUnknownKind = errors.New("which this version does not know: was it written by a newer one?")
+
+func (o *owner) rememberRecord(r *record) error {
+	if bytes.Equal(r.Key, firstSessionKey) != o.c.forwards() {
+		return nil // it is the other half's
+	}
+	if f, ok := parseFinished(r.Headers); ok {
+		o.finished = f
+	}
+	switch r.Key[0] {
+	case stateReported:
+		k, e, err := parseEntry(r.Key, r.Value, r.Time)
+		if err == nil {
+			o.partition.Remember(k, e)
+		}
+		return err
+	case stateSession:
+		s, err := parseSession(r.Value)
+		if err == nil {
+			s.unproven = parseUnproven(r.Headers)
+			o.previous = &s
+		}
+		return err
+	case statePause:
+		since, err := parsePause(r.Value)
+		if err == nil {
+			o.pausedSince.Store(since.UnixMilli())
+		}
+		return err
+	}
+	return fmt.Errorf("a record of kind %q, %w", r.Key[0], errUnknownKind)
+}
+
+// maxStateRecords bounds the reported events in one write.
 const maxStateRecords = 4000
 
-// writeState writes down what was reported, until ctx ends. One write is under
-// way at a time; what is reported meanwhile goes with the next, so the writes
-// are as large as the load makes them.
-func (o *owner) writeState(ctx context.Context) {
-	var marks []mark
+// recordAccepted writes the state records of accepted events until ctx ends. One
+// write is under way at a time; events that are accepted meanwhile go with the
+// next, so the size of writes follows the load.
+func (o *owner) recordAccepted(ctx context.Context) {
+	var accepted []partition.Accepted
 	var records stateRecords
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-o.partition.markSignal:
+		case <-o.accepted:
 		}
-		marks = o.partition.takeMarks(marks)
-		for chunk := range slices.Chunk(marks, maxStateRecords) {
-			o.writeMarks(ctx, chunk, records.of(chunk))
+		accepted = o.partition.TakeAccepted(accepted)
+		for chunk := range slices.Chunk(accepted, maxStateRecords) {
+			o.recordChunk(ctx, chunk, o.withFinished(records.of(chunk)))
 		}
-		clear(marks) // they keep their items
+		clear(accepted) // they keep their records in memory
 	}
 }
 
-// stateRecords makes the records of marks, in memory that it uses again.
+// stateRecords encodes accepted events in memory that it reuses.
 type stateRecords struct {
 	records []kafkalog.Record
 	bytes   []byte
 }
 
-func (s *stateRecords) of(marks []mark) []kafkalog.Record {
-	s.records, s.bytes = s.records[:0], slices.Grow(s.bytes[:0], len(marks)*maxStateBytes)
-	for i := range marks {
-		m := &marks[i]
+func (s *stateRecords) of(accepted []partition.Accepted) []kafkalog.Record {
+	s.records, s.bytes = s.records[:0], slices.Grow(s.bytes[:0], len(accepted)*maxStateBytes)
+	for i := range accepted {
+		a := &accepted[i]
 		begin := len(s.bytes)
-		s.bytes = appendStateKey(s.bytes, m.item.key)
+		s.bytes = appendStateKey(s.bytes, a.Key())
 		middle := len(s.bytes)
-		s.bytes = appendEntry(s.bytes, m.entry)
-		s.records = append(s.records, kafkalog.Record{Key: s.bytes[begin:middle:middle], Value: s.bytes[middle:len(s.bytes):len(s.bytes)], Time: m.entry.reported})
+		s.bytes = appendEntry(s.bytes, a.Entry())
+		s.records = append(s.records, kafkalog.Record{
+			Key: s.bytes[begin:middle:middle], Value: s.bytes[middle:len(s.bytes):len(s.bytes)], Time: a.Entry().Reported,
+		})
 	}
 	return s.records
 }
 
-func (o *owner) writeMarks(ctx context.Context, marks []mark, records []kafkalog.Record) {
+func (o *owner) recordChunk(ctx context.Context, accepted []partition.Accepted, records []kafkalog.Record) {
 	began := time.Now()
-	if err := o.write(ctx, topicState, o.cfg.StateTopic, o.partition.id, records); err == nil {
-		o.metrics.stateSeconds.Observe(time.Since(began).Seconds())
-		o.partition.marked(marks)
+	// The records, and the request that contains them.
+	cost := int64(len(records) * 2 * (recordCost + maxStateBytes))
+	o.account.add(cost, 0, 0)
+	defer o.account.add(-cost, 0, 0)
+	if err := o.write(ctx, records); err == nil {
+		o.c.metrics.stateSeconds.Observe(time.Since(began).Seconds())
+		effects, ours := o.partition.Recorded(accepted)
+		if ours {
+			for i := range accepted {
+				o.c.metrics.reported[accepted[i].Entry().Type].Inc()
+				if o.c.cfg.Reported != nil {
+					o.c.cfg.Reported(accepted[i].Delivery().Event)
+				}
+			}
+		}
+		o.act(effects)
+		o.written.set()
+	} else {
+		o.partition.NotRecorded(accepted)
 	}
-	// Written or given up: either way they are not in flight here any more.
-	o.sink.Settle(len(marks))
+	for i := range accepted { // durable or given up, they are no longer in flight here
+		accepted[i].Delivery().Land()
+	}
 }
 
-// write appends records and tries until the broker has them or ctx ends. There
-// is nothing else to do when it can't be: nothing may be forgotten, so
-// everything waits, and says so.
-func (o *owner) write(ctx context.Context, kind, topic string, partition int32, records []kafkalog.Record) error {
-	failing := &o.noState
-	if kind == topicDeadLetter {
-		failing = &o.noLetters
-	}
+// write appends records to the state topic, and tries again until the broker has them
+// or ctx ends. Nothing may be dropped, so everything waits meanwhile, and the status
+// says so. The records are not compressed: most of them are hashes, which do not get
+// smaller.
+func (o *owner) write(ctx context.Context, records []kafkalog.Record) error {
 	for attempt := 0; ; attempt++ {
-		o.moves()
-		_, err := o.kafka.Append(ctx, topic, partition, records)
+		o.beat()
+		err := o.c.kafka.Write(ctx, kafkalog.WriteRequest{Topic: o.c.cfg.StateTopic, Partition: o.partition.ID(), Records: records})
+		if failed, ok := errors.AsType[*kafkalog.WriteError](err); ok {
+			records = failed.Unwritten(records)
+		}
 		if err == nil {
-			if attempt > 0 {
-				failing.Store(false)
-				o.log.Info("the topic can be written again", "topic", topic)
-			}
+			o.noteWritten(topicState, attempt)
 			return nil
 		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		failing.Store(true)
-		o.metrics.writeFailures.WithLabelValues(kind).Inc()
-		if attempt == 0 || attempt%20 == 0 {
-			o.log.Error("could not write; events wait until it can be done", "topic", topic, "records", len(records), "error", err)
-		}
-		if err := pause(ctx, attempt); err != nil {
+		if err := o.writeFailed(ctx, topicState, attempt, len(records), err); err != nil {
 			return err
 		}
 	}
+}
+
+// topicOf returns the name of a topic, whether its last write failed, and the trouble
+// of which that is a sign.
+func (o *owner) topicOf(kind string) (topic string, failing *atomic.Bool, trouble Trouble) {
+	switch kind {
+	case topicDeadLetter:
+		return o.c.cfg.DeadLetterTopic, &o.deadLetterFailing, TroubleDeadLetters
+	case topicByRequest:
+		return o.c.cfg.ByRequest, &o.byRequestFailing, TroubleByRequest
+	}
+	return o.c.cfg.StateTopic, &o.stateFailing, TroubleState
+}
+
+// noteWritten notes the success of a write after so many failed attempts.
+func (o *owner) noteWritten(kind string, attempts int) {
+	if attempts > 0 {
+		topic, failing, trouble := o.topicOf(kind)
+		failing.Store(false)
+		o.causes.clear(trouble)
+		o.log.Debug("the topic can be written again", "topic", topic)
+	}
+}
+
+// writeFailed notes that records could not be written, and waits until the write is to
+// be tried again. It fails when ctx ends.
+func (o *owner) writeFailed(ctx context.Context, kind string, attempt, records int, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	topic, failing, trouble := o.topicOf(kind)
+	failing.Store(true)
+	o.causes.note(trouble, err)
+	o.c.metrics.writeFailures.WithLabelValues(kind).Inc()
+	o.log.Debug("could not write; events wait until it is possible", "topic", topic, "records", records, "error", err)
+	return pause(ctx, attempt)
 }

@@ -9,9 +9,11 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"github.com/clientevents/clientevents/consumer/group"
 	"github.com/clientevents/clientevents/consumer/kafkalog"
+	"github.com/clientevents/clientevents/consumer/partition"
 	"github.com/clientevents/clientevents/event"
-	"github.com/clientevents/clientevents/internal/kafkatest"
+	"github.com/clientevents/clientevents/test/kafkatest"
 )
 
 // TestForeignStateRecords: what a newer version wrote stops this one for as long as it
@@ -23,7 +25,8 @@ func TestForeignStateRecords(t *testing.T) {
 	transport := cluster.Transport(t)
 	c := New(Config{
 		Brokers: cluster.Brokers, Topic: "events", StateTopic: topic,
-		Rules: Rules{Version: event.V3, Window: time.Hour}, Transport: transport,
+		Version: event.V3,
+		Rules:   Rules{Window: time.Hour}, Transport: transport,
 	}, nil)
 	log := kafkalog.NewClient(kafka.TCP(cluster.Brokers...), transport)
 	write := func(key, value []byte) {
@@ -33,12 +36,12 @@ func TestForeignStateRecords(t *testing.T) {
 		}
 	}
 	restored := func() (*owner, error) {
-		o := newOwner(c, 0, 0)
+		o := newOwner(c, 0, c.cfg.Rules, group.Position{}, kept{})
 		return o, o.readState(t.Context())
 	}
 	now := time.Now()
 	mark := func(id string) {
-		write(stateKey(keyOf(id)), appendEntry(nil, entry{created: now, typ: event.View, reported: now}))
+		write(appendStateKey(nil, partition.KeyOf(id)), appendEntry(nil, &partition.Entry{Created: now, Type: event.View, Reported: now}))
 	}
 	mark("before")
 	write([]byte("x"), []byte{1})
@@ -57,10 +60,10 @@ func TestForeignStateRecords(t *testing.T) {
 		}
 	}
 	write([]byte("y1"), nil)
-	if o, err := restored(); err != nil || o.partition.known() != 2 {
-		t.Errorf("all deleted: %v; %d ids are known, want the 2 that were reported", err, o.partition.known())
+	if o, err := restored(); err != nil || o.partition.Stats().Known != 2 {
+		t.Errorf("all deleted: %v; %d ids are known, want the 2 that were reported", err, o.partition.Stats().Known)
 	}
-	for i := range maxForeign + 1 {
+	for i := range maxUnknown + 1 {
 		write(fmt.Append(nil, "z", i), []byte{1})
 	}
 	write([]byte("z0"), nil)
@@ -69,7 +72,7 @@ func TestForeignStateRecords(t *testing.T) {
 	}
 }
 
-// TestKindsInOperations: whoever goes back to an older version finds each kind of
+// TestKindsInOperations: the documentation of a downgrade names each kind of
 // record that may stop it.
 func TestKindsInOperations(t *testing.T) {
 	text, err := os.ReadFile("../docs/operations.md")

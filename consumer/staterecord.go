@@ -4,16 +4,21 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
+	"github.com/segmentio/kafka-go"
+
+	"github.com/clientevents/clientevents/consumer/partition"
 	"github.com/clientevents/clientevents/event"
 )
 
-// The state topic holds three kinds of records, told apart by the first byte of
-// the key:
+// The state topic holds three kinds of records, distinguished by the first byte
+// of the key:
 //
-//	'r' + 16 bytes of the event id's SHA-256   a reported event
-//	's'                                        how the partition's owner fares
+//	'r' + 16 bytes of the event ID's SHA-256   a reported event
+//	's'                                        the session of the partition's owner
+//	's:source'                                 the same, of the owner in the source topic with rekeying
 //	'p'                                        the partition is paused
 //
 // The value of a reported event is
@@ -23,67 +28,74 @@ import (
 //	6 bytes  content hash, big-endian
 //	varint   create time, Unix milliseconds
 //
-// and when it was reported is the record's timestamp. The value of an owner's is
+// and the record's timestamp is the time of the report. The value of a session is
 //
 //	1 byte   format, 1
-//	1 byte   1 if the owner took its leave, otherwise 0
+//	1 byte   1 if the session is closed, otherwise 0
 //	varint   the first offset that is being examined
 //	varint   the offset that follows the last one
 //	varints  the offsets of records that are known to end the process
 //
-// and that of a pause, which is deleted when the partition goes on,
+// Its header "unproven", a decimal number, is the number of the partition's dead
+// letters without evidence since the last acceptance (see
+// [ownership.Unproven]); without the header there are none. It is a header because
+// versions that do not know it pass over it.
+//
+// The headers "watermark", a decimal number, and "topic-id" of a session and of the
+// last record of each write of reported events say how far the source partition is
+// finished, see [finished].
+//
+// The value of a pause, which is deleted when the partition is resumed, is
 //
 //	1 byte   format, 1
-//	varint   since when, Unix milliseconds
+//	varint   the begin of the pause, Unix milliseconds
 //
-// where a varint is signed, as encoding/binary writes it. A format changes only
-// together with its first byte; a format that is not known is refused, since to
-// pass over it would be to report those events again.
+// A varint is signed, as encoding/binary writes it. A format changes only
+// together with its first byte. An unknown format is an error, since passing
+// over it would report those events again.
 const (
 	stateReported = 'r'
 	stateSession  = 's'
 	statePause    = 'p'
 	stateFormat   = 1
-	// entryFixed is how long a reported event's value is before the varint.
-	entryFixed = 2 + contentBits/8
+	// entryFixed is the length of a reported event's value before the varint.
+	entryFixed = 2 + partition.ContentBits/8
 )
 
 // maxStateBytes bounds the key and the value of a reported event's record.
-const maxStateBytes = 1 + len(key{}) + entryFixed + binary.MaxVarintLen64
+const maxStateBytes = 1 + len(partition.Key{}) + entryFixed + binary.MaxVarintLen64
 
-func stateKey(k key) []byte { return appendStateKey(nil, k) }
-
-func appendStateKey(dst []byte, k key) []byte {
+func appendStateKey(dst []byte, k partition.Key) []byte {
 	return append(append(dst, stateReported), k[:]...)
 }
 
 // appendEntry appends the value of a reported event's record.
-func appendEntry(dst []byte, e entry) []byte {
-	dst = append(dst, stateFormat, byte(e.typ))
-	for shift := contentBits - 8; shift >= 0; shift -= 8 {
-		dst = append(dst, byte(e.content>>shift))
+func appendEntry(dst []byte, e *partition.Entry) []byte {
+	dst = append(dst, stateFormat, byte(e.Type))
+	for shift := partition.ContentBits - 8; shift >= 0; shift -= 8 {
+		dst = append(dst, byte(e.Content>>shift))
 	}
-	return binary.AppendVarint(dst, e.created.UnixMilli())
+	return binary.AppendVarint(dst, e.Created.UnixMilli())
 }
 
 // parseEntry reads a reported event's record; timestamp is the record's own.
-func parseEntry(recordKey, value []byte, timestamp time.Time) (key, entry, error) {
-	var k key
+func parseEntry(recordKey, value []byte, timestamp time.Time) (partition.Key, partition.Entry, error) {
+	var k partition.Key
 	if len(recordKey) != 1+len(k) {
-		return k, entry{}, fmt.Errorf("a key of %d bytes: want %d", len(recordKey), 1+len(k))
+		return k, partition.Entry{}, fmt.Errorf("a key of %d bytes: expected %d", len(recordKey), 1+len(k))
 	}
 	if recordKey[0] != stateReported {
-		return k, entry{}, fmt.Errorf("a key of kind %q: want %q", recordKey[0], stateReported)
+		return k, partition.Entry{}, fmt.Errorf("a key of kind %q: expected %q", recordKey[0], stateReported)
 	}
 	// The format comes before the length, which may be another in another format.
 	if len(value) > 0 && value[0] != stateFormat {
-		return k, entry{}, unknownFormat(value[0])
+		return k, partition.Entry{}, unknownFormat(value[0])
 	}
 	if len(value) <= entryFixed {
-		return k, entry{}, fmt.Errorf("a value of %d bytes: want more than %d", len(value), entryFixed)
+		return k, partition.Entry{}, fmt.Errorf("a value of %d bytes: expected more than %d", len(value), entryFixed)
 	}
 	if value[1] == 0 {
-		return k, entry{}, errors.New("a reported event without a type")
+		return k, partition.Entry{}, errors.New("a reported event without a type")
 	}
 	var content uint64
 	for _, b := range value[2:entryFixed] {
@@ -91,14 +103,14 @@ func parseEntry(recordKey, value []byte, timestamp time.Time) (key, entry, error
 	}
 	created, n := binary.Varint(value[entryFixed:])
 	if n != len(value)-entryFixed {
-		return k, entry{}, errors.New("a create time that is no varint")
+		return k, partition.Entry{}, errors.New("a create time that is no varint")
 	}
 	copy(k[:], recordKey[1:])
-	return k, entry{
-		content:  content,
-		typ:      event.Type(value[1]),
-		created:  time.UnixMilli(created).UTC(),
-		reported: timestamp,
+	return k, partition.Entry{
+		Content:  content,
+		Type:     event.Type(value[1]),
+		Created:  time.UnixMilli(created).UTC(),
+		Reported: timestamp,
 	}, nil
 }
 
@@ -106,24 +118,34 @@ func unknownFormat(format byte) error {
 	return fmt.Errorf("format %d, which this version does not know: was it written by a newer one?", format)
 }
 
-// session says how a partition's owner fares: whether it took its leave, and
-// what it was examining when it last wrote. A session that did not end cleanly
-// was killed, perhaps by a record; see owner.examine.
+// session is the session of a partition's owner. One that was not closed ended
+// with the process, which perhaps a record has killed; see owner.examine.
 type session struct {
-	clean bool
+	state sessionState
 	// from and to are the offsets that were being examined, to excluded.
 	from, to int64
 	// poison are the offsets of records that are known to end the process.
 	poison []int64
+	// unproven is the number of dead letters without evidence.
+	unproven int
 }
 
-var sessionKey = []byte{stateSession}
+// sessionState is whether a session is closed, as its record says.
+type sessionState byte
+
+const (
+	sessionOpen   sessionState = 0
+	sessionClosed sessionState = 1
+)
+
+var (
+	sessionKey = []byte{stateSession}
+	// firstSessionKey is for the first half of a consumer that rekeys.
+	firstSessionKey = []byte{stateSession, ':', 's', 'o', 'u', 'r', 'c', 'e'}
+)
 
 func (s session) value() []byte {
-	b := []byte{stateFormat, 0}
-	if s.clean {
-		b[1] = 1
-	}
+	b := []byte{stateFormat, byte(s.state)}
 	b = binary.AppendVarint(b, s.from)
 	b = binary.AppendVarint(b, s.to)
 	for _, offset := range s.poison {
@@ -132,17 +154,40 @@ func (s session) value() []byte {
 	return b
 }
 
+// headerUnproven is the header of a session's number of dead letters without
+// evidence.
+const headerUnproven = "unproven"
+
+func (s session) headers() []kafka.Header {
+	if s.unproven == 0 {
+		return nil
+	}
+	return []kafka.Header{header(headerUnproven, strconv.Itoa(s.unproven))}
+}
+
+// parseUnproven reads the header. One that is no number counts as none: it bounds
+// only how many dead letters have no evidence.
+func parseUnproven(headers []kafka.Header) (n int) {
+	for _, h := range headers {
+		if h.Key == headerUnproven {
+			n, _ = strconv.Atoi(string(h.Value))
+		}
+	}
+	return max(0, n)
+}
+
+// parseSession reads a session's value, which has all but its header.
 func parseSession(value []byte) (session, error) {
 	if len(value) > 0 && value[0] != stateFormat {
 		return session{}, unknownFormat(value[0])
 	}
 	if len(value) < 4 {
-		return session{}, fmt.Errorf("a session of %d bytes: want 4 or more", len(value))
+		return session{}, fmt.Errorf("a session of %d bytes: expected 4 or more", len(value))
 	}
-	if value[1] > 1 {
-		return session{}, fmt.Errorf("a session that ended with %d where 1 (clean) or 0 is wanted", value[1])
+	s := session{state: sessionState(value[1])}
+	if s.state != sessionOpen && s.state != sessionClosed {
+		return session{}, fmt.Errorf("a session in state %d: expected 1 (closed) or 0 (open)", s.state)
 	}
-	s := session{clean: value[1] == 1}
 	var numbers []int64
 	for rest := value[2:]; len(rest) > 0; {
 		v, n := binary.Varint(rest)

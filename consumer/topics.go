@@ -14,11 +14,10 @@ import (
 	"github.com/segmentio/kafka-go"
 )
 
-// prepareTopics waits for the source topic, creates the other two where they
-// are absent, and refuses to start with a state topic that can't keep the
-// promise. What may get better by itself is waited for.
+// prepareTopics waits for the source topic and creates the other two if they do
+// not exist. It fails if the state topic can't uphold the guarantee. It retries
+// faults that may be temporary.
 func (c *Consumer) prepareTopics(ctx context.Context) error {
-	said := ""
 	for attempt := 0; ; attempt++ {
 		err := c.tryTopics(ctx)
 		if err == nil || ctx.Err() != nil {
@@ -31,21 +30,19 @@ func (c *Consumer) prepareTopics(ctx context.Context) error {
 		if hopeless(err) != nil || distrusted(err) {
 			return explained
 		}
-		c.hold(explained)
-		// A topic that another replica has just created shows at the next look.
-		text, created := explained.Error(), errors.Is(err, kafka.TopicAlreadyExists)
-		if text != said && !created || attempt%10 == 9 {
-			c.log.Warn("the topics are not usable yet; trying again", "error", explained)
-			said = text
+		// A topic that another replica has just created appears in the next attempt.
+		if !errors.Is(err, kafka.TopicAlreadyExists) {
+			c.hold(explained)
 		}
+		c.log.Debug("the topics are not usable yet; trying again", "error", explained)
 		if err := pause(ctx, attempt); err != nil {
 			return err
 		}
 	}
 }
 
-// distrusted says whether the broker's certificate is not trusted. At the start
-// that is a wrong kafka.tls.ca_file, which no waiting mends.
+// distrusted reports whether the broker's certificate is not trusted. At the start
+// that means a wrong kafka.tls.ca_file, which waiting does not fix.
 func distrusted(err error) bool {
 	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
 	return ok
@@ -54,49 +51,72 @@ func distrusted(err error) bool {
 func (c *Consumer) tryTopics(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	partitions, err := c.partitionCount(ctx, c.cfg.Topic)
+	source := c.cfg.Topic
+	if c.from != nil {
+		source = c.from.topic
+	}
+	partitions, err := c.partitionCount(ctx, source)
 	if errors.Is(err, kafka.UnknownTopicOrPartition) {
-		return fmt.Errorf("%w: create it, or mend kafka.topic", err)
+		return fmt.Errorf("%w: create it with 'clientevents topics create' or correct kafka.topic", err)
 	}
 	if err != nil {
 		return err
 	}
+	state := partitions
+	if c.cfg.ByRequest != "" {
+		rekeyed, err := c.prepareByRequest(ctx, source, partitions)
+		if err != nil {
+			return err
+		}
+		state = max(partitions, rekeyed) // both halves write to it
+	}
 	letters, err := c.partitionCount(ctx, c.cfg.DeadLetterTopic)
 	if errors.Is(err, kafka.UnknownTopicOrPartition) {
 		letters = partitions
-		err = c.createTopic(ctx, c.cfg.DeadLetterTopic, partitions, c.deadLetterConfig(ctx))
+		err = c.createLetters(ctx, source, partitions)
 	}
 	if err != nil {
 		return err
 	}
 	c.deadLetterPartitions.Store(int64(letters))
-	return c.prepareStateTopic(ctx, partitions)
+	return c.prepareStateTopic(ctx, state)
 }
 
-// letterRoom is how much larger a dead letter may be than its record: the
-// headers that say why.
-const letterRoom = 64 << 10
+// createLetters creates the dead-letter topic.
+func (c *Consumer) createLetters(ctx context.Context, source string, partitions int) error {
+	settings := SourceSettings(ctx, c.client, source)
+	return c.createTopic(ctx, LettersSpec(c.cfg.DeadLetterTopic, partitions, c.cfg.StateReplication, settings))
+}
 
-// deadLetterConfig makes room for a dead letter of the largest record that the
-// source topic takes.
-func (c *Consumer) deadLetterConfig(ctx context.Context) []kafka.ConfigEntry {
-	const brokerDefault = 1048588
-	most := brokerDefault
-	if entries, err := c.topicConfig(ctx, c.cfg.Topic, "max.message.bytes"); err == nil {
-		if n, err := strconv.Atoi(entries["max.message.bytes"]); err == nil {
-			most = n
-		}
+// CheckLettersTopic compares max.message.bytes of the dead-letter topic with that of the
+// source topic, where both are known. It returns an [UnfitTopicError] if records of the
+// source topic may not fit.
+func CheckLettersTopic(letters, source string, config, sourceConfig map[string]string) error {
+	const setting = "max.message.bytes"
+	has, err := strconv.Atoi(config[setting])
+	accepts, sourceErr := strconv.Atoi(sourceConfig[setting])
+	if err != nil || sourceErr != nil || has >= accepts {
+		return nil
 	}
-	return []kafka.ConfigEntry{{ConfigName: "max.message.bytes", ConfigValue: strconv.Itoa(most + letterRoom)}}
+	return &UnfitTopicError{letters, fmt.Sprintf("its %s is %d and that of the source topic %s is %d: dead letters of large records do not fit. "+
+		"Set it to %d or more", setting, has, source, accepts, max(accepts, maxRecordBytes)+letterRoom)}
 }
 
 func (c *Consumer) prepareStateTopic(ctx context.Context, partitions int) error {
 	got, err := c.partitionCount(ctx, c.cfg.StateTopic)
 	if errors.Is(err, kafka.UnknownTopicOrPartition) {
-		return c.createTopic(ctx, c.cfg.StateTopic, partitions, stateConfig(c.cfg.Rules.Window))
+		return c.createTopic(ctx, StateSpec(c.cfg.StateTopic, partitions, c.cfg.StateReplication, c.cfg.Rules.Window))
 	}
 	if err != nil {
 		return err
+	}
+	if got < partitions {
+		// Partitions were added to the source topic while no replica ran.
+		if err := c.growStateTopic(ctx, partitions); err != nil {
+			return fmt.Errorf("topic %s needs %d partitions, too: %w", c.cfg.StateTopic, partitions, err)
+		}
+		c.log.Info("partitions added to the state topic", "topic", c.cfg.StateTopic, "before", got, "now", partitions)
+		got = partitions
 	}
 	config, err := c.topicConfig(ctx, c.cfg.StateTopic, "cleanup.policy", "retention.ms")
 	if err != nil {
@@ -105,7 +125,7 @@ func (c *Consumer) prepareStateTopic(ctx context.Context, partitions int) error 
 	return CheckStateTopic(c.cfg.StateTopic, c.cfg.Topic, got, partitions, config, c.cfg.Rules.Window)
 }
 
-// UnfitTopicError is a topic that exists and can't serve its purpose.
+// UnfitTopicError is a topic that exists but can't serve its purpose.
 type UnfitTopicError struct {
 	Topic  string
 	Reason string
@@ -113,16 +133,16 @@ type UnfitTopicError struct {
 
 func (e *UnfitTopicError) Error() string { return fmt.Sprintf("topic %s: %s", e.Topic, e.Reason) }
 
-// CheckStateTopic says whether a state topic can keep what was reported for the
-// window: as many partitions as the source topic, compacted, and where it also
-// deletes, not before the window is over.
+// CheckStateTopic checks whether a state topic keeps the reported events for the
+// window: it has at least as many partitions as the source topic, is compacted, and
+// if it also deletes records, not before the window is over.
 func CheckStateTopic(state, source string, partitions, sourcePartitions int, config map[string]string, window time.Duration) error {
 	unfit := func(format string, args ...any) error {
 		return &UnfitTopicError{state, fmt.Sprintf(format, args...)}
 	}
-	if partitions != sourcePartitions {
-		return unfit("it has %d partitions and the source topic %s has %d: what was reported is kept in the partition "+
-			"of the same number, so give it as many (kafka-topics.sh --alter --topic %s --partitions %d, or delete it and let it be created)",
+	if partitions < sourcePartitions {
+		return unfit("it has %d partitions and the source topic %s has %d: each partition needs one of the same number; "+
+			"run adds them, or kafka-topics.sh --alter --topic %s --partitions %d",
 			partitions, source, sourcePartitions, state, sourcePartitions)
 	}
 	policy := strings.Split(config["cleanup.policy"], ",")
@@ -130,7 +150,7 @@ func CheckStateTopic(state, source string, partitions, sourcePartitions int, con
 		policy[i] = strings.TrimSpace(policy[i])
 	}
 	if !slices.Contains(policy, "compact") {
-		return unfit("its cleanup.policy is %q: want compact, or compact,delete with a retention.ms of at least dedupe.window (%s)",
+		return unfit("its cleanup.policy is %q: expected compact, or compact,delete with a retention.ms of at least dedupe.window (%s)",
 			config["cleanup.policy"], window)
 	}
 	if slices.Contains(policy, "delete") {
@@ -140,16 +160,6 @@ func CheckStateTopic(state, source string, partitions, sourcePartitions int, con
 		}
 	}
 	return nil
-}
-
-// stateConfig keeps a state topic as small as the promise allows: ids are
-// unique, so compaction alone would keep every one for ever.
-func stateConfig(window time.Duration) []kafka.ConfigEntry {
-	return []kafka.ConfigEntry{
-		{ConfigName: "cleanup.policy", ConfigValue: "compact,delete"},
-		{ConfigName: "retention.ms", ConfigValue: strconv.FormatInt((window + window/2 + time.Hour).Milliseconds(), 10)},
-		{ConfigName: "segment.ms", ConfigValue: strconv.FormatInt(max(time.Hour, window/8).Milliseconds(), 10)},
-	}
 }
 
 func (c *Consumer) partitionCount(ctx context.Context, topic string) (int, error) {
@@ -162,8 +172,8 @@ type missingTopicError struct{ topic string }
 func (e missingTopicError) Error() string   { return "topic " + e.topic + " does not exist" }
 func (missingTopicError) Is(err error) bool { return err == kafka.UnknownTopicOrPartition }
 
-// PartitionCount asks how many partitions a topic has. For a topic that does
-// not exist the error is kafka.UnknownTopicOrPartition.
+// PartitionCount returns the number of partitions of a topic. If the topic does
+// not exist, the error is kafka.UnknownTopicOrPartition.
 func PartitionCount(ctx context.Context, client *kafka.Client, topic string) (int, error) {
 	answer, err := client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{topic}})
 	if err != nil {
@@ -183,23 +193,12 @@ func PartitionCount(ctx context.Context, client *kafka.Client, topic string) (in
 	return 0, missingTopicError{topic}
 }
 
-// createTopic creates a topic. Where somebody was quicker it fails with
-// kafka.TopicAlreadyExists: what they created has to be looked at.
-func (c *Consumer) createTopic(ctx context.Context, topic string, partitions int, config []kafka.ConfigEntry) error {
-	replication := c.cfg.StateReplication
-	if replication == 0 {
-		replication = -1 // the broker's own default, since Kafka 2.4
+// createTopic creates a topic, as [CreateTopic] does, and logs it.
+func (c *Consumer) createTopic(ctx context.Context, s TopicSpec) error {
+	if err := CreateTopic(ctx, c.client, s); err != nil {
+		return err
 	}
-	answer, err := c.client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{
-		Topic: topic, NumPartitions: partitions, ReplicationFactor: replication, ConfigEntries: config,
-	}}})
-	if err == nil {
-		err = answer.Errors[topic]
-	}
-	if err != nil {
-		return fmt.Errorf("create topic %s: %w", topic, withoutCall(err))
-	}
-	c.log.Info("topic created", "topic", topic, "partitions", partitions)
+	c.log.Info("topic created", "topic", s.Name, "partitions", s.Partitions)
 	return nil
 }
 
@@ -217,8 +216,8 @@ func (c *Consumer) growStateTopic(ctx context.Context, partitions int) error {
 	return answer.Errors[c.cfg.StateTopic]
 }
 
-// withoutCall takes off what kafka-go puts before its errors, such as
-// "kafka.(*Client).Metadata: ": it says nothing to who reads the message.
+// withoutCall removes the prefix of kafka-go's errors, such as
+// "kafka.(*Client).Metadata: ", which does not help the reader.
 func withoutCall(err error) error {
 	if inner := errors.Unwrap(err); inner != nil && strings.HasPrefix(err.Error(), "kafka.(*") {
 		return inner
@@ -230,7 +229,7 @@ func (c *Consumer) topicConfig(ctx context.Context, topic string, names ...strin
 	return TopicConfig(ctx, c.client, topic, names...)
 }
 
-// TopicConfig asks for some settings of a topic.
+// TopicConfig returns some settings of a topic.
 func TopicConfig(ctx context.Context, client *kafka.Client, topic string, names ...string) (map[string]string, error) {
 	answer, err := client.DescribeConfigs(ctx, &kafka.DescribeConfigsRequest{Resources: []kafka.DescribeConfigRequestResource{
 		{ResourceType: kafka.ResourceTypeTopic, ResourceName: topic, ConfigNames: names},
@@ -250,8 +249,8 @@ func TopicConfig(ctx context.Context, client *kafka.Client, topic string, names 
 	return config, nil
 }
 
-// sourceRetention is for how many seconds the source topic keeps records; +Inf
-// for ever. (It may also delete by size, which says nothing of time.)
+// sourceRetention returns how long the source topic keeps records, in seconds;
+// +Inf for ever. (It may also delete by size, which does not define a time.)
 func (c *Consumer) sourceRetention(ctx context.Context) (seconds float64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

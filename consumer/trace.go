@@ -12,68 +12,52 @@ import (
 	"github.com/clientevents/clientevents/event"
 )
 
-// outcomeReleased ends the span of an event whose outcome will be another
-// replica's to find out.
-const outcomeReleased = "released"
+// released is the outcome in the span of a record that the partition's next
+// owner reads again.
+const released = "released"
 
-// startSpan begins the item's span, as a child of the one that the record's
+// startSpan starts the item's span, as a child of the one that the record's
 // traceparent names (www.w3.org/TR/trace-context). An item that is not sampled
-// has none, and costs nothing further on.
+// has no span, and costs nothing afterwards.
 //
-// The names of the attributes are OpenTelemetry's for messaging. What a job
-// seeker did is not among them.
-func (o *owner) startSpan(it *item) {
-	ctx := propagation.TraceContext{}.Extract(context.Background(), headerCarrier(it.record.Headers))
-	_, span := o.cfg.Tracer.Start(ctx, "report event", trace.WithSpanKind(trace.SpanKindConsumer))
+// The attributes have OpenTelemetry's names for messaging. They do not tell
+// what a job seeker did.
+func (o *owner) startSpan(it *item, r *record, events []*event.Event) {
+	ctx := propagation.TraceContext{}.Extract(context.Background(), headerCarrier(r.Headers))
+	_, span := o.c.cfg.Tracer.Start(ctx, "report event", trace.WithSpanKind(trace.SpanKindConsumer))
 	if !span.IsRecording() {
 		return
 	}
 	span.SetAttributes(
 		attribute.String("messaging.system", "kafka"),
 		attribute.String("messaging.operation.type", "process"),
-		attribute.String("messaging.destination.name", o.cfg.Topic),
-		attribute.String("messaging.destination.partition.id", partitionLabel(o.partition.id)),
-		attribute.String("messaging.consumer.group.name", o.cfg.Group),
-		attribute.Int64("messaging.kafka.offset", it.record.Offset),
+		attribute.String("messaging.destination.name", o.c.cfg.Topic),
+		attribute.String("messaging.destination.partition.id", partitionLabel(o.partition.ID())),
+		attribute.String("messaging.consumer.group.name", o.c.cfg.Group),
+		attribute.Int64("messaging.kafka.offset", r.Offset),
 	)
-	if it.Event != nil {
+	if len(events) == 1 {
 		span.SetAttributes(
-			attribute.String("clientevents.event.id", it.ID),
-			attribute.String("clientevents.event.type", it.Type.String()),
+			attribute.String("clientevents.event.id", events[0].ID),
+			attribute.String("clientevents.event.type", events[0].Type.String()),
 		)
 	}
-	it.Span = span
+	it.span = span
 }
 
-// traceFault notes why the item becomes a dead letter.
-func (it *item) traceFault(fault event.Fault) {
-	if it.Span != nil {
-		it.Span.SetAttributes(attribute.String("clientevents.reason", string(fault.Reason)))
-		it.Span.SetStatus(codes.Error, string(fault.Reason))
+// traceFault sets the reason for which the item became a dead letter.
+func (it *item) traceFault(fault *event.Fault) {
+	if it.span != nil {
+		it.span.SetAttributes(attribute.String("clientevents.reason", string(fault.Reason)))
+		it.span.SetStatus(codes.Error, string(fault.Reason))
 	}
 }
 
 // endSpan ends the item's span with its outcome.
 func (it *item) endSpan(outcome string) {
-	if it.Span != nil {
-		it.Span.SetAttributes(attribute.String("clientevents.outcome", outcome))
-		it.Span.End()
-	}
-}
-
-// endSpans ends the spans of what has no outcome. The caller holds mu.
-func (p *partition) endSpans() {
-	for _, c := range p.claims {
-		c.item.endSpan(outcomeReleased)
-		for _, second := range c.copies {
-			second.endSpan(outcomeReleased)
-		}
-	}
-	for _, m := range p.marks {
-		m.item.endSpan(outcomeReleased)
-	}
-	for _, l := range p.letters {
-		l.item.endSpan(outcomeReleased)
+	if it.span != nil {
+		it.span.SetAttributes(attribute.String("clientevents.outcome", outcome))
+		it.span.End()
 	}
 }
 

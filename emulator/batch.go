@@ -27,14 +27,14 @@ type part struct {
 	body   []byte
 }
 
-// batchRequest is a batch and what holds for all its parts.
+// batchRequest is a batch: its parts, and the header and parameters that they share.
 type batchRequest struct {
 	header http.Header
 	params params
-	parts  [][]byte // still to be parsed, so that each has its own error
+	parts  [][]byte // not parsed yet, so that each has its own error
 }
 
-// serveBatch is POST /batch. Its errors are those of the whole.
+// serveBatch answers POST /batch. Its errors concern the whole batch.
 func (e *Emulator) serveBatch(ctx context.Context, st *faultState, c *call, r *http.Request) (reply, *apiError) {
 	if c.method != http.MethodPost {
 		return reply{}, notAllowed(c.method, c.path, http.MethodPost)
@@ -70,7 +70,7 @@ func (e *Emulator) callParts(ctx context.Context, st *faultState, c *call, b bat
 		}
 		if err != nil {
 			e.store.countRefusal(http.StatusBadRequest)
-			r = errorf(http.StatusBadRequest, "Failed to parse part %d of the batch: %v.", i+1, err).reply(b.params.compact)
+			r = errorf(http.StatusBadRequest, "Failed to parse part %d of the batch: %v.", i+1, err).reply(b.params)
 		}
 		if r.cut == NoCut {
 			out = appendPart(out, boundary, mimeHeader.Get("Content-ID"), r)
@@ -84,8 +84,8 @@ func (e *Emulator) callParts(ctx context.Context, st *faultState, c *call, b bat
 	}
 }
 
-// callPart parses one part and calls what it asks for. The error is that of
-// a part that cannot be understood.
+// callPart parses one part and calls its method. It returns an error if it can't
+// parse the part.
 func (e *Emulator) callPart(ctx context.Context, st *faultState, c *call, header *partHeader,
 	defaults params, mimeHeader headerBlock, content []byte,
 ) (reply, error) {
@@ -133,7 +133,7 @@ func appendPart(dst []byte, boundary, contentID string, r reply) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// responseID is <response-X> for <X>.
+// responseID returns <response-X> for <X>.
 func responseID(id string) string {
 	if inner, ok := strings.CutPrefix(id, "<"); ok {
 		return "<response-" + inner
@@ -141,14 +141,14 @@ func responseID(id string) string {
 	return "response-" + id
 }
 
-// batchBoundary is the boundary that the Content-Type of a batch tells.
+// batchBoundary returns the boundary in the Content-Type of a batch.
 func batchBoundary(contentType string) (string, error) {
 	media, attrs, err := mime.ParseMediaType(contentType)
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("Content-Type %q: %w", protojson.Clip(contentType), err)
 	case media != "multipart/mixed":
-		return "", fmt.Errorf("Content-Type is %s, want multipart/mixed", media)
+		return "", fmt.Errorf("Content-Type is %s, expected multipart/mixed", media)
 	}
 	boundary := attrs["boundary"]
 	if boundary == "" || len(boundary) > 70 { // RFC 2046, 5.1.1
@@ -159,11 +159,11 @@ func batchBoundary(contentType string) (string, error) {
 
 // splitParts cuts a multipart body at its boundary lines. Lines may end in LF
 // or CRLF; the line end before a boundary belongs to the boundary. The closing
-// boundary must be there: without it the batch is torn, and none of it is run.
+// boundary is required: without it the batch is incomplete, and no part of it runs.
 func splitParts(body []byte, boundary string) ([][]byte, error) {
 	delimiter := []byte("--" + boundary)
 	var parts [][]byte
-	start := -1 // of the part in course
+	start := -1 // of the current part
 	for at := 0; ; {
 		found := bytes.Index(body[at:], delimiter)
 		if found < 0 {
@@ -191,8 +191,8 @@ func splitParts(body []byte, boundary string) ([][]byte, error) {
 	}
 }
 
-// boundaryLine looks whether body[begin:end], a boundary, is a line of its
-// own. next is where the line after it begins.
+// boundaryLine reports whether body[begin:end], a boundary, is a line of its
+// own. next is the offset of the line after it.
 func boundaryLine(body []byte, begin, end int) (next int, last, ok bool) {
 	if begin > 0 && body[begin-1] != '\n' {
 		return 0, false, false
@@ -205,7 +205,7 @@ func boundaryLine(body []byte, begin, end int) (next int, last, ok bool) {
 	return end + len(line) + 1, last, true
 }
 
-// lineEndBefore is i without the line end before it.
+// lineEndBefore returns i without the line end before it.
 func lineEndBefore(body []byte, i int) int {
 	if i > 0 && body[i-1] == '\n' {
 		i--
@@ -235,25 +235,25 @@ func parsePart(mimeHeader headerBlock, content []byte) (part, error) {
 
 func checkEnvelope(h headerBlock) error {
 	const want = "application/http"
-	if contentType := h.Get("Content-Type"); contentType != want { // parsing it is rarely needed, and costs
+	if contentType := h.Get("Content-Type"); contentType != want { // parsing it is rarely needed, and slow
 		if media, _, err := mime.ParseMediaType(contentType); err != nil || media != want {
-			return fmt.Errorf("its Content-Type is %q, want %s", protojson.Clip(contentType), want)
+			return fmt.Errorf("its Content-Type is %q, expected %s", protojson.Clip(contentType), want)
 		}
 	}
 	switch encoding := strings.ToLower(h.Get("Content-Transfer-Encoding")); encoding {
 	case "", "binary", "8bit", "7bit":
 		return nil
 	default:
-		return fmt.Errorf("its Content-Transfer-Encoding is %q, want binary", protojson.Clip(encoding))
+		return fmt.Errorf("its Content-Transfer-Encoding is %q, expected binary", protojson.Clip(encoding))
 	}
 }
 
-// parseRequestLine reads "METHOD /path?query HTTP/1.1". The protocol may be
-// left out, as it is in Google's examples.
+// parseRequestLine reads "METHOD /path?query HTTP/1.1". The protocol is optional;
+// Google's examples omit it.
 func parseRequestLine(line string) (part, error) {
 	fields := strings.Split(strings.TrimRight(line, " "), " ")
 	if len(fields) < 2 || len(fields) > 3 || len(fields) == 3 && !strings.HasPrefix(fields[2], "HTTP/1.") {
-		return part{}, fmt.Errorf("%q is not a request line, want METHOD /path HTTP/1.1", protojson.Clip(line))
+		return part{}, fmt.Errorf("%q is not a request line, expected METHOD /path HTTP/1.1", protojson.Clip(line))
 	}
 	p := part{method: fields[0]}
 	if !isToken([]byte(p.method)) {
@@ -270,7 +270,7 @@ func parseRequestLine(line string) (part, error) {
 }
 
 // cutHeader splits b at the blank line that ends the header. Without one, all
-// of b is header: a request without a body may end there.
+// of b is the header, as of a request without a body.
 func cutHeader(b []byte) (header headerBlock, rest []byte, err error) {
 	for at := 0; at < len(b); {
 		line, _, _ := bytes.Cut(b[at:], []byte("\n"))
@@ -281,15 +281,14 @@ func cutHeader(b []byte) (header headerBlock, rest []byte, err error) {
 		}
 		name, value, ok := bytes.Cut(line, []byte(":"))
 		if !ok || !isToken(name) || bytes.ContainsFunc(value, isControl) {
-			return nil, nil, fmt.Errorf("%q is not a header line, want Name: value", protojson.Clip(string(line)))
+			return nil, nil, fmt.Errorf("%q is not a header line, expected Name: value", protojson.Clip(string(line)))
 		}
 		at = next
 	}
 	return headerBlock(b), nil, nil
 }
 
-// checkLength is the body by its Content-Length, behind which only white
-// space may follow.
+// checkLength cuts the body to its Content-Length. Only white space may follow.
 func checkLength(length string, body []byte) ([]byte, error) {
 	if length == "" {
 		return body, nil
@@ -304,7 +303,7 @@ func checkLength(length string, body []byte) ([]byte, error) {
 	return body[:n], nil
 }
 
-// isControl reports whether c has no place in a header's value.
+// isControl reports whether c is not allowed in a header's value.
 func isControl(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }
 
 // isToken reports whether b is a token of RFC 9110, 5.6.2.

@@ -71,7 +71,7 @@ func sendBatch(t testing.TB, url, body string, header ...string) answer {
 	return send(t, "POST", url, body, append([]string{"Content-Type", "multipart/mixed; boundary=b"}, header...)...)
 }
 
-// batchOf is a batch in CRLF form, a part with Content-ID <n> for each request.
+// batchOf returns a batch in CRLF form, a part with Content-ID <n> for each request.
 func batchOf(requests ...string) string {
 	var buf strings.Builder
 	for i, r := range requests {
@@ -80,12 +80,12 @@ func batchOf(requests ...string) string {
 	return buf.String() + "--b--\r\n"
 }
 
-// post is the request of a part.
+// post returns the request of a part.
 func post(path, body string, header ...string) string {
 	return fmt.Sprintf("POST %s HTTP/1.1\r\nContent-Type: application/json\r\n%s\r\n%s", path, strings.Join(header, ""), body)
 }
 
-// What googleapiclient for Python sends: lines that end in LF.
+// googleapiclient for Python sends lines that end in LF.
 func TestBatchOfPython(t *testing.T) {
 	const body = `--===============7149016960726509793==
 Content-Type: application/http
@@ -141,8 +141,8 @@ user-agent: (gzip)
 	}
 }
 
-// Every part has its own outcome, in the order of the requests, whatever
-// version it asks for.
+// Every part has its own outcome, in the order of the requests. Parts may have different
+// versions.
 func TestBatchOutcomes(t *testing.T) {
 	emu, url := start(t, emulator.Options{KeepAll: true})
 	got := readBatch(t, sendBatch(t, url+"/batch", batchOf(
@@ -233,10 +233,10 @@ func TestMalformedParts(t *testing.T) {
 	good := "--b\r\nContent-Type: application/http\r\n\r\n" + post(pathV3, goodV3) + "\r\n"
 	tests := []struct{ name, part, message string }{
 		{"empty", "", "its Content-Type is"},
-		{"other type", "Content-Type: application/json\r\n\r\n" + goodV3, `its Content-Type is "application/json", want application/http`},
-		{"base64", "Content-Type: application/http\r\nContent-Transfer-Encoding: base64\r\n\r\nUE9TVA==", `its Content-Transfer-Encoding is "base64", want binary`},
-		{"no header", goodV3, "is not a header line, want Name: value"},
-		{"no request", "Content-Type: application/http\r\n\r\n", `"" is not a request line, want METHOD /path HTTP/1.1`},
+		{"other type", "Content-Type: application/json\r\n\r\n" + goodV3, `its Content-Type is "application/json", expected application/http`},
+		{"base64", "Content-Type: application/http\r\nContent-Transfer-Encoding: base64\r\n\r\nUE9TVA==", `its Content-Transfer-Encoding is "base64", expected binary`},
+		{"no header", goodV3, "is not a header line, expected Name: value"},
+		{"no request", "Content-Type: application/http\r\n\r\n", `"" is not a request line, expected METHOD /path HTTP/1.1`},
 		{"no path", "Content-Type: application/http\r\n\r\nPOST", `"POST" is not a request line`},
 		{"HTTP/2", "Content-Type: application/http\r\n\r\nPOST /x HTTP/2", `is not a request line`},
 		{"odd method", "Content-Type: application/http\r\n\r\nPO:ST /x HTTP/1.1", `"PO:ST" is not an HTTP method`},
@@ -270,9 +270,9 @@ func TestMalformedBatches(t *testing.T) {
 	good := batchOf(post(pathV3, goodV3))
 	many := slices.Repeat([]string{post(pathV3, goodV3)}, 1001)
 	tests := []struct{ name, contentType, body, message string }{
-		{"JSON", "application/json", good, "Content-Type is application/json, want multipart/mixed"},
+		{"JSON", "application/json", good, "Content-Type is application/json, expected multipart/mixed"},
 		{"no type", "", good, "Content-Type"},
-		{"related", "multipart/related; boundary=b", good, "Content-Type is multipart/related, want multipart/mixed"},
+		{"related", "multipart/related; boundary=b", good, "Content-Type is multipart/related, expected multipart/mixed"},
 		{"no boundary", "multipart/mixed", good, "boundary must have 1 to 70 characters"},
 		{"long boundary", "multipart/mixed; boundary=" + strings.Repeat("b", 71), good, "boundary must have 1 to 70 characters"},
 		{"other boundary", "multipart/mixed; boundary=c", good, "the closing boundary is missing"},
@@ -307,8 +307,8 @@ func TestMalformedBatches(t *testing.T) {
 	})
 }
 
-// The outer query and headers hold for the parts, unless they say otherwise;
-// Content-* headers are the parts' own.
+// The outer query and headers apply to the parts, unless a part has its own. Content-*
+// headers never apply to them.
 func TestBatchDefaults(t *testing.T) {
 	_, url := start(t, emulator.Options{Faults: emulator.Faults{Token: func(token string) bool { return token == "good" }}})
 	body := batchOf(

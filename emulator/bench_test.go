@@ -9,7 +9,7 @@ import (
 	"github.com/clientevents/clientevents/emulator"
 )
 
-// discard is a ResponseWriter that keeps nothing but the status.
+// discard is a ResponseWriter that keeps only the status.
 type discard struct {
 	header http.Header
 	status int

@@ -17,8 +17,7 @@ import (
 	"github.com/clientevents/clientevents/emulator"
 )
 
-// With this variable the test binary is an emulator that keeps its catalog in
-// the folder of that name.
+// With this variable the test binary runs an emulator with the folder that it names.
 const serveVariable = "TEST_EMULATOR_DATA"
 
 func TestMain(m *testing.M) {
@@ -46,7 +45,7 @@ func serveFrom(dir string) {
 	}
 }
 
-// process is an emulator in a process of its own.
+// process is an emulator in a separate process.
 type process struct {
 	cmd *exec.Cmd
 	url string
@@ -81,8 +80,8 @@ func (p *process) kill(t *testing.T) {
 	_ = p.cmd.Wait() // that it was killed
 }
 
-// Killed while it writes, the emulator starts again with all that it had
-// acknowledged: created, changed and deleted.
+// An emulator that was killed while it wrote has all acknowledged changes after a
+// restart.
 func TestKilledWhileWriting(t *testing.T) {
 	dir := t.TempDir()
 	acknowledged := map[string]string{} // titles by job; "" for deleted
@@ -160,7 +159,7 @@ func TestKilledWhileWriting(t *testing.T) {
 	if len(acknowledged) < 100 {
 		t.Errorf("only %d jobs were written", len(acknowledged))
 	}
-	// The request ids of before are still known.
+	// Request IDs from before are still known.
 	event := object{
 		"eventId": "e", "requestId": requestID, "createTime": "2026-01-02T03:04:05Z",
 		"jobEvent": object{"type": "VIEW", "jobs": []string{a.parent + "/jobs/1"}},
@@ -185,7 +184,7 @@ func tryOK(a *api, method, path, body string) bool {
 	return err == nil
 }
 
-// verify checks that the jobs are as was acknowledged.
+// verify checks that the jobs have their acknowledged state.
 func verify(t *testing.T, a *api, acknowledged map[string]string) {
 	t.Helper()
 	for name, title := range acknowledged {
@@ -199,7 +198,7 @@ func verify(t *testing.T, a *api, acknowledged map[string]string) {
 	}
 }
 
-// verifyEvents checks that all acknowledged events are there, each once.
+// verifyEvents checks that each acknowledged event is stored once.
 func verifyEvents(t *testing.T, url string, acknowledged map[string]bool) {
 	t.Helper()
 	ids, all := list(t, url+"/emulator/events")
@@ -219,7 +218,7 @@ func verifyEvents(t *testing.T, url string, acknowledged map[string]bool) {
 	}
 }
 
-// All that a catalog holds is there again after a stop.
+// A catalog has the same content after a stop.
 func TestReopen(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new")
 	c := &clock{at: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
@@ -263,7 +262,7 @@ func TestReopen(t *testing.T) {
 	}
 }
 
-// Of the events the folder keeps those that the emulator keeps.
+// The folder has the same events as the emulator.
 func TestReopenWithEvents(t *testing.T) {
 	dir := t.TempDir()
 	open := func(keep int) (*emulator.Emulator, string) {

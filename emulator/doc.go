@@ -1,7 +1,7 @@
-// Package emulator is a local Cloud Talent Solution, to test against, to
-// rehearse and to measure with: companies, jobs, search and client events. It
-// speaks the API over plain HTTP, is as strict as the service about what is
-// sent, shows what it accepted, and misbehaves on request.
+// Package emulator is a local Cloud Talent Solution for tests, rehearsals and
+// measurements: companies, jobs, search and client events. It serves the API over
+// plain HTTP, is as strict as the service about requests, shows the events that it
+// accepted, and has faults on request.
 //
 // # Use in a test
 //
@@ -20,7 +20,7 @@
 //		t.Log(a.Event.EventID, a.Event.Type, a.Parent)
 //	}
 //
-// What goes wrong can be changed while requests are under way:
+// Faults can be changed while requests are in progress:
 //
 //	emu.SetFaults(emulator.Faults{All: emulator.Outage()})             // 503 to everything
 //	emu.SetFaults(emulator.Faults{All: emulator.Refuse(403, "no")})    // a status and a message
@@ -28,52 +28,56 @@
 //	emu.SetFaults(emulator.Faults{ErrorShares: map[int]float64{503: 0.1}})
 //	emu.SetFaults(emulator.Faults{All: &emulator.Fault{Hang: release}}) // until close(release)
 //	emu.SetFaults(emulator.Faults{All: &emulator.Fault{Cut: emulator.CutBody, AfterAccept: true}})
-//	emu.SetFaults(emulator.Faults{})                                    // all is well again
+//	emu.SetFaults(emulator.Faults{})                                    // no faults
 //
-// For one request or one part of a batch there is the Hook of [Faults]. A
-// request that hangs keeps [net/http/httptest.Server.Close] waiting: release
-// it, or call [Emulator.Close] first.
+// The Hook of [Faults] selects single requests or parts of a batch. While a request
+// hangs, [net/http/httptest.Server.Close] waits: release the request, or call
+// [Emulator.Close] first.
 //
-// The emulator has no goroutines of its own beyond requests, and takes time only
-// from package time, so it can be used within [testing/synctest], with [Emulator.Serve] on a
-// listener of [net.Pipe] connections; latencies, quotas and what the client
-// waits for are then exact and take no time.
+// The emulator starts no goroutines outside requests, and takes time only from
+// package time. So it works within [testing/synctest], with [Emulator.Serve] on a
+// listener of [net.Pipe] connections; latencies, quotas and the waits of clients
+// are then exact and take no time.
 //
 // # What it serves
 //
 //   - clientEvents.create of v3 and v3p1beta1 (parent projects/P), of v4beta1
 //     (projects/P and projects/P/tenants/T) and of v4 (projects/P/tenants/T);
-//   - companies, jobs and, but for v3, tenants of v3, v4beta1 and v4: create,
+//   - companies and jobs of v3, v4beta1 and v4, and tenants except in v3: create,
 //     get, list, patch and delete, batches as operations, search and completion;
 //   - POST /batch, Google's multipart HTTP batch, for calls of any of them;
-//   - the page at /, for a person;
-//   - GET /emulator/events (the newest first; ?requestId=, ?limit=; ?after=N and
-//     &wait=30s for what comes next), DELETE /emulator/events to forget them, and
-//     GET /emulator/stats, /emulator/jobs and /emulator/companies.
+//   - the page at /;
+//   - GET /emulator/events (the newest first; ?request_id=, ?limit=; ?after=N for
+//     later ones; ?wait=5s&count=3 waits for three), DELETE /emulator/events to
+//     delete them, POST /emulator/reset to delete everything, and GET
+//     /emulator/report, /emulator/stats, /emulator/jobs and /emulator/companies.
 //
-// docs/emulator.md says what of this is as in the service, and what is not.
+// Package emulator/grpc serves the same over gRPC. docs/emulator.md lists what the
+// emulator has in common with the service, and the differences.
 //
 // # What it refuses
 //
-// Errors are google.rpc.Status bodies. By the public definitions
+// Errors are google.rpc.Status bodies. The public definitions
 // (google/cloud/talent/v4/event.proto, google/cloud/talent/v4beta1/event.proto,
-// the jobs/v3 discovery document, the proto3 JSON mapping): unknown names, a
-// missing or an unwelcome {"clientEvent": …} wrapper, values of a wrong type,
-// enum values that the version lacks (NOT_INTERESTED is v3's alone),
+// the jobs/v3 discovery document, the proto3 JSON mapping) exclude unknown names, a
+// missing or unexpected {"clientEvent": …} wrapper, values of a wrong type,
+// enum values that the version lacks (only v3 has NOT_INTERESTED),
 // timestamps that are not RFC 3339 with an offset, missing eventId,
 // createTime, jobEvent, its type or jobs, and in v3 a missing requestId.
 //
-// Where the definitions are silent, these are choices of this package:
+// The definitions do not state the following rules of this package:
 //
-//   - a name that comes twice is refused;
+//   - a repeated name is refused;
 //   - a job name must have the form that the version documents; events of jobs
 //     that the emulator does not hold are accepted, with a [Warning];
 //   - extraInfo holds at most 20 keys, and 2,048 bytes of UTF-8 in all keys and
 //     values together (documented as "2 KB");
-//   - a path that no method has is 404, another verb 405, a body of more than
-//     Options.MaxBodyBytes 413, all as JSON;
-//   - requestId may be left out in v4 and v4beta1 ("strongly recommended"
-//     there), although the service later discards such events;
+//   - the status is 404 for a path without a method, 405 for another verb, 413 for a
+//     body of more than Options.MaxBodyBytes, 408 for one that takes more than 30 s to
+//     arrive, 429 for resources beyond Options.MaxBytes and 403 for a request from
+//     another site's page, each with JSON;
+//   - requestId is optional in v4 and v4beta1 ("strongly recommended" there),
+//     although the service later discards events without it;
 //   - an eventId that was accepted before is accepted again, and counted as a
 //     duplicate: the service documents no deduplication;
 //   - a batch whose closing boundary is missing is refused as a whole.

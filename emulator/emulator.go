@@ -1,16 +1,14 @@
 package emulator
 
 import (
-	"bytes"
 	"cmp"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,19 +17,19 @@ import (
 
 	"github.com/clientevents/clientevents/emulator/internal/protojson"
 	"github.com/clientevents/clientevents/emulator/internal/talent"
+	"github.com/clientevents/clientevents/internal/quality"
 )
 
-// Options are what an emulator starts with. The zero value is good.
+// Options configure an emulator. The zero value is valid.
 type Options struct {
-	// Keep is how many accepted events are kept, the latest; 1000 if 0, none
-	// if negative.
+	// Keep is the number of accepted events to keep, the latest; 1000 if 0,
+	// none if negative.
 	Keep int
-	// KeepAll keeps every accepted event. It is for tests: the memory grows
-	// with each event.
+	// KeepAll keeps every accepted event, for tests: memory grows with each
+	// event.
 	KeepAll bool
-	// OnAccept, if not nil, is told of each accepted event before its answer
-	// is given. It is called from many goroutines at once, and the answer
-	// waits for it.
+	// OnAccept, if not nil, is called with each accepted event before its answer,
+	// which waits for it, and from many goroutines at once.
 	OnAccept func(Accepted)
 	// Faults to begin with; see SetFaults.
 	Faults Faults
@@ -40,12 +38,27 @@ type Options struct {
 	// DataDir, if not empty, is the folder that keeps tenants, companies, jobs
 	// and the latest events from one run to the next. See Open.
 	DataDir string
-	// Now is the clock of what the emulator dates and lets expire; time.Now if
-	// nil. Latencies and quotas always go by package time.
+	// Now is the clock for timestamps and expiry; time.Now if nil. Latencies and
+	// quotas always use package time.
 	Now func() time.Time
+	// SeedFile, if not empty, is a file with tenants, companies and jobs that the
+	// emulator holds from the beginning and after each Restart. See LoadSeed.
+	SeedFile string
 	// MaxBodyBytes bounds the body of an HTTP request, before and after
 	// decompression; 10 MiB if 0.
 	MaxBodyBytes int64
+	// MaxBodiesBytes bounds the bodies of all requests in progress; further
+	// requests wait. 32 MiB if 0.
+	MaxBodiesBytes int64
+	// KeepBytes bounds the memory of the kept events; the oldest are evicted,
+	// and larger ones are not kept. 64 MiB if 0.
+	KeepBytes int64
+	// MaxBytes bounds the memory of all tenants, companies, jobs and operations;
+	// requests beyond it are answered 429. 512 MiB if 0.
+	MaxBytes int64
+	// Hosts are the names under which the page and the paths below /emulator/
+	// are served, besides addresses and localhost.
+	Hosts []string
 }
 
 // Emulator is a local Talent Solution. It is an [http.Handler], and safe for
@@ -53,14 +66,18 @@ type Options struct {
 type Emulator struct {
 	onAccept func(Accepted)
 	maxBody  int64
+	bodies   *budget
+	hosts    []string
 	seed     uint64
 	routes   []route
 	catalog  *talent.Catalog
 	inspect  http.Handler
 	store    *store
+	quality  atomic.Pointer[quality.Tracker]
+	seedFile []byte    // "" for none
 	calls    sync.Pool // of *call
 
-	changing sync.Mutex // held by who replaces faults
+	changing sync.Mutex // held while faults are replaced
 	faults   atomic.Pointer[faultState]
 	quota    quotaMeter
 	draws    atomic.Uint64 // random numbers drawn
@@ -80,65 +97,104 @@ func New(o Options) *Emulator {
 	return e
 }
 
-// Open returns an emulator with what the DataDir of the options holds. An error
-// says why that can't be read, or that another process uses it. Call Close when
+// Open returns an emulator with the content of the DataDir of the options. It
+// returns an error if that can't be read, or if another process uses it. Call Close when
 // the emulator is no longer needed.
 func Open(o Options) (*Emulator, error) {
-	catalog, err := talent.Open(talent.Options{Now: o.Now, Dir: o.DataDir})
+	catalog, err := talent.Open(talent.Options{Now: o.Now, Dir: o.DataDir, MaxBytes: cmp.Or(o.MaxBytes, 512<<20)})
 	if err != nil {
 		return nil, fmt.Errorf("emulator: %w", err)
 	}
 	e := &Emulator{
 		onAccept: o.OnAccept,
 		maxBody:  cmp.Or(o.MaxBodyBytes, 10<<20),
+		bodies:   newBudget(cmp.Or(o.MaxBodiesBytes, 32<<20)),
+		hosts:    o.Hosts,
 		seed:     o.Seed,
 		routes:   append(clientEventRoutes(), resourceRoutes()...),
 		catalog:  catalog,
-		store:    newStore(max(cmp.Or(o.Keep, 1000), 0), o.KeepAll),
+		store:    newStore(max(cmp.Or(o.Keep, 1000), 0), cmp.Or(o.KeepBytes, 64<<20), o.KeepAll),
 		closed:   make(chan struct{}),
 	}
 	e.calls.New = func() any { return &call{dec: protojson.NewDecoder()} }
+	e.quality.Store(quality.NewTracker(quality.DefaultPairs))
 	e.inspect = e.inspector()
 	e.faults.Store(newFaultState(o.Faults))
-	if o.DataDir != "" {
-		if err := e.restore(); err != nil {
-			return nil, errors.Join(fmt.Errorf("emulator: %w", err), catalog.Close())
-		}
+	if err := e.begin(o); err != nil {
+		return nil, errors.Join(fmt.Errorf("emulator: %w", err), catalog.Close())
 	}
 	return e, nil
 }
 
-// Events are the kept events in the order they were accepted: the latest
-// Options.Keep, or all with Options.KeepAll.
+// begin reads the events of the DataDir, and the SeedFile.
+func (e *Emulator) begin(o Options) error {
+	if o.DataDir != "" {
+		if err := e.restore(); err != nil {
+			return err
+		}
+	}
+	if o.SeedFile == "" {
+		return nil
+	}
+	seed, err := os.ReadFile(o.SeedFile)
+	if err != nil {
+		return err
+	}
+	if err := e.LoadSeed(seed); err != nil {
+		return fmt.Errorf("%s: %w", o.SeedFile, err)
+	}
+	e.seedFile = seed
+	return nil
+}
+
+// Events returns the kept events in the order they were accepted: the latest
+// Options.Keep within Options.KeepBytes, or all with Options.KeepAll.
 func (e *Emulator) Events() []Accepted { return e.store.accepted() }
 
-// EventsAfter are the kept events with a Number above the given one, the oldest
+// EventsAfter returns the kept events with a Number above the given one, the oldest
 // first, and the number of the latest event, which is the next cursor. Begin
-// with 0. Where the numbers leave a gap, events came faster than they were
-// asked for, and are no longer kept.
+// with 0. A gap in the numbers means that the events in between are no longer kept.
 func (e *Emulator) EventsAfter(number int64) (events []Accepted, latest int64) {
-	return e.store.after(number)
+	return e.store.after(number, nil)
 }
 
-// AwaitEventsAfter is EventsAfter once there is such an event. When the context
-// is done before, it returns its error.
+// AwaitEventsAfter waits until there is such an event, then returns EventsAfter. If
+// the context is done before, it returns the context's error.
 func (e *Emulator) AwaitEventsAfter(ctx context.Context, number int64) (events []Accepted, latest int64, err error) {
-	return e.store.awaitAfter(ctx, number)
+	events, latest, err = e.store.awaitAfter(ctx, number, nil, 1)
+	if err != nil {
+		events = nil
+	}
+	return events, latest, err
 }
 
-// Stats are the counts since the start or the latest Reset.
+// Stats returns the counts since the start or the latest Reset.
 func (e *Emulator) Stats() Stats { return e.store.counts() }
 
-// Reset forgets what was accepted and counted. Faults stay.
-func (e *Emulator) Reset() { e.store.reset() }
+// Reset deletes the accepted events and all counts. Faults stay.
+func (e *Emulator) Reset() {
+	e.store.reset()
+	e.quality.Store(quality.NewTracker(quality.DefaultPairs))
+}
 
-// WaitAccepted returns once n events or more are accepted (counted as
-// Stats.Accepted is), or with the context's error.
+// Restart deletes everything that the emulator holds, and reads the SeedFile
+// again. Faults stay.
+func (e *Emulator) Restart() error {
+	e.Reset()
+	e.catalog.Reset()
+	if e.seedFile == nil {
+		return nil
+	}
+	return e.LoadSeed(e.seedFile)
+}
+
+// WaitAccepted waits until Stats.Accepted is n or more, or returns the context's
+// error.
 func (e *Emulator) WaitAccepted(ctx context.Context, n int64) error { return e.store.await(ctx, n) }
 
 // Close cuts the requests that wait for a latency or a fault, now and later,
-// and closes the DataDir, of which it returns the error. It is for those who
-// run the emulator in a server of their own; the server is theirs to close.
+// and closes the DataDir, whose error it returns. A program that runs the emulator
+// in its own server calls Close, and closes the server.
 func (e *Emulator) Close() error {
 	var err error
 	e.closing.Do(func() {
@@ -148,21 +204,28 @@ func (e *Emulator) Close() error {
 	return err
 }
 
-// shutdownGrace is how long Serve lets requests in course finish.
+// shutdownGrace is the time that Serve gives requests in progress to finish.
 const shutdownGrace = 5 * time.Second
 
-// Serve answers HTTP/1.1 and, without TLS, HTTP/2 on ln until ctx is done; it
-// then lets requests in course finish for up to 5 s, cuts the rest, and
-// returns nil. It closes ln. An error is that of the listener.
+// Serve answers HTTP/1.1 and HTTP/2, also without TLS, on ln until ctx is done; it
+// then lets requests in progress finish for up to 5 s, cuts the rest, and
+// returns nil. It closes ln. It returns only errors of the listener.
 func (e *Emulator) Serve(ctx context.Context, ln net.Listener) error {
+	return e.ServeHandler(ctx, ln, e)
+}
+
+// ServeHandler is Serve with a handler that passes requests on to the emulator.
+func (e *Emulator) ServeHandler(ctx context.Context, ln net.Listener, handler http.Handler) error {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	server := &http.Server{
-		Handler:           e,
+		Handler:           handler,
 		Protocols:         protocols,
 		ReadHeaderTimeout: time.Minute,
-		// Clients that go away are their own business.
+		IdleTimeout:       10 * time.Minute,
+		// A connection that the client closed is not an error of the emulator.
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelWarn),
 	}
 	served := make(chan error, 1)
@@ -175,7 +238,7 @@ func (e *Emulator) Serve(ctx context.Context, ln net.Listener) error {
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
 	defer cancel()
 	if err := server.Shutdown(grace); err != nil {
-		_ = server.Close() // the listener is closed already; what is left are connections
+		_ = server.Close() // the listener is closed already; only connections are left
 	}
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("emulator: serving on %v: %w", ln.Addr(), err)
@@ -186,20 +249,29 @@ func (e *Emulator) Serve(ctx context.Context, ln net.Listener) error {
 // ServeHTTP answers the API's calls, /batch, and the emulator's own pages:
 // the one at / and those below /emulator/.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if err := foreign(r); err != nil {
+		send(w, err.reply(params{}))
+		return
+	}
 	if strings.HasPrefix(r.URL.Path, inspectPath) || (r.URL.Path == "/" && r.Method == http.MethodGet) {
+		if err := e.unknownHost(r); err != nil {
+			send(w, err.reply(params{}))
+			return
+		}
 		e.inspect.ServeHTTP(w, r)
 		return
 	}
 	e.store.countRequest()
 	c := e.calls.Get().(*call)
 	defer func() {
+		e.bodies.give(c.held)
 		c.release()
 		e.calls.Put(c)
 	}()
-	c.method, c.path, c.header, c.arrived = r.Method, r.URL.EscapedPath(), r.Header, time.Now()
+	c.method, c.path, c.header, c.arrived = methodOf(r), r.URL.EscapedPath(), r.Header, time.Now()
 	answer := e.request(w, r, c)
 	if err := e.catalog.Sync(); err != nil {
-		// What is not on disk must not be acknowledged.
+		// Only what is on disk may be acknowledged.
 		answer = e.refuse(c, errorf(http.StatusServiceUnavailable, "%v", err))
 	}
 	give(w, answer)
@@ -208,7 +280,7 @@ func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // request handles a whole HTTP request.
 func (e *Emulator) request(w http.ResponseWriter, r *http.Request, c *call) reply {
 	var bad, badQuery *apiError
-	if c.body, bad = e.readBody(w, r); bad != nil {
+	if bad = e.readBody(w, r, c); bad != nil {
 		return e.refuse(c, bad)
 	}
 	if !e.wait(r.Context(), nil, e.latency(e.faults.Load())) {
@@ -219,13 +291,13 @@ func (e *Emulator) request(w http.ResponseWriter, r *http.Request, c *call) repl
 	if st.Hook != nil || st.All != nil {
 		fault = st.befalling(&Request{Method: c.method, Path: c.path, Header: r.Header, Body: c.body})
 	}
-	c.params, badQuery = params{}.with(r.URL.RawQuery)
+	c.params, badQuery = params{}.with(c.takeQuery(r))
 	return e.under(r.Context(), fault, c.params, func() reply {
 		switch {
 		case badQuery != nil:
 			return e.refuse(c, badQuery)
 		case c.path == "/batch" && !st.NoBatch:
-			if err := c.params.checkOwn(nil); err != nil {
+			if err := c.params.check(&route{}); err != nil {
 				return e.refuse(c, err)
 			}
 			answer, err := e.serveBatch(r.Context(), st, c, r)
@@ -244,7 +316,7 @@ func (e *Emulator) call(st *faultState, c *call) reply {
 	if err != nil {
 		return e.refuse(c, err)
 	}
-	return reply{status: http.StatusOK, body: body}
+	return c.params.jsonp(reply{status: http.StatusOK, body: body})
 }
 
 func (e *Emulator) method(st *faultState, c *call) ([]byte, *apiError) {
@@ -263,7 +335,7 @@ func (e *Emulator) method(st *faultState, c *call) ([]byte, *apiError) {
 			return nil, quotaExceeded(st.Quota, c.project(), wait)
 		}
 	}
-	if err := c.params.checkOwn(r.query); err != nil {
+	if err := c.params.check(r); err != nil {
 		return nil, err
 	}
 	if err := c.checkContent(); err != nil {
@@ -275,52 +347,10 @@ func (e *Emulator) method(st *faultState, c *call) ([]byte, *apiError) {
 // refuse counts and writes an error.
 func (e *Emulator) refuse(c *call, err *apiError) reply {
 	e.store.countRefusal(err.code)
-	return err.reply(c.params.compact)
+	return c.params.jsonp(err.reply(c.params))
 }
 
-// readBody reads all of the body, decompressed.
-func (e *Emulator) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *apiError) {
-	limited := http.MaxBytesReader(w, r.Body, e.maxBody)
-	var body []byte
-	var err error
-	if n := r.ContentLength; n >= 0 && n <= e.maxBody {
-		body = make([]byte, n)
-		_, err = io.ReadFull(limited, body)
-	} else {
-		body, err = io.ReadAll(limited)
-	}
-	if err == nil && r.Header.Get("Content-Encoding") != "" {
-		body, err = e.decompress(r.Header.Get("Content-Encoding"), body)
-	}
-	switch _, tooLarge := errors.AsType[*http.MaxBytesError](err); {
-	case err == nil:
-		return body, nil
-	case tooLarge:
-		return nil, errorf(http.StatusRequestEntityTooLarge, "Request payload size exceeds the limit: %d bytes.", e.maxBody)
-	}
-	return nil, errorf(http.StatusBadRequest, "The request's body could not be read: %v.", err)
-}
-
-func (e *Emulator) decompress(encoding string, body []byte) ([]byte, error) {
-	switch strings.ToLower(encoding) {
-	case "identity":
-		return body, nil
-	case "gzip":
-	default:
-		return nil, fmt.Errorf("Content-Encoding %q is not known, want gzip", protojson.Clip(encoding))
-	}
-	zipped, err := gzip.NewReader(bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	plain, err := io.ReadAll(io.LimitReader(zipped, e.maxBody+1))
-	if int64(len(plain)) > e.maxBody {
-		return nil, &http.MaxBytesError{Limit: e.maxBody}
-	}
-	return plain, err
-}
-
-// give answers, or breaks off where the reply says so.
+// give sends the answer, up to the point in reply.cut.
 func give(w http.ResponseWriter, answer reply) {
 	switch answer.cut {
 	case CutConnection:
@@ -358,5 +388,5 @@ func send(w http.ResponseWriter, answer reply) {
 		h[http.CanonicalHeaderKey(name)] = values
 	}
 	w.WriteHeader(answer.status)
-	_, _ = w.Write(answer.body) // a client that has gone is none of ours
+	_, _ = w.Write(answer.body) // the client may have disconnected
 }

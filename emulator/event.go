@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"net/http"
@@ -9,20 +10,22 @@ import (
 	"time"
 
 	"github.com/clientevents/clientevents/emulator/internal/protojson"
+	"github.com/clientevents/clientevents/emulator/internal/talent"
+	"github.com/clientevents/clientevents/internal/discovery"
 )
 
-// Event is an accepted client event, whatever the version it came in.
+// Event is an accepted client event of any version.
 // Its JSON is the ClientEvent message of the API.
 type Event struct {
 	RequestID     string
 	EventID       string
-	ParentEventID string // v3 and v3p1beta1 alone
+	ParentEventID string // v3 and v3p1beta1 only
 	CreateTime    time.Time
 	Type          string // the name of the JobEventType, such as "VIEW"
 	Jobs          []string
-	Profile       string            // v4beta1 alone
-	ExtraInfo     map[string]string // v3 and v3p1beta1 alone
-	Notes         string            // eventNotes; v4beta1 and v4 alone
+	Profile       string            // v4beta1 only
+	ExtraInfo     map[string]string // v3 and v3p1beta1 only
+	Notes         string            // eventNotes; v4beta1 and v4 only
 }
 
 // MarshalJSON writes the event as the API answers it.
@@ -48,7 +51,7 @@ var jobEventTypes = []string{
 	"HIRED",
 	"SENT_CV",
 	"INTERVIEW_GRANTED",
-	"NOT_INTERESTED", // v3 and v3p1beta1 alone
+	"NOT_INTERESTED", // v3 and v3p1beta1 only
 }
 
 // The bounds of extraInfo ("at most 20 keys", "2 KB" for all keys and values
@@ -59,15 +62,15 @@ const (
 	maxExtraBytes = 2048
 )
 
-// version is what one version of the API knows about client events.
+// version is one version of the API, as far as client events are concerned.
 type version struct {
 	name string
-	// legacy: parentEventId, extraInfo, NOT_INTERESTED and a required
-	// requestId, which v4beta1 did away with.
+	// legacy versions have parentEventId, extraInfo, NOT_INTERESTED and a required
+	// requestId, which v4beta1 removed.
 	legacy bool
-	// wrapped: the body is {"clientEvent": E}, otherwise E.
+	// wrapped reports whether the body is {"clientEvent": E}; otherwise it is E.
 	wrapped bool
-	// bareJobs and tenantJobs say which job names are known:
+	// bareJobs and tenantJobs report whether jobs have names of the form
 	// projects/P/jobs/J and projects/P/tenants/T/jobs/J.
 	bareJobs, tenantJobs bool
 
@@ -80,59 +83,25 @@ type eventRequest struct {
 	event Event
 	// raw is the ClientEvent's own JSON in the body.
 	raw []byte
-	// hasEvent and hasJob tell a message that is empty from none.
+	// hasEvent and hasJob distinguish an empty message from a missing one.
 	hasEvent, hasJob bool
 }
 
+// eventField is a field of the messages around an event.
+type eventField = protojson.Field[eventRequest]
+
+// stringField returns a field that is read into a string of the event.
+func stringField(json, proto string, dst func(*Event) *string) eventField {
+	return eventField{JSON: json, Proto: proto, Read: func(d *protojson.Decoder, r *eventRequest) error {
+		return d.String(dst(&r.event))
+	}}
+}
+
+// newVersion builds the decoding tables of a version.
 func newVersion(v version) *version {
 	pkg := "google.cloud.talent." + v.name
-	types := jobEventTypes
-	if !v.legacy {
-		types = types[:len(types)-1]
-	}
-
-	job := protojson.Message[eventRequest]{Type: pkg + ".JobEvent", Fields: []protojson.Field[eventRequest]{
-		{JSON: "type", Proto: "type", Read: func(d *protojson.Decoder, r *eventRequest) error {
-			return d.Enum(&r.event.Type, pkg+".JobEvent.JobEventType", types)
-		}},
-		{JSON: "jobs", Proto: "jobs", Read: func(d *protojson.Decoder, r *eventRequest) error { return d.Strings(&r.event.Jobs) }},
-	}}
-	if v.name == "v4beta1" {
-		job.Fields = append(job.Fields, protojson.Field[eventRequest]{
-			JSON: "profile", Proto: "profile",
-			Read: func(d *protojson.Decoder, r *eventRequest) error { return d.String(&r.event.Profile) },
-		})
-	}
-
-	v.event = protojson.Message[eventRequest]{Type: pkg + ".ClientEvent", Fields: []protojson.Field[eventRequest]{
-		{JSON: "requestId", Proto: "request_id", Read: func(d *protojson.Decoder, r *eventRequest) error { return d.String(&r.event.RequestID) }},
-		{JSON: "eventId", Proto: "event_id", Read: func(d *protojson.Decoder, r *eventRequest) error { return d.String(&r.event.EventID) }},
-		{JSON: "createTime", Proto: "create_time", Read: func(d *protojson.Decoder, r *eventRequest) error {
-			return d.Timestamp(&r.event.CreateTime, "createTime")
-		}},
-		{JSON: "jobEvent", Proto: "job_event", Read: func(d *protojson.Decoder, r *eventRequest) error {
-			r.hasJob = r.hasJob || d.Peek() == '{'
-			return job.Read(d, r)
-		}},
-	}}
-	if v.legacy {
-		v.event.Fields = append(v.event.Fields,
-			protojson.Field[eventRequest]{
-				JSON: "parentEventId", Proto: "parent_event_id",
-				Read: func(d *protojson.Decoder, r *eventRequest) error { return d.String(&r.event.ParentEventID) },
-			},
-			protojson.Field[eventRequest]{
-				JSON: "extraInfo", Proto: "extra_info",
-				Read: func(d *protojson.Decoder, r *eventRequest) error { return d.StringMap(&r.event.ExtraInfo) },
-			})
-	} else {
-		v.event.Fields = append(v.event.Fields, protojson.Field[eventRequest]{
-			JSON: "eventNotes", Proto: "event_notes",
-			Read: func(d *protojson.Decoder, r *eventRequest) error { return d.String(&r.event.Notes) },
-		})
-	}
-
-	v.request = protojson.Message[eventRequest]{Type: pkg + ".CreateClientEventRequest", Fields: []protojson.Field[eventRequest]{
+	v.event = protojson.Message[eventRequest]{Type: pkg + ".ClientEvent", Fields: v.eventFields(pkg)}
+	v.request = protojson.Message[eventRequest]{Type: pkg + ".CreateClientEventRequest", Fields: []eventField{
 		{JSON: "clientEvent", Proto: "client_event", Read: func(d *protojson.Decoder, r *eventRequest) error {
 			r.hasEvent = d.Peek() == '{'
 			start := d.Offset()
@@ -143,8 +112,8 @@ func newVersion(v version) *version {
 	}}
 	if v.name == "v4beta1" {
 		// The method's body is "*", and Go's generated client repeats the
-		// parent in it. That of the path is what counts.
-		v.request.Fields = append(v.request.Fields, protojson.Field[eventRequest]{
+		// parent in it. The parent in the path counts.
+		v.request.Fields = append(v.request.Fields, eventField{
 			JSON: "parent", Proto: "parent",
 			Read: func(d *protojson.Decoder, _ *eventRequest) error {
 				var parent string
@@ -155,7 +124,49 @@ func newVersion(v version) *version {
 	return &v
 }
 
-// trimValue is the JSON value without what separates it from the name before.
+// eventFields returns the fields of a ClientEvent.
+func (v *version) eventFields(pkg string) []eventField {
+	job := v.jobEvent(pkg)
+	fields := []eventField{
+		stringField("requestId", "request_id", func(e *Event) *string { return &e.RequestID }),
+		stringField("eventId", "event_id", func(e *Event) *string { return &e.EventID }),
+		{JSON: "createTime", Proto: "create_time", Read: func(d *protojson.Decoder, r *eventRequest) error {
+			return d.Timestamp(&r.event.CreateTime, "createTime")
+		}},
+		{JSON: "jobEvent", Proto: "job_event", Read: func(d *protojson.Decoder, r *eventRequest) error {
+			r.hasJob = r.hasJob || d.Peek() == '{'
+			return job.Read(d, r)
+		}},
+	}
+	if !v.legacy {
+		return append(fields, stringField("eventNotes", "event_notes", func(e *Event) *string { return &e.Notes }))
+	}
+	return append(fields,
+		stringField("parentEventId", "parent_event_id", func(e *Event) *string { return &e.ParentEventID }),
+		eventField{JSON: "extraInfo", Proto: "extra_info", Read: func(d *protojson.Decoder, r *eventRequest) error {
+			return d.StringMap(&r.event.ExtraInfo)
+		}})
+}
+
+// jobEvent returns the table of a JobEvent.
+func (v *version) jobEvent(pkg string) *protojson.Message[eventRequest] {
+	types := jobEventTypes
+	if !v.legacy {
+		types = types[:len(types)-1]
+	}
+	job := &protojson.Message[eventRequest]{Type: pkg + ".JobEvent", Fields: []eventField{
+		{JSON: "type", Proto: "type", Read: func(d *protojson.Decoder, r *eventRequest) error {
+			return d.Enum(&r.event.Type, pkg+".JobEvent.JobEventType", types)
+		}},
+		{JSON: "jobs", Proto: "jobs", Read: func(d *protojson.Decoder, r *eventRequest) error { return d.Strings(&r.event.Jobs) }},
+	}}
+	if v.name == "v4beta1" {
+		job.Fields = append(job.Fields, stringField("profile", "profile", func(e *Event) *string { return &e.Profile }))
+	}
+	return job
+}
+
+// trimValue returns the JSON value without the separators before it.
 func trimValue(b []byte) []byte {
 	i := 0
 	for i < len(b) && strings.IndexByte(" \t\r\n:", b[i]) >= 0 {
@@ -183,8 +194,8 @@ func (v *version) decode(d *protojson.Decoder, body []byte) (eventRequest, *apiE
 	return r, v.check(&r)
 }
 
-// check is the rules that go beyond the form. The messages are not Google's:
-// those are not documented.
+// check applies the rules that go beyond the form. Google does not document its
+// messages for them; these are the emulator's own.
 func (v *version) check(r *eventRequest) *apiError {
 	var bad []fieldViolation
 	no := func(field, format string, args ...any) {
@@ -253,45 +264,18 @@ func missing(bad []fieldViolation) *apiError {
 
 // isJobName reports whether name has the form of a job name in v.
 func (v *version) isJobName(name string) bool {
-	rest, ok := cutResource(name, "projects/")
-	if !ok {
-		return false
-	}
-	tenant := strings.HasPrefix(rest, "tenants/")
-	if tenant {
-		if rest, ok = cutResource(rest, "tenants/"); !ok {
-			return false
-		}
-	}
-	job, ok := strings.CutPrefix(rest, "jobs/")
-	if !ok || job == "" || strings.Contains(job, "/") {
-		return false
-	}
-	return tenant && v.tenantJobs || !tenant && v.bareJobs
+	scope, _, ok := talent.ParseName(name, "jobs")
+	return ok && (scope.Tenant != "" && v.tenantJobs || scope.Tenant == "" && v.bareJobs)
 }
 
-// cutResource takes "collection/ID/" from the front of a resource name.
-func cutResource(name, collection string) (rest string, ok bool) {
-	if rest, ok = strings.CutPrefix(name, collection); !ok {
-		return "", false
-	}
-	id, rest, ok := strings.Cut(rest, "/")
-	return rest, ok && id != ""
-}
+func (v *version) jobNames() string { return talent.NameForm(v.bareJobs, v.tenantJobs, "jobs", "job") }
 
-func (v *version) jobNames() string {
-	const bare, tenant = "projects/{project}/jobs/{job}", "projects/{project}/tenants/{tenant}/jobs/{job}"
-	switch {
-	case v.bareJobs && v.tenantJobs:
-		return tenant + " or " + bare
-	case v.tenantJobs:
-		return tenant
-	}
-	return bare
-}
-
-// createClientEvent is clientEvents.create.
+// createClientEvent implements clientEvents.create.
 func (v *version) createClientEvent(e *Emulator, c *call) ([]byte, *apiError) {
+	parent := c.parent()
+	if _, _, ok := talent.ParseName(parent, ""); !ok {
+		return nil, badName(parent, strings.Join(v.parents(), " or "))
+	}
 	r, err := v.decode(c.dec, c.body)
 	if err != nil {
 		return nil, err
@@ -299,13 +283,14 @@ func (v *version) createClientEvent(e *Emulator, c *call) ([]byte, *apiError) {
 	a := Accepted{
 		Time:    c.arrived,
 		Version: v.name,
-		Parent:  c.parent(),
+		Parent:  parent,
 		Part:    c.part,
 		Event:   r.event,
-		Raw:     r.raw,
+		Raw:     bytes.Clone(r.raw), // the body around it may be much larger
 	}
 	a.Warnings = e.warnings(&a)
 	a.Duplicate = e.store.accept(&a)
+	e.judge(&a)
 	if e.onAccept != nil {
 		e.onAccept(a)
 	}
@@ -348,7 +333,7 @@ func appendType(dst []byte, name string, number bool) []byte {
 	return protojson.AppendQuoted(protojson.AppendName(dst, "type"), name)
 }
 
-// appendString writes a member that is left out when empty, as in proto3.
+// appendString writes a member, except an empty one, as proto3 does.
 func appendString(dst []byte, name, value string) []byte {
 	if value == "" {
 		return dst
@@ -378,16 +363,39 @@ var eventVersions = []*version{
 	newVersion(version{name: "v4", tenantJobs: true}),
 }
 
-// clientEventRoutes are the paths of clientEvents.create in all versions.
+// clientEventRoutes returns the paths of clientEvents.create in all versions.
 func clientEventRoutes() []route {
 	var routes []route
 	for _, v := range eventVersions {
-		if v.bareJobs {
-			routes = append(routes, newRoute(http.MethodPost, v.name+"/projects/*/clientEvents", v.createClientEvent))
-		}
-		if v.tenantJobs {
-			routes = append(routes, newRoute(http.MethodPost, v.name+"/projects/*/tenants/*/clientEvents", v.createClientEvent))
+		for _, parent := range v.parents() {
+			r := newRoute(http.MethodPost, v.name+"/"+parent+"/clientEvents", v.createClientEvent)
+			r.response = v.response
+			routes = append(routes, r)
 		}
 	}
 	return routes
+}
+
+// parents returns the patterns of the names that events belong to.
+func (v *version) parents() []string {
+	var parents []string
+	if v.bareJobs {
+		parents = append(parents, "projects/*")
+	}
+	if v.tenantJobs {
+		parents = append(parents, "projects/*/tenants/*")
+	}
+	return parents
+}
+
+// response returns the schema of the answer. v3p1beta1 has no document of its own;
+// its events are v3's.
+func (v *version) response() (*discovery.API, *discovery.Schema) {
+	for _, r := range resourceVersions {
+		if strings.HasPrefix(v.name, r.version) {
+			api := r.dialect().API
+			return api, api.Schemas["ClientEvent"]
+		}
+	}
+	panic("emulator: no document describes " + v.name)
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/clientevents/clientevents/emulator"
 )
 
-// start runs an emulator on a loopback listener for the length of the test.
+// start runs an emulator on a loopback listener until the test ends.
 func start(t testing.TB, o emulator.Options) (*emulator.Emulator, string) {
 	t.Helper()
 	emu := emulator.New(o)
@@ -27,14 +27,14 @@ func start(t testing.TB, o emulator.Options) (*emulator.Emulator, string) {
 	return emu, server.URL
 }
 
-// answer is what came back, its body read.
+// answer is a response with its body.
 type answer struct {
 	status int
 	header http.Header
 	body   string
 }
 
-// rpcStatus is the error of an answer.
+// rpcStatus is the error in a response.
 type rpcStatus struct {
 	Error struct {
 		Code    int
@@ -56,7 +56,7 @@ func (a answer) rpc(t testing.TB) rpcStatus {
 	return s
 }
 
-// detail is the detail of the type google.rpc.NAME, nil for none.
+// detail returns the detail of the type google.rpc.NAME, nil for none.
 func (s rpcStatus) detail(name string) map[string]any {
 	for _, d := range s.Error.Details {
 		if d["@type"] == "type.googleapis.com/google.rpc."+name {
@@ -120,7 +120,7 @@ func TestAccepted(t *testing.T) {
 		name, path, body string
 		want             string // the answer, compact; goodV3Event if empty
 	}{
-		// Requests as Google's own clients send them.
+		// Requests in the form of Google's clients.
 		{
 			"jobs/v3 for Go", pathV3 + noPretty,
 			`{"clientEvent":{"createTime":"2026-01-02T03:04:05.678Z","eventId":"e1","extraInfo":{"k":"v\u003c\u0026\u003e"},"jobEvent":{"jobs":["projects/p1/jobs/1"],"type":"VIEW"},"parentEventId":"e0","requestId":"rq"}}` + "\n",
@@ -140,7 +140,7 @@ func TestAccepted(t *testing.T) {
 			"jobs/v3 for Go with key, quota user and fields", pathV3 + "?alt=json&fields=eventId%2CjobEvent%2Ftype&key=AIzaX&prettyPrint=false&quotaUser=qu", goodV3,
 			`{"eventId":"e1","jobEvent":{"type":"VIEW"}}`,
 		},
-		{"jobs/v3 for Go with an odd project", "/v3/projects/a%20b%2F%C3%BC/clientEvents" + noPretty, goodV3, ""},
+		{"jobs/v3 for Go with an odd project", "/v3/projects/a%20b%C3%BC/clientEvents" + noPretty, goodV3, ""},
 		{
 			"talent/apiv4 for Go", pathV4 + gapic,
 			`{"requestId":"rq","eventId":"e1","createTime":"2026-01-02T03:04:05.678Z","jobEvent":{"type":2,"jobs":["projects/p1/tenants/t1/jobs/1"]},"eventNotes":"n"}`,
@@ -164,7 +164,7 @@ func TestAccepted(t *testing.T) {
 		},
 		{"googleapiclient for Python", pathV3 + "?alt=json", goodV3, ""},
 
-		// What proto3 JSON allows.
+		// Forms that proto3 JSON allows.
 		{
 			"snake_case", pathV3,
 			`{"client_event":{"request_id":"rq","event_id":"e1","create_time":"2026-01-02T03:04:05.678Z","job_event":{"type":"VIEW","jobs":["projects/p1/jobs/1"]},"parent_event_id":null,"extra_info":{}}}`, "",
@@ -181,7 +181,7 @@ func TestAccepted(t *testing.T) {
 		{"nanoseconds are kept", pathV3 + "?fields=createTime", strings.Replace(goodV3, "05.678Z", "05.000000001Z", 1), `{"createTime":"2026-01-02T03:04:05.000000001Z"}`},
 		{"whole seconds", pathV3 + "?fields=createTime", strings.Replace(goodV3, "05.678Z", "05Z", 1), `{"createTime":"2026-01-02T03:04:05Z"}`},
 
-		// What differs by version.
+		// Differences between versions.
 		{"v3 NOT_INTERESTED", pathV3 + "?fields=jobEvent(type)", strings.Replace(goodV3, "VIEW", "NOT_INTERESTED", 1), `{"jobEvent":{"type":"NOT_INTERESTED"}}`},
 		{"v3 16", pathV3 + "?fields=*/type", strings.Replace(goodV3, `"VIEW"`, "16", 1), `{"jobEvent":{"type":"NOT_INTERESTED"}}`},
 		{"v3 extraInfo at its bounds", pathV3 + "?fields=eventId", withExtra(20, 2048), `{"eventId":"e1"}`},
@@ -218,7 +218,7 @@ func TestAccepted(t *testing.T) {
 	}
 }
 
-// withExtra is a good v3 request with extraInfo of so many keys and bytes.
+// withExtra returns a valid v3 request whose extraInfo has the numbers of keys and bytes.
 func withExtra(keys, size int) string {
 	extra := map[string]string{}
 	for i := range keys {
@@ -319,7 +319,9 @@ func TestRefused(t *testing.T) {
 		{"half a surrogate pair", pathV3, event("rq", `\ud800`), "Invalid JSON payload received. …", ""},
 		{"unknown query parameter", pathV3 + "?x=1", goodV3, `Invalid JSON payload received. Unknown name "x": Cannot bind query parameter. Field 'x' could not be found in request message.`, ""},
 		{"prettyPrint=maybe", pathV3 + "?prettyPrint=maybe", goodV3, `Invalid value at 'prettyPrint' (TYPE_BOOL), "maybe"`, ""},
-		{"alt=proto", pathV3 + "?alt=proto", goodV3, `Invalid value at 'alt', "proto"…`, ""},
+		{"alt=xml", pathV3 + "?alt=xml", goodV3, `Invalid value at 'alt', "xml"…`, ""},
+		{"a project with a slash", "/v3/projects/a%2Fb/clientEvents", goodV3, `Invalid resource name: projects/a/b`, "name"},
+		{"a project that is not UTF-8", "/v3/projects/a%FFb/clientEvents", goodV3, `Invalid resource name…`, "name"},
 		{"bad selection", pathV3 + "?fields=jobEvent(type", goodV3, `Invalid field selection jobEvent(type: a closing parenthesis is missing`, ""},
 	}
 	for _, test := range tests {
@@ -361,15 +363,15 @@ func TestRefusedByHTTP(t *testing.T) {
 		{"v4 without a tenant", "POST", "/v4/projects/p1/clientEvents", goodV4Event, nil, 404, "NOT_FOUND", "Method not found"},
 		{"no project", "POST", "/v3/projects//clientEvents", goodV3, nil, 404, "NOT_FOUND", "Method not found"},
 		{"slash at the end", "POST", pathV3 + "/", goodV3, nil, 404, "NOT_FOUND", "Method not found"},
-		{"GET", "GET", pathV3, "", nil, 405, "UNIMPLEMENTED", "GET is not a method of"},
-		{"PUT", "PUT", pathV4, goodV4Event, nil, 405, "UNIMPLEMENTED", "PUT is not a method of"},
-		{"GET batch", "GET", "/batch", "", nil, 405, "UNIMPLEMENTED", "GET is not a method of"},
+		{"GET", "GET", pathV3, "", nil, 405, "UNIMPLEMENTED", "GET is not supported by"},
+		{"PUT", "PUT", pathV4, goodV4Event, nil, 405, "UNIMPLEMENTED", "PUT is not supported by"},
+		{"GET batch", "GET", "/batch", "", nil, 405, "UNIMPLEMENTED", "GET is not supported by"},
 		{"form", "POST", pathV3, "a=b", []string{"Content-Type", "application/x-www-form-urlencoded"}, 400, "INVALID_ARGUMENT", "Unsupported content with type: application/x-www-form-urlencoded"},
 		{"latin1", "POST", pathV3, goodV3, []string{"Content-Type", "application/json; charset=latin1"}, 400, "INVALID_ARGUMENT", "Unsupported content with type:"},
 		{"too large", "POST", pathV3, strings.Repeat(" ", 4097), nil, 413, "INVALID_ARGUMENT", "Request payload size exceeds the limit: 4096 bytes."},
 		{"too large unzipped", "POST", pathV3, zip(strings.Repeat(" ", 4097)), []string{"Content-Encoding", "gzip"}, 413, "INVALID_ARGUMENT", "Request payload size exceeds the limit: 4096 bytes."},
 		{"not gzip", "POST", pathV3, goodV3, []string{"Content-Encoding", "gzip"}, 400, "INVALID_ARGUMENT", "The request's body could not be read: gzip"},
-		{"brotli", "POST", pathV3, goodV3, []string{"Content-Encoding", "br"}, 400, "INVALID_ARGUMENT", `The request's body could not be read: Content-Encoding "br" is not known, want gzip`},
+		{"brotli", "POST", pathV3, goodV3, []string{"Content-Encoding", "br"}, 400, "INVALID_ARGUMENT", `The request's body could not be read: Content-Encoding "br" is not supported, expected gzip`},
 	}
 	emu, url := start(t, emulator.Options{MaxBodyBytes: 4096})
 	for _, test := range tests {
@@ -417,7 +419,7 @@ func TestAcceptedByHTTP(t *testing.T) {
 	}
 }
 
-// The body of unknown length comes in chunks.
+// A body of unknown length arrives in chunks.
 func TestChunkedBody(t *testing.T) {
 	_, url := start(t, emulator.Options{})
 	resp, err := http.Post(url+pathV3, "application/json", io.MultiReader(strings.NewReader(goodV3[:20]), strings.NewReader(goodV3[20:])))
@@ -433,14 +435,14 @@ func TestChunkedBody(t *testing.T) {
 func TestWhatIsKept(t *testing.T) {
 	var told []emulator.Accepted
 	emu, url := start(t, emulator.Options{KeepAll: true, OnAccept: func(a emulator.Accepted) { told = append(told, a) }})
-	send(t, "POST", url+"/v3/projects/a%20b%2F%C3%BC/clientEvents", `{ "client_event" : `+goodV3Event+` }`)
+	send(t, "POST", url+"/v3/projects/a%20b%C3%BC/clientEvents", `{ "client_event" : `+goodV3Event+` }`)
 	send(t, "POST", url+pathV4, goodV4Event)
 	events := emu.Events()
 	if len(events) != 2 || len(told) != 2 {
 		t.Fatalf("%d events, %d told", len(events), len(told))
 	}
 	first, second := events[0], events[1]
-	if first.Parent != "projects/a b/ü" || first.Version != "v3" || first.Duplicate || string(first.Raw) != goodV3Event {
+	if first.Parent != "projects/a bü" || first.Version != "v3" || first.Duplicate || string(first.Raw) != goodV3Event {
 		t.Errorf("first: %+v, raw %s", first, first.Raw)
 	}
 	if second.Parent != "projects/p1/tenants/t1" || second.Version != "v4" || !second.Duplicate || string(second.Raw) != goodV4Event {

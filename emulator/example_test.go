@@ -48,8 +48,8 @@ func Example() {
 	// view-1 VIEW projects/acme true
 }
 
-// A quota like the service's own: what exceeds it is answered 429, with
-// Retry-After and a google.rpc.RetryInfo.
+// Calls beyond a quota get 429 with Retry-After and a google.rpc.RetryInfo, as from the
+// service.
 func ExampleFaults_quota() {
 	emu := emulator.New(emulator.Options{})
 	emu.ChangeFaults(func(f *emulator.Faults) {

@@ -12,43 +12,43 @@ import (
 	"time"
 )
 
-// Faults says how the emulator misbehaves. The zero value: not at all.
+// Faults describes how the emulator misbehaves. The zero value has no faults.
 //
-// Faults are in force for the requests whose handling begins after they were
+// Faults apply to the requests whose handling begins after they were
 // set; see [Emulator.SetFaults] and [Emulator.ChangeFaults].
 type Faults struct {
-	// Latency is how long each HTTP request waits before it is handled, a
-	// batch once; Jitter adds a random time below it, evenly spread.
+	// Latency is the wait before each HTTP request is handled, once for a batch.
+	// Jitter adds a random time below it, uniformly distributed.
 	Latency, Jitter time.Duration
 
 	// ErrorShares is, by HTTP status, the share (0 to 1) of events that are
 	// answered with that status and not accepted. Each part of a batch is
-	// judged by itself. Where the shares exceed 1 in sum, the lower statuses
-	// go first. The choice follows from Options.Seed and the order of the
-	// calls alone.
+	// an event of its own. If the sum of the shares exceeds 1, lower statuses
+	// have precedence. The choice depends only on Options.Seed and the order of
+	// the calls.
 	ErrorShares map[int]float64
 
-	// Quota bounds the calls; what exceeds it is answered 429.
+	// Quota bounds the calls; calls beyond it are answered 429.
 	Quota Quota
 
-	// Token, if not nil, says whether a bearer token is good. A call with a
-	// bad one or none is answered 401. A part of a batch is judged by its own
-	// Authorization header, or else by that of the whole request.
+	// Token, if not nil, reports whether a bearer token is valid. A call with a
+	// bad one or none is answered 401. For a part of a batch, its own Authorization header counts,
+	// or else that of the whole request.
 	Token func(token string) bool
 
 	// NoBatch answers 404 to /batch.
 	NoBatch bool
 
-	// All, if not nil, befalls every HTTP request: an outage, or a refusal.
+	// All, if not nil, affects every HTTP request: an outage, or a refusal.
 	All *Fault
 
-	// Hook, if not nil, is asked before All about every HTTP request, and then
-	// also about every part of a batch; nil means that nothing befalls it.
-	// It is called from many goroutines at once.
+	// Hook, if not nil, returns the fault of a request, or nil for none. It is
+	// called before All for every HTTP request, then for every part of a batch,
+	// and from many goroutines at once.
 	Hook func(*Request) *Fault
 }
 
-// Request is what a [Faults] Hook is told. It may be kept.
+// Request is the argument of a [Faults] Hook. It may be kept.
 type Request struct {
 	Method string
 	// Path is the escaped path, without the query.
@@ -63,12 +63,12 @@ type Request struct {
 	Part int
 }
 
-// Fault is what befalls one request. First Hang and Delay pass; then, where
-// there is a Status or a Cut, that is what the client gets, and the request is
-// not handled. With neither, the request is late and handled as ever.
+// Fault affects one request. Hang and Delay come first. Then, with a Status
+// or a Cut, the client gets that, and the request is not handled. With neither,
+// the request is handled late.
 type Fault struct {
-	// Hang holds the request until the channel is closed, or the client goes
-	// away, or the emulator closes.
+	// Hang holds the request until the channel is closed, the client
+	// disconnects, or the emulator closes.
 	Hang <-chan struct{}
 	// Delay holds it for a time.
 	Delay time.Duration
@@ -77,7 +77,7 @@ type Fault struct {
 	Status int
 	// Message is the error's message; a usual one if empty.
 	Message string
-	// RetryAfter, if not 0, is told in the header Retry-After (in whole
+	// RetryAfter, if not 0, is sent in the header Retry-After (in whole
 	// seconds, rounded up) and in a google.rpc.RetryInfo (exactly).
 	RetryAfter time.Duration
 	// Header is added to the answer that Status gives.
@@ -85,18 +85,17 @@ type Fault struct {
 	// Body, if not nil, is sent in place of the google.rpc.Status.
 	Body []byte
 
-	// Cut breaks the connection in the course of the answer. The answer that
-	// is cut is that of Status, by default 503; with AfterAccept and no Status
-	// it is the request's true answer. A part of a batch has no connection of
-	// its own: any Cut leaves its answer out of the batch's.
+	// Cut breaks the connection during the answer: that of Status, by default
+	// 503, or the request's real answer with AfterAccept and no Status. A part
+	// of a batch has no connection of its own: any Cut omits its answer.
 	Cut Cut
 
 	// AfterAccept handles the request first, so that its events are accepted,
-	// and only then lets the fault befall its answer.
+	// and then applies the fault to its answer.
 	AfterAccept bool
 }
 
-// Cut is where an answer breaks off.
+// Cut is the point at which an answer is cut.
 type Cut uint8
 
 const (
@@ -111,10 +110,10 @@ const (
 	CutBody
 )
 
-// Outage is a [Fault] for Faults.All: every request is answered 503.
+// Outage returns a [Fault] for Faults.All: every request is answered 503.
 func Outage() *Fault { return Refuse(http.StatusServiceUnavailable, "") }
 
-// Refuse is a [Fault] that answers with the HTTP status and the message (if
+// Refuse returns a [Fault] that answers with the HTTP status and the message (if
 // empty, a usual one).
 func Refuse(status int, message string) *Fault {
 	return &Fault{Status: status, Message: message}
@@ -143,7 +142,7 @@ func newFaultState(f Faults) *faultState {
 }
 
 // SetFaults replaces the faults. It is safe to call at any time, from any
-// goroutine. A quota that stays the same goes on counting.
+// goroutine. A quota that stays the same keeps its count.
 func (e *Emulator) SetFaults(f Faults) {
 	e.ChangeFaults(func(old *Faults) { *old = f })
 }
@@ -157,21 +156,21 @@ func (e *Emulator) ChangeFaults(change func(*Faults)) {
 	e.faults.Store(newFaultState(f))
 }
 
-// Faults are those in force.
+// Faults returns the current faults.
 func (e *Emulator) Faults() Faults {
 	f := e.faults.Load().Faults
 	f.ErrorShares = maps.Clone(f.ErrorShares)
 	return f
 }
 
-// random is the next number in [0, 1). It depends on the seed and on how many
-// came before, and needs no lock.
+// random returns the next number in [0, 1). It depends on the seed and the number
+// of earlier draws, and needs no lock.
 func (e *Emulator) random() float64 {
 	source := rand.NewPCG(e.seed, e.draws.Add(1))
 	return float64(source.Uint64()>>11) / (1 << 53)
 }
 
-// latency is how long a request has to wait.
+// latency returns the time that a request has to wait.
 func (e *Emulator) latency(st *faultState) time.Duration {
 	d := st.Latency
 	if st.Jitter > 0 {
@@ -180,7 +179,7 @@ func (e *Emulator) latency(st *faultState) time.Duration {
 	return d
 }
 
-// drawError is the status that falls to an event, 0 for none.
+// drawError draws the status of an event's error, 0 for none.
 func (e *Emulator) drawError(st *faultState) int {
 	if len(st.shares) == 0 {
 		return 0
@@ -194,7 +193,7 @@ func (e *Emulator) drawError(st *faultState) int {
 	return 0
 }
 
-// befalling is the fault that befalls the whole HTTP request.
+// befalling returns the fault of the whole HTTP request, or nil.
 func (st *faultState) befalling(r *Request) *Fault {
 	if st.Hook != nil {
 		if f := st.Hook(r); f != nil {
@@ -204,7 +203,7 @@ func (st *faultState) befalling(r *Request) *Fault {
 	return st.All
 }
 
-// under handles a request, or a part of one, to which f befalls. f may be nil.
+// under handles a request, or a part of one, with the fault f, which may be nil.
 func (e *Emulator) under(ctx context.Context, f *Fault, p params, handle func() reply) reply {
 	if f == nil {
 		return handle()
@@ -219,7 +218,7 @@ func (e *Emulator) under(ctx context.Context, f *Fault, p params, handle func() 
 	}
 	switch {
 	case f.Status != 0 || f.Cut != NoCut && !f.AfterAccept:
-		r = f.error().reply(p.compact)
+		r = f.error().reply(p)
 		if f.Cut == NoCut && !f.AfterAccept {
 			e.store.countRefusal(r.status)
 		}
@@ -240,8 +239,8 @@ func (f *Fault) error() *apiError {
 	return err
 }
 
-// wait lets first the channel and then the time pass. It is false when the
-// client or the emulator has gone meanwhile.
+// wait waits for the channel, then for the time. It returns false if the client
+// disconnects or the emulator closes before.
 func (e *Emulator) wait(ctx context.Context, hang <-chan struct{}, d time.Duration) bool {
 	if hang != nil {
 		select {
@@ -267,7 +266,7 @@ func (e *Emulator) wait(ctx context.Context, hang <-chan struct{}, d time.Durati
 	}
 }
 
-// authorize is the 401 for a call without a good token.
+// authorize returns the 401 for a call without a good token.
 func (st *faultState) authorize(c *call) *apiError {
 	if st.Token == nil {
 		return nil

@@ -19,8 +19,8 @@ import (
 	"github.com/clientevents/clientevents/emulator"
 )
 
-// pipes is a listener whose connections are pipes within the process, so that
-// it can be used in a synctest bubble.
+// pipes is a listener whose connections are pipes within the process, which work in a
+// synctest bubble.
 type pipes struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -59,7 +59,7 @@ func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 }
 
-// inBubble serves emu within the bubble and gives test a client for it.
+// inBubble serves emu within a bubble and calls test with a client of it.
 func inBubble(t *testing.T, o emulator.Options, test func(*testing.T, *emulator.Emulator, *http.Client)) {
 	synctest.Test(t, func(t *testing.T) {
 		emu := emulator.New(o)
@@ -86,7 +86,7 @@ func postV3(ctx context.Context, client *http.Client, id int) (*http.Response, e
 	return client.Do(req)
 }
 
-// status posts an event and gives the status of the answer.
+// status posts an event and returns the response's status.
 func status(t *testing.T, client *http.Client, id int) int {
 	t.Helper()
 	resp, err := postV3(t.Context(), client, id)
@@ -150,7 +150,7 @@ func TestQuota(t *testing.T) {
 		time.Sleep(time.Nanosecond)
 		expect(200, 200, 200, 429)
 
-		// Nothing else changed: the window goes on.
+		// The quota did not change, so its window continues.
 		emu.ChangeFaults(func(f *emulator.Faults) { f.Latency = time.Second })
 		expect(429)
 		emu.SetFaults(emulator.Faults{Quota: emulator.Quota{Limit: 1}})
@@ -164,7 +164,7 @@ func TestQuota(t *testing.T) {
 	})
 }
 
-// TestQuotaOfEvents bounds events, alone and in batches, and nothing else.
+// TestQuotaOfEvents bounds only events, in single requests and batches.
 func TestQuotaOfEvents(t *testing.T) {
 	_, url := start(t, emulator.Options{Faults: emulator.Faults{Quota: emulator.Quota{Limit: 1, Window: time.Hour, EventsOnly: true}}})
 	for i, want := range []int{200, 429} {
@@ -217,7 +217,7 @@ func TestQuotaAnswer(t *testing.T) {
 	})
 }
 
-// Every part counts, also one that is refused for what it holds.
+// Every part counts, also one that is refused for its content.
 func TestQuotaOfBatch(t *testing.T) {
 	emu, url := start(t, emulator.Options{Faults: emulator.Faults{Quota: emulator.Quota{Limit: 3, Window: time.Hour}}})
 	got := readBatch(t, sendBatch(t, url+"/batch", batchOf(
@@ -313,7 +313,7 @@ func TestFaultAnswer(t *testing.T) {
 	}
 }
 
-// raw sends a request and gives every byte of the answer.
+// raw sends a request and returns all bytes of the response.
 func raw(t *testing.T, url, path, body string) string {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
@@ -401,7 +401,7 @@ func TestHang(t *testing.T) {
 	})
 }
 
-// Serve gives requests in course 5 s to finish.
+// Serve gives requests in progress 5 s to finish.
 func TestServeEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		emu := emulator.New(emulator.Options{Faults: emulator.Faults{Hook: func(r *emulator.Request) *emulator.Fault {
@@ -589,7 +589,7 @@ func TestHookOnParts(t *testing.T) {
 	}
 }
 
-// Faults change, and what was accepted is read, while many requests come in.
+// Faults change, and accepted events are read, while many requests arrive.
 func TestConcurrency(t *testing.T) {
 	const clients, each = 8, 50
 	var told sync.Map

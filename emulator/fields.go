@@ -4,14 +4,18 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/clientevents/clientevents/internal/discovery"
 )
 
 // selection is the tree of a fields parameter, such as
-// "eventId,jobEvent(type,jobs)" or "jobEvent/type". A selection without
-// children stands for everything below it.
+// "eventId,jobEvent(type,jobs)" or "jobEvent/type". One without children selects
+// everything below it.
 type selection struct {
 	children map[string]*selection
 }
@@ -90,7 +94,33 @@ func (sel *selection) child(name string) *selection {
 	return c
 }
 
-// apply is the part of a JSON answer that sel selects.
+// unknown returns the first selected path that a message of the schema does not have,
+// "" if it has all of them.
+func (sel *selection) unknown(api *discovery.API, schema *discovery.Schema) string {
+	s := api.Resolve(schema)
+	for s != nil && s.Items != nil {
+		s = api.Resolve(s.Items)
+	}
+	if s == nil || s.Type == "any" { // has no known fields
+		return ""
+	}
+	for _, name := range slices.Sorted(maps.Keys(sel.children)) {
+		child := sel.children[name]
+		if name == "*" {
+			continue
+		}
+		field := cmp.Or(s.Properties[name], s.AdditionalProperties)
+		if field == nil {
+			return name
+		}
+		if below := child.unknown(api, field); below != "" {
+			return name + "/" + below
+		}
+	}
+	return ""
+}
+
+// apply returns the part of a JSON answer that sel selects.
 func (sel *selection) apply(body []byte) ([]byte, error) {
 	var v any
 	if err := json.Unmarshal(body, &v); err != nil {
@@ -100,7 +130,7 @@ func (sel *selection) apply(body []byte) ([]byte, error) {
 	return json.Marshal(picked, json.Deterministic(true))
 }
 
-// pick is what sel selects of v; nothing is below a value that is neither an
+// pick returns the part of v that sel selects; nothing is below a value that is neither an
 // object nor a list.
 func (sel *selection) pick(v any) (picked any, ok bool) {
 	if len(sel.children) == 0 {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/clientevents/clientevents/emulator/internal/protojson"
 	"github.com/clientevents/clientevents/emulator/internal/talent"
+	"github.com/clientevents/clientevents/internal/quality"
 )
 
 // Company is a company that the emulator holds.
@@ -14,7 +15,7 @@ type Company struct {
 	Name        string `json:"name"`
 	DisplayName string `json:"displayName"`
 	ExternalID  string `json:"externalId"`
-	// OpenJobs and Jobs count those that are not expired, and all.
+	// OpenJobs counts the jobs that are not expired, Jobs all of them.
 	OpenJobs int `json:"openJobs"`
 	Jobs     int `json:"jobs"`
 }
@@ -39,7 +40,7 @@ type Job struct {
 	Expires            time.Time `json:"expires"`
 }
 
-// Companies are those of all projects, in the order they were created in.
+// Companies returns the companies of all projects in the order of their creation.
 func (e *Emulator) Companies() []Company {
 	list := []Company{}
 	for _, c := range e.catalog.Companies() {
@@ -48,8 +49,8 @@ func (e *Emulator) Companies() []Company {
 	return list
 }
 
-// Jobs are those of all projects, open and expired, in the order they were
-// created in.
+// Jobs returns the jobs of all projects, open and expired, in the order of their
+// creation.
 func (e *Emulator) Jobs() []Job {
 	list := []Job{}
 	for _, j := range e.catalog.Jobs() {
@@ -58,7 +59,8 @@ func (e *Emulator) Jobs() []Job {
 	return list
 }
 
-// Job is the job of a name with or without a tenant, and false if there is none.
+// Job returns the job with the name, which may omit the tenant, and false if there
+// is none.
 func (e *Emulator) Job(name string) (Job, bool) {
 	scope, id, ok := talent.ParseName(name, "jobs")
 	if !ok {
@@ -68,30 +70,49 @@ func (e *Emulator) Job(name string) (Job, bool) {
 	return Job(j), ok
 }
 
-// emptyCatalog is what speaks against every event while the emulator holds no
-// jobs and has answered no search. All such events share it.
-var emptyCatalog = []Warning{
-	{"requestId", "this emulator has answered no search yet"},
-	{"jobEvent.jobs", "this emulator holds no jobs"},
-}
-
-// warnings are why the service would discard an event that it accepts:
-// without a valid request id it trains nothing, and what it says of jobs must
-// be about jobs that there are.
+// warnings returns the reasons for which the service would discard an event that it
+// accepts: its request ID is not valid, or its jobs do not exist. It does not check
+// request IDs before the first search, nor jobs before the first one is created:
+// until then they come from another system.
 func (e *Emulator) warnings(a *Accepted) []Warning {
-	if !e.catalog.Used() {
-		return emptyCatalog
-	}
 	scope, _, _ := talent.ParseName(a.Parent, "")
 	var list []Warning
 	switch {
 	case a.Event.RequestID == "":
-		list = append(list, Warning{"requestId", "is missing"})
-	case !e.catalog.KnowsRequest(scope, a.Event.RequestID):
-		list = append(list, Warning{"requestId", fmt.Sprintf("no answer for %s had this id", scope)})
+		list = append(list, Warning{MissingRequestID, "requestId", "is missing"})
+	case e.catalog.Searched() && !e.catalog.KnowsRequest(scope, a.Event.RequestID):
+		list = append(list, Warning{UnknownRequestID, "requestId", fmt.Sprintf("no answer for %s had this id", scope)})
 	}
-	for _, name := range e.catalog.UnknownJobs(scope, a.Event.Jobs) {
-		list = append(list, Warning{"jobEvent.jobs", fmt.Sprintf("there is no job %s in %s", protojson.Clip(name), scope)})
+	if e.catalog.HasHadJobs() {
+		for _, name := range e.catalog.UnknownJobs(scope, a.Event.Jobs) {
+			list = append(list, Warning{UnknownJob, "jobEvent.jobs", fmt.Sprintf("there is no job %s in %s", protojson.Clip(name), scope)})
+		}
 	}
 	return list
+}
+
+// Report is the quality of the events since the start or the latest reset.
+type Report struct {
+	// Discarded counts the events that the service would discard, by rule.
+	Discarded map[DiscardRule]int64 `json:"discarded"`
+	quality.Report
+}
+
+// Report counts the accepted events that the service would discard, and the
+// journeys that violate rules of its documentation.
+func (e *Emulator) Report() Report {
+	return Report{e.store.discards(), e.quality.Load().Report()}
+}
+
+// judge adds an accepted event to the report. The names of a job with and
+// without the default tenant count as one.
+func (e *Emulator) judge(a *Accepted) {
+	jobs := make([]string, len(a.Event.Jobs))
+	for i, name := range a.Event.Jobs {
+		jobs[i] = name
+		if scope, id, ok := talent.ParseName(name, "jobs"); ok && scope.Tenant == talent.DefaultTenant {
+			jobs[i] = "projects/" + scope.Project + "/jobs/" + id
+		}
+	}
+	e.quality.Load().Add(a.Event.RequestID, a.Event.Type, jobs)
 }

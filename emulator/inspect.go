@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -16,20 +17,30 @@ import (
 	"github.com/clientevents/clientevents/emulator/internal/protojson"
 )
 
-// inspectPath is where the emulator's own pages are.
+// inspectPath is the prefix of the emulator's own paths.
 const inspectPath = "/emulator/"
 
-// inspector serves what was accepted. Faults do not apply to it.
+// inspector serves the emulator's own paths. Faults do not apply to it.
 func (e *Emulator) inspector() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+inspectPath+"events", e.listEvents)
 	mux.HandleFunc("DELETE "+inspectPath+"events", func(w http.ResponseWriter, _ *http.Request) {
 		e.Reset()
 		if err := e.catalog.Sync(); err != nil {
-			send(w, errorf(http.StatusServiceUnavailable, "%v", err).reply(false))
+			send(w, errorf(http.StatusServiceUnavailable, "%v", err).reply(params{}))
 			return
 		}
 		writeJSON(w, struct{}{})
+	})
+	mux.HandleFunc("POST "+inspectPath+"reset", func(w http.ResponseWriter, _ *http.Request) {
+		if err := errors.Join(e.Restart(), e.catalog.Sync()); err != nil {
+			send(w, errorf(http.StatusServiceUnavailable, "%v", err).reply(params{}))
+			return
+		}
+		writeJSON(w, struct{}{})
+	})
+	mux.HandleFunc("GET "+inspectPath+"report", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, e.Report())
 	})
 	mux.HandleFunc("GET "+inspectPath+"jobs", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, map[string][]Job{"jobs": e.Jobs()})
@@ -44,37 +55,67 @@ func (e *Emulator) inspector() http.Handler {
 	return mux
 }
 
-// maxWait is how long a listing waits for new events at most.
+// maxWait bounds the time that a listing waits for new events.
 const maxWait = time.Minute
 
 // listEvents answers {"events": [...], "latest": N}: the newest first; with
-// after=N those with a larger number, the oldest first. With wait=30s it waits
-// as long for there to be one.
+// after=N those with a larger number, the oldest first. request_id selects those
+// of one search. With wait=30s it waits up to that long until there is an event,
+// or with count=N until there are as many.
 func (e *Emulator) listEvents(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	limit, err := countParam(query, "limit", -1)
 	after, err2 := countParam(query, "after", -1)
-	wait, err3 := waitParam(query)
-	if err := errors.Join(err, err2, err3); err != nil {
-		send(w, errorf(http.StatusBadRequest, "%v", err).reply(false))
+	count, err3 := countParam(query, "count", 1)
+	wait, err4 := waitParam(query)
+	if err := errors.Join(err, err2, err3, err4, knownParams(query)); err != nil {
+		send(w, errorf(http.StatusBadRequest, "%v", err).reply(params{}))
 		return
 	}
 	ctx, cancel := e.untilClosed(r.Context(), wait)
 	defer cancel()
+	match := matching(query)
 	var events []Accepted
 	var latest int64
 	if wait > 0 {
-		events, latest, _ = e.AwaitEventsAfter(ctx, max(after, 0)) // none in time is no error
+		events, latest, _ = e.store.awaitAfter(ctx, max(after, 0), match, int(count)) // fewer in time is no error
 	} else {
-		events, latest = e.EventsAfter(max(after, 0))
+		events, latest = e.store.after(max(after, 0), match)
 	}
 	if after < 0 {
 		slices.Reverse(events)
 	}
+	if limit >= 0 && int64(len(events)) > limit {
+		events = events[:limit]
+	}
 	writeJSON(w, struct {
 		Events []Accepted `json:"events"`
 		Latest int64      `json:"latest"`
-	}{selected(events, query, limit), latest})
+	}{append([]Accepted{}, events...), latest})
+}
+
+// eventParams are the parameters of listEvents.
+var eventParams = []string{"limit", "after", "count", "wait", "request_id", "requestId"}
+
+func knownParams(query url.Values) error {
+	for name := range query {
+		if !slices.Contains(eventParams, name) {
+			return fmt.Errorf("%s is not a parameter, expected one of %s", protojson.Clip(name), strings.Join(eventParams, ", "))
+		}
+	}
+	return nil
+}
+
+// matching selects the events of the request ID that is asked for, in either
+// spelling; nil is all events.
+func matching(query url.Values) func(*Accepted) bool {
+	for _, name := range []string{"request_id", "requestId"} {
+		if query.Has(name) {
+			id := query.Get(name)
+			return func(a *Accepted) bool { return a.Event.RequestID == id }
+		}
+	}
+	return nil
 }
 
 // untilClosed ends after the wait, or when the emulator is closed.
@@ -92,21 +133,6 @@ func (e *Emulator) untilClosed(ctx context.Context, wait time.Duration) (context
 	return ctx, cancel
 }
 
-// selected are the events of the request id that is asked for, at most limit.
-func selected(events []Accepted, query url.Values, limit int64) []Accepted {
-	requestID, some := query.Get("requestId"), query.Has("requestId")
-	list := []Accepted{}
-	for _, a := range events {
-		if int64(len(list)) == limit {
-			break
-		}
-		if !some || a.Event.RequestID == requestID {
-			list = append(list, a)
-		}
-	}
-	return list
-}
-
 func countParam(query url.Values, name string, otherwise int64) (int64, error) {
 	s := query.Get(name)
 	if s == "" {
@@ -114,7 +140,7 @@ func countParam(query url.Values, name string, otherwise int64) (int64, error) {
 	}
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil || n < 0 {
-		return 0, fmt.Errorf("%s=%s: want a number, 0 or more", name, protojson.Clip(s))
+		return 0, fmt.Errorf("%s=%s: expected a number, 0 or more", name, protojson.Clip(s))
 	}
 	return n, nil
 }
@@ -126,7 +152,7 @@ func waitParam(query url.Values) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 || d > maxWait {
-		return 0, fmt.Errorf("wait=%s: want a duration up to %v, such as 30s", protojson.Clip(s), maxWait)
+		return 0, fmt.Errorf("wait=%s: expected a duration up to %v, such as 30s", protojson.Clip(s), maxWait)
 	}
 	return d, nil
 }
@@ -134,7 +160,7 @@ func waitParam(query url.Values) (time.Duration, error) {
 func writeJSON(w http.ResponseWriter, v any) {
 	body, err := json.Marshal(v, json.Deterministic(true), jsontext.WithIndent("  "))
 	if err != nil {
-		send(w, errorf(http.StatusInternalServerError, "The answer could not be written: %v", err).reply(false))
+		send(w, errorf(http.StatusInternalServerError, "The answer could not be written: %v", err).reply(params{}))
 		return
 	}
 	send(w, reply{status: http.StatusOK, body: append(body, '\n')})

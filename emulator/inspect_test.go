@@ -16,7 +16,7 @@ import (
 	"github.com/clientevents/clientevents/emulator"
 )
 
-// listing is the answer of /emulator/events.
+// listing is the response of /emulator/events.
 type listing struct {
 	Events []struct {
 		Time, Version, Parent string
@@ -56,7 +56,7 @@ func TestInspect(t *testing.T) {
 	send(t, "POST", url+pathV4, strings.Replace(goodV4Event, `"e1"`, `"e5"`, 1))
 	send(t, "POST", url+pathV4, "{}")
 
-	// Faults leave the emulator's own pages alone.
+	// Faults do not affect the emulator's own paths.
 	emu.SetFaults(emulator.Faults{All: emulator.Outage()})
 	for query, want := range map[string][]string{
 		"":                       {"e5", "e5", "e4", "e3"},
@@ -83,7 +83,7 @@ func TestInspect(t *testing.T) {
 	if a := send(t, "GET", url+"/emulator/events?wait=2m", ""); a.status != 400 || !strings.Contains(a.rpc(t).Error.Message, "up to 1m0s") {
 		t.Errorf("%d %s", a.status, a.body)
 	}
-	if a := send(t, "GET", url+"/emulator/events?limit=x", ""); a.status != 400 || a.rpc(t).Error.Message != "limit=x: want a number, 0 or more" {
+	if a := send(t, "GET", url+"/emulator/events?limit=x", ""); a.status != 400 || a.rpc(t).Error.Message != "limit=x: expected a number, 0 or more" {
 		t.Errorf("%d %s", a.status, a.body)
 	}
 
@@ -131,10 +131,10 @@ func TestWaitAccepted(t *testing.T) {
 	}
 }
 
-// A listing can wait for the next event, and is let go when the emulator closes.
+// A listing can wait for the next event, and ends when the emulator closes.
 func TestListWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		emu := emulator.New(emulator.Options{})
+		emu := emulator.New(emulator.Options{Hosts: []string{"example.com"}})
 		get := func(query string) (body string, took time.Duration) {
 			w, begin := httptest.NewRecorder(), time.Now()
 			emu.ServeHTTP(w, httptest.NewRequest("GET", "/emulator/events?"+query, nil))
@@ -156,7 +156,7 @@ func TestListWaits(t *testing.T) {
 	})
 }
 
-// TestPage: the page is whole in itself, whatever fault befalls the API.
+// TestPage checks that the page needs no other site, and is served despite faults.
 func TestPage(t *testing.T) {
 	_, url := start(t, emulator.Options{Faults: emulator.Faults{All: emulator.Outage()}})
 	for path, kind := range map[string]string{

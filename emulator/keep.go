@@ -10,7 +10,7 @@ import (
 	"github.com/clientevents/clientevents/emulator/internal/protojson"
 )
 
-// keptEvent is an accepted event as it is kept in the DataDir.
+// keptEvent is an accepted event in the form of the DataDir.
 type keptEvent struct {
 	Time      time.Time `json:"time"`
 	Version   string    `json:"version"`
@@ -25,7 +25,7 @@ func (a *Accepted) kept() keptEvent {
 	return keptEvent{a.Time, a.Version, a.Parent, a.Part, a.Duplicate, a.Warnings, a.Raw}
 }
 
-// accepted is the event that was kept under the number.
+// accepted returns the event that was kept under the number.
 func (k *keptEvent) accepted(number int64) (Accepted, error) {
 	i := slices.IndexFunc(eventVersions, func(v *version) bool { return v.name == k.Version })
 	if i < 0 {
@@ -43,8 +43,8 @@ func (k *keptEvent) accepted(number int64) (Accepted, error) {
 	}, nil
 }
 
-// restore takes the events from the DataDir into the store, which keeps them
-// there from now on.
+// restore reads the events of the DataDir into the store, which from then on keeps
+// its events there.
 func (e *Emulator) restore() error {
 	var numbers []int64
 	err := e.catalog.EachEvent(func(number int64, record []byte) error {
@@ -63,7 +63,7 @@ func (e *Emulator) restore() error {
 		return err
 	}
 	e.store.disk = e.catalog
-	for _, number := range numbers[:len(numbers)-len(e.store.accepted())] { // fewer are to be kept than were
+	for _, number := range numbers[:len(numbers)-len(e.store.accepted())] { // Keep may be smaller than in the earlier run
 		e.catalog.DropEvent(number)
 	}
 	return nil

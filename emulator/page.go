@@ -10,6 +10,6 @@ import (
 //go:embed page
 var pageFiles embed.FS
 
-// servePage serves the page at "/", which fetches from the paths below
-// inspectPath what it shows.
+// servePage serves the page at "/", which fetches its data from the paths
+// below inspectPath.
 func servePage(mux *http.ServeMux) { page.Serve(mux, pageFiles, "page", inspectPath) }

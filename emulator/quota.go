@@ -8,18 +8,18 @@ import (
 	"time"
 )
 
-// Quota bounds the calls of API methods, each part of a batch being one. The
-// window begins with the first call after the last one's end; in it, Limit
-// calls pass. Calls that are refused for lack of quota or for their token do
-// not count; calls that are refused for what they hold do.
+// Quota bounds the calls of API methods; each part of a batch is a call. A window
+// begins with the first call after the end of the previous one, and admits Limit
+// calls. Calls that are refused for lack of quota or for their token do not count;
+// calls that are refused for their content do.
 //
 // {300, time.Minute} is a usual quota of the service, {50, time.Second} fifty
 // events a second.
 type Quota struct {
-	Limit  int           // calls in a window; 0 for no bound, below 0 for none at all
+	Limit  int           // calls in a window; 0 for no bound, negative for no calls
 	Window time.Duration // a second if 0
-	// EventsOnly bounds the creation of client events alone, so that searches
-	// and changes of jobs go on.
+	// EventsOnly bounds only the creation of client events, so that searches
+	// and changes of jobs continue.
 	EventsOnly bool
 }
 
@@ -30,7 +30,7 @@ func (q Quota) window() time.Duration {
 	return q.Window
 }
 
-// quotaMeter counts the calls of the window in course.
+// quotaMeter counts the calls of the current window.
 type quotaMeter struct {
 	mu    sync.Mutex
 	quota Quota
@@ -38,8 +38,8 @@ type quotaMeter struct {
 	used  int
 }
 
-// take counts a call at now. When there is no quota left, wait is the time
-// until there is.
+// take counts a call at now. If no quota is left, it returns the time until the
+// next window.
 func (m *quotaMeter) take(q Quota, now time.Time) (wait time.Duration, ok bool) {
 	if q.Limit == 0 {
 		return 0, true
@@ -58,13 +58,13 @@ func (m *quotaMeter) take(q Quota, now time.Time) (wait time.Duration, ok bool) 
 
 const (
 	serviceName = "jobs.googleapis.com"
-	// Which quota client events count against is not documented; these are the
-	// names that other services use for their general one.
+	// The quota of client events is not documented; these are the names that
+	// other services use for their general one.
 	quotaMetric = serviceName + "/default_requests"
 	quotaLimit  = "DefaultRequestsPerMinutePerProject"
 )
 
-// quotaExceeded is the 429 in the form that Google's front end gives it.
+// quotaExceeded returns the 429 in the form that Google's front end gives it.
 func quotaExceeded(q Quota, project string, wait time.Duration) *apiError {
 	limit := strconv.Itoa(max(q.Limit, 0))
 	err := errorf(http.StatusTooManyRequests,

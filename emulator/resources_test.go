@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -14,10 +15,10 @@ import (
 	"github.com/clientevents/clientevents/emulator"
 )
 
-// object is JSON as it is sent and comes back.
+// object is the JSON of a request or response.
 type object = map[string]any
 
-// api calls one version of the API below one parent.
+// api calls a version of the API below a parent.
 type api struct {
 	t       testing.TB
 	url     string
@@ -28,7 +29,7 @@ type api struct {
 	wrapped      bool
 }
 
-// versions are the ways to call the resources, below the project p.
+// versions returns callers of each version, below the project p.
 func versions(t testing.TB, url string) map[string]*api {
 	return map[string]*api{
 		"v3":                 {t: t, url: url, version: "v3", parent: "projects/p", companyField: "companyName", wrapped: true},
@@ -38,7 +39,7 @@ func versions(t testing.TB, url string) map[string]*api {
 	}
 }
 
-// eachVersion runs the test with an emulator of its own for each version.
+// eachVersion runs the test for each version, with a new emulator.
 func eachVersion(t *testing.T, test func(t *testing.T, a *api)) {
 	for _, name := range slices.Sorted(maps.Keys(versions(nil, ""))) {
 		t.Run(name, func(t *testing.T) {
@@ -67,7 +68,7 @@ func (a *api) do(method, path string, body any) (int, object) {
 	return got.status, o
 }
 
-// ok is do for what must succeed.
+// ok calls a method that must succeed.
 func (a *api) ok(method, path string, body any) object {
 	a.t.Helper()
 	status, o := a.do(method, path, body)
@@ -77,8 +78,8 @@ func (a *api) ok(method, path string, body any) object {
 	return o
 }
 
-// refused is do for what must fail, and checks the error's code and that it
-// names the field, if one is given.
+// refused calls a method that must fail, and checks the error's code and the field that
+// it names, if one is given.
 func (a *api) refused(method, path string, body any, code, field string) {
 	a.t.Helper()
 	_, o := a.do(method, path, body)
@@ -106,7 +107,7 @@ func (a *api) checkRefusal(o object, code, field string) {
 	a.t.Errorf("the error names other fields than %s: %v", field, e)
 }
 
-// company is a new company's name.
+// company creates a company and returns its name.
 func (a *api) company(externalID string) string {
 	a.t.Helper()
 	return a.create("companies", "company", object{"displayName": "Acme", "externalId": externalID})["name"].(string)
@@ -125,7 +126,7 @@ func (a *api) body(resource string, o object) object {
 	return o
 }
 
-// newJob is a valid job with the fields of more in it; a nil takes one away.
+// newJob returns a valid job with the fields of more; a nil removes a field.
 func (a *api) newJob(company string, more object) object {
 	job := object{
 		a.companyField:    company,
@@ -149,7 +150,7 @@ func (a *api) refusedJob(company string, more object, code, field string) {
 	a.refused("POST", a.parent+"/jobs", a.body("job", a.newJob(company, more)), code, field)
 }
 
-// patch is the path and the body of an update.
+// patch returns the path and the body of an update.
 func (a *api) patch(resource, name string, o object, mask string) (path string, body object) {
 	if a.wrapped {
 		body = object{resource: o}
@@ -181,7 +182,7 @@ func (a *api) getJob(name any) object {
 	return a.ok("GET", name.(string), nil)
 }
 
-// list are the names of the jobs that a filter finds.
+// list returns the names of the jobs that a filter finds.
 func (a *api) list(filter string) []string {
 	a.t.Helper()
 	o := a.ok("GET", a.parent+"/jobs?filter="+url.QueryEscape(filter), nil)
@@ -197,7 +198,7 @@ func names(list any) []string {
 	return all
 }
 
-// The whole life of a company and a job, in each version.
+// The life of a company and a job, in each version.
 func TestLife(t *testing.T) {
 	eachVersion(t, func(t *testing.T, a *api) {
 		company := a.company("acme")
@@ -251,8 +252,46 @@ func TestLife(t *testing.T) {
 	})
 }
 
-// What one version creates, the others know: without a tenant means the
-// default tenant.
+// A POST can have another method in a header. The query of a GET is then the body.
+func TestMethodOverride(t *testing.T) {
+	emu := emulator.New(emulator.Options{})
+	send := func(override, contentType, target, body string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest("POST", "/v4/projects/p/tenants/default"+target, strings.NewReader(body))
+		r.Header.Set("Content-Type", contentType)
+		r.Header.Set("X-HTTP-Method-Override", override)
+		w := httptest.NewRecorder()
+		emu.ServeHTTP(w, r)
+		return w
+	}
+	const inJSON, form = "application/json", "application/x-www-form-urlencoded"
+	created := send("", inJSON, "/companies", `{"displayName":"Acme","externalId":"a"}`)
+	var company struct{ Name string }
+	if err := json.Unmarshal(created.Body.Bytes(), &company); err != nil {
+		t.Fatalf("%v: %s", err, created.Body)
+	}
+	path := "/companies/" + company.Name[strings.LastIndex(company.Name, "/")+1:]
+	for _, tt := range []struct {
+		override, contentType, target, body string
+		code                                int
+		want                                string
+	}{
+		{"PATCH", inJSON, path + "?updateMask=displayName", `{"displayName":"Two"}`, 200, `"displayName": "Two"`},
+		{"GET", form, path, "fields=displayName", 200, "{\n  \"displayName\": \"Two\"\n}\n"},
+		{"GET", form, path + "?prettyPrint=false", "fields=displayName", 200, "{\"displayName\":\"Two\"}\n"},
+		{"GET", form, path, "unknown=1", 400, "unknown"},
+		{"", form, "/companies", "fields=name", 400, "Unsupported content"},
+		{"PUT", inJSON, path, `{}`, 405, "UNIMPLEMENTED"},
+		{"DELETE", inJSON, path, "", 200, "{}"},
+		{"GET", inJSON, path, "", 404, "NOT_FOUND"},
+	} {
+		if w := send(tt.override, tt.contentType, tt.target, tt.body); w.Code != tt.code || !strings.Contains(w.Body.String(), tt.want) {
+			t.Errorf("%s %s: %d %s, want %d %s", tt.override, tt.target, w.Code, w.Body, tt.code, tt.want)
+		}
+	}
+}
+
+// Versions see each other's resources: a name without a tenant means the default
+// tenant.
 func TestVersionsShareTheDefaultTenant(t *testing.T) {
 	_, url := start(t, emulator.Options{})
 	all := versions(t, url)
@@ -302,7 +341,7 @@ func TestTenants(t *testing.T) {
 	a.refused("GET", "projects/p/tenants/none/companies", nil, "NOT_FOUND", "")
 }
 
-// try is do without a test to fail: an error says that nothing was acknowledged.
+// try calls a method. An error means that nothing was acknowledged.
 func try(a *api, method, path, body string) (object, error) {
 	req, err := http.NewRequest(method, a.url+"/"+a.version+"/"+path, strings.NewReader(body))
 	if err != nil {
@@ -324,7 +363,7 @@ func try(a *api, method, path, body string) (object, error) {
 	return o, json.Unmarshal(raw, &o)
 }
 
-// Google's generated REST clients ask for enums as numbers.
+// Google's generated REST clients request enums as numbers.
 func TestEnumNumbers(t *testing.T) {
 	eachVersion(t, func(t *testing.T, a *api) {
 		job := a.createJob(a.company("acme"), object{"employmentTypes": []any{"PART_TIME"}, "title": "Nurse"})

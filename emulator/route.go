@@ -12,13 +12,14 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/clientevents/clientevents/emulator/internal/protojson"
+	"github.com/clientevents/clientevents/internal/discovery"
 )
 
 // call is one call of an API method: an HTTP request, or a part of a batch.
 // It is reused for the next call, and must not be kept.
 type call struct {
 	method string
-	// path is still escaped, so that an id may hold a slash.
+	// path is still escaped, so that an ID can contain a slash.
 	path    string
 	header  interface{ Get(name string) string }
 	body    []byte
@@ -27,9 +28,12 @@ type call struct {
 	// part is the number of the part in its batch, from 1; 0 for none.
 	part int
 
+	// held are the bytes of the budget that the body has.
+	held int64
+
 	dec *protojson.Decoder
-	// out is where the answer is built, scratch where it is built first when
-	// it has to be changed afterwards.
+	// out holds the answer; scratch holds its first form if it is changed
+	// afterwards.
 	out, scratch []byte
 }
 
@@ -41,8 +45,14 @@ type reply struct {
 	cut    Cut
 }
 
+// maxReused bounds the buffers that are kept for the next call.
+const maxReused = 1 << 20
+
 func (c *call) release() {
 	*c = call{dec: c.dec, out: c.out, scratch: c.scratch}
+	if cap(c.out)+cap(c.scratch) > maxReused {
+		c.out, c.scratch = nil, nil
+	}
 	c.dec.Reset(nil)
 }
 
@@ -52,12 +62,14 @@ type route struct {
 	// segments of the path; "*" matches any one that is not empty.
 	segments []string
 	handle   func(*Emulator, *call) ([]byte, *apiError)
-	// query are the parameters that the method takes beyond those of all.
+	// query are the parameters of this method alone.
 	query []string
+	// response is the schema of the answer, for the parameter fields.
+	response func() (*discovery.API, *discovery.Schema)
 }
 
 func newRoute(method, pattern string, handle func(*Emulator, *call) ([]byte, *apiError), query ...string) route {
-	return route{method, strings.Split(pattern, "/"), handle, query}
+	return route{method: method, segments: strings.Split(pattern, "/"), handle: handle, query: query}
 }
 
 func (r *route) match(path string) bool {
@@ -79,7 +91,7 @@ func (r *route) match(path string) bool {
 	return true
 }
 
-// find is the route of the call, or the 404 or 405 that answers it.
+// find returns the route of the call, or the 404 or 405 that answers it.
 func (e *Emulator) find(c *call) (*route, *apiError) {
 	var allowed []string
 	for i := range e.routes {
@@ -93,18 +105,18 @@ func (e *Emulator) find(c *call) (*route, *apiError) {
 		allowed = append(allowed, r.method)
 	}
 	if allowed == nil {
-		return nil, errorf(http.StatusNotFound, "Method not found: %s is no path of this service.", protojson.Clip(c.path))
+		return nil, errorf(http.StatusNotFound, "Method not found: %s is not a path of this service.", protojson.Clip(c.path))
 	}
 	return nil, notAllowed(c.method, c.path, allowed...)
 }
 
 func notAllowed(method, path string, allowed ...string) *apiError {
-	err := errorf(http.StatusMethodNotAllowed, "%s is not a method of %s, which knows %s.", protojson.Clip(method), protojson.Clip(path), strings.Join(allowed, ", "))
+	err := errorf(http.StatusMethodNotAllowed, "%s is not supported by %s, expected %s.", protojson.Clip(method), protojson.Clip(path), strings.Join(allowed, ", "))
 	err.header = http.Header{"Allow": {strings.Join(allowed, ", ")}}
 	return err
 }
 
-// parent is the path without the version before it and the collection behind.
+// parent returns the path without the version before it and the collection behind.
 func (c *call) parent() string {
 	path := strings.TrimPrefix(c.path, "/")
 	path = path[strings.IndexByte(path, '/')+1 : strings.LastIndexByte(path, '/')]
@@ -118,7 +130,7 @@ func (c *call) parent() string {
 	return plain
 }
 
-// project is the project's id in the path, for messages.
+// project returns the ID of the project in the path, for messages.
 func (c *call) project() string {
 	segments := strings.SplitN(strings.TrimPrefix(c.path, "/"), "/", 4)
 	if len(segments) < 3 {
@@ -127,8 +139,8 @@ func (c *call) project() string {
 	return segments[2]
 }
 
-// checkContent refuses a body that is said not to be JSON. One of which
-// nothing is said is taken for JSON.
+// checkContent refuses a body with another Content-Type than JSON. A body without
+// Content-Type is JSON.
 func (c *call) checkContent() *apiError {
 	contentType := c.header.Get("Content-Type")
 	if contentType == "" || contentType == "application/json" {
@@ -142,7 +154,27 @@ func (c *call) checkContent() *apiError {
 	return nil
 }
 
-// answer is the compact JSON that write appends, in the form that the call
+// methodOf returns the method of a request. Some of Google's clients send a POST with
+// the method in a header: Java's over REST for PATCH, and Python's for a GET with a
+// long query.
+func methodOf(r *http.Request) string {
+	if method := r.Header.Get("X-HTTP-Method-Override"); method != "" && r.Method == http.MethodPost {
+		return method
+	}
+	return r.Method
+}
+
+// takeQuery returns the query. A GET that is sent as a POST has it in the body.
+func (c *call) takeQuery(r *http.Request) string {
+	if c.method != http.MethodGet || r.Method != http.MethodPost || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" {
+		return r.URL.RawQuery
+	}
+	query := strings.Trim(r.URL.RawQuery+"&"+string(c.body), "&")
+	c.body, c.header = nil, http.Header{}
+	return query
+}
+
+// answer returns the compact JSON that write appends, in the form that the call
 // asked for. It is valid until the next call.
 func (c *call) answer(write func([]byte) []byte) ([]byte, *apiError) {
 	if c.params.compact && c.params.fields == nil {
@@ -154,7 +186,7 @@ func (c *call) answer(write func([]byte) []byte) ([]byte, *apiError) {
 	var err error
 	if c.params.fields != nil {
 		if body, err = c.params.fields.apply(body); err != nil {
-			return nil, errorf(http.StatusInternalServerError, "The answer could not be selected from: %v", err)
+			return nil, errorf(http.StatusInternalServerError, "The fields of the answer could not be selected: %v", err)
 		}
 	}
 	if c.params.compact {
@@ -166,12 +198,11 @@ func (c *call) answer(write func([]byte) []byte) ([]byte, *apiError) {
 	return c.out, nil
 }
 
-// headerBlock is a header as it was sent: lines of "Name: value", all checked
-// to be of that form. Looking the few names up that matter is cheaper than a
-// map for each part of a batch.
+// headerBlock is a header as it was sent: checked lines of "Name: value". Searching
+// it for a few names is cheaper than a map for each part of a batch.
 type headerBlock []byte
 
-// Get is the first value of name, "" for none.
+// Get returns the first value of name, "" for none.
 func (b headerBlock) Get(name string) string {
 	for line := range bytes.Lines(b) {
 		key, value, ok := bytes.Cut(line, []byte(":"))
@@ -199,8 +230,8 @@ func (b headerBlock) addTo(h http.Header) {
 	}
 }
 
-// partHeader is the header of a part: its own lines, and for the names that
-// they lack those of the whole request, but for Content-*.
+// partHeader is the header of a part: its own lines, and those of the whole request
+// with other names, except Content-*.
 type partHeader struct {
 	own   headerBlock
 	outer http.Header
@@ -213,7 +244,7 @@ func (h *partHeader) Get(name string) string {
 	return h.outer.Get(name)
 }
 
-// all is the header as a map of its own.
+// all returns the header as a map of its own.
 func (h *partHeader) all() http.Header {
 	all := http.Header{}
 	for name, values := range h.outer {

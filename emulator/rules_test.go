@@ -13,10 +13,11 @@ import (
 	"time"
 
 	"github.com/clientevents/clientevents/emulator"
+	"github.com/clientevents/clientevents/emulator/internal/protojson"
 	"github.com/clientevents/clientevents/internal/discovery"
 )
 
-// clock is the emulator's in tests of what time does.
+// clock is the emulator's clock in tests of expiry.
 type clock struct {
 	mu sync.Mutex
 	at time.Time
@@ -36,8 +37,8 @@ func (c *clock) forward(d time.Duration) {
 
 const day = 24 * time.Hour
 
-// world is what a rule is tested in: a company, and a clock that begins when
-// the documentation's example does.
+// world is the setting of a rule's test: a company, and a clock that begins at the time
+// of the documentation's example.
 type world struct {
 	*api
 	*clock
@@ -53,7 +54,7 @@ func newWorld(t *testing.T, version string) *world {
 	return &world{api: a, clock: c, name: version, company: a.company("acme")}
 }
 
-// job creates a job with the fields, under a requisition id of its own.
+// job creates a job with the fields and a new requisition ID.
 func (w *world) job(fields object) object {
 	w.t.Helper()
 	return w.createJob(w.company, fields)
@@ -69,14 +70,14 @@ func (w *world) refuses(fields object, field string) {
 	w.refusedPatch(name, w.newJob(w.company, fields), "", "INVALID_ARGUMENT", field)
 }
 
-// atMost checks a field's greatest length in characters.
+// atMost checks a field's maximum length in characters.
 func (w *world) atMost(field string, n int) {
 	w.t.Helper()
 	w.job(object{"requisitionId": "longest", field: strings.Repeat("ü", n)})
 	w.refuses(object{field: strings.Repeat("ü", n+1)}, "job."+snake(field))
 }
 
-// sanitizes checks that a field keeps simple formatting and nothing else.
+// sanitizes checks that a field keeps only simple formatting.
 func (w *world) sanitizes(field string) {
 	w.t.Helper()
 	const html = `<div onclick="x()">A <b>bold</b> <i>word</i><ul><li>one</li></ul><ol><li>two</li></ol><script>alert(1)</script><a href="x">link</a></div>`
@@ -86,12 +87,12 @@ func (w *world) sanitizes(field string) {
 		w.t.Errorf("%s is %q", field, got)
 	}
 	job = w.patchJob(job["name"], object{field: "<p>new & <em>better</em></p>"}, field)
-	if got := job[field]; got != "new &amp; <em>better</em>" {
+	if got := job[field]; got != "new & <em>better</em>" {
 		w.t.Errorf("patched, %s is %q", field, got)
 	}
 }
 
-// ignoresInvalid checks that an invalid timestamp is taken for none.
+// ignoresInvalid checks that an invalid timestamp counts as unset.
 func (w *world) ignoresInvalid(field string) {
 	w.t.Helper()
 	for i, invalid := range []any{"", "tomorrow", "2026-02-30T00:00:00Z", "2026-01-01", object{"seconds": "1", "nanos": 2e9}, object{"seconds": "999999999999"}, nil} {
@@ -101,7 +102,7 @@ func (w *world) ignoresInvalid(field string) {
 			w.t.Errorf("%s %v became %v, without it would be %v", field, invalid, with[field], without[field])
 		}
 	}
-	// The sample in the reference shows seconds and nanos, the text RFC 3339.
+	// The reference's sample has seconds and nanos, its text RFC 3339.
 	for _, valid := range []any{"2030-01-02T03:04:05.5+00:00", object{"seconds": "1893553445", "nanos": 5e8}} {
 		got := w.job(object{"requisitionId": fmt.Sprint(valid), field: valid})
 		if got[field] != "2030-01-02T03:04:05.500Z" {
@@ -110,7 +111,7 @@ func (w *world) ignoresInvalid(field string) {
 	}
 }
 
-// outputOnly checks that a field that is sent is ignored.
+// outputOnly checks that a sent field has no effect.
 func (w *world) outputOnly(field string, sent any) {
 	w.t.Helper()
 	job := w.job(object{field: sent})
@@ -124,7 +125,7 @@ func (w *world) outputOnly(field string, sent any) {
 	}
 }
 
-// required checks that neither a create nor an update does without a field.
+// required checks that creates and updates need a field.
 func (w *world) required(field string) {
 	w.t.Helper()
 	w.refusedJob(w.company, object{field: nil}, "INVALID_ARGUMENT", "job."+snake(field))
@@ -143,20 +144,10 @@ func (w *world) searched() []string {
 	return list
 }
 
-func snake(camel string) string {
-	var b strings.Builder
-	for _, c := range camel {
-		if 'A' <= c && c <= 'Z' {
-			b.WriteByte('_')
-			c += 'a' - 'A'
-		}
-		b.WriteRune(c)
-	}
-	return b.String()
-}
+func snake(camel string) string { return protojson.ProtoName(camel) }
 
-// rule is what the reference of projects.jobs.patch says of a field, and the
-// test of it.
+// rule is a sentence about a field in the reference of projects.jobs.patch, with its
+// test.
 type rule struct {
 	of, says string
 	test     func(t *testing.T, w *world)
@@ -344,8 +335,8 @@ var rules = []rule{
 		w.job(values(some, some))
 		w.refuses(values(some, append(some, "v")), "job.custom_attributes")
 		w.refuses(values([]string{strings.Repeat("v", 255)}, []string{strings.Repeat("v", 256)}), `job.custom_attributes["b"].string_values`)
-		// CustomAttribute: "a byte size of no more than 500B".
-		w.refuses(values([]string{strings.Repeat("€", 167)}, some), `job.custom_attributes["a"].string_values`)
+		// Characters, not bytes as on the page of CustomAttribute.
+		w.job(object{"requisitionId": "long", "customAttributes": values([]string{strings.Repeat("€", 255)}, some)["customAttributes"]})
 	}},
 	{"Job.customAttributes", "For unfilterable `string_values`, the maximum total size of `string_values` across all keys is 50KB.", func(t *testing.T, w *world) {
 		values := func(a, b int) object {
@@ -377,7 +368,7 @@ var rules = []rule{
 
 	{"Job.languageCode", `Language codes must be in BCP-47 format, such as "en-US" or "sr-Latn".`, func(t *testing.T, w *world) {
 		for _, code := range []string{"en-US", "sr-Latn", "de", "en_US"} {
-			if got := w.job(object{"languageCode": code})["languageCode"]; got != code {
+			if got := w.job(object{"languageCode": code, "requisitionId": code})["languageCode"]; got != code {
 				t.Errorf("%s became %v", code, got)
 			}
 		}
@@ -580,13 +571,13 @@ var rules = []rule{
 			t.Errorf("found %q", got)
 		}
 		w.refusedJob(w.company, nil, "ALREADY_EXISTS", "")
-		// And an open one is closed with a past one; unlike one that was
-		// created so, it can be opened again.
+		// A past time closes an open job. Unlike a job that was created
+		// expired, it can be opened again.
 		w.patchJob(name, object{"postingExpireTime": "2017-01-02T00:00:00Z"}, "postingExpireTime")
 		if got := w.searched(); got != nil {
 			t.Errorf("closed, but found %q", got)
 		}
-		w.patchJob(name, object{}, "postingExpireTime")
+		w.patchJob(name, object{"postingExpireTime": "2017-03-01T00:00:00Z"}, "postingExpireTime")
 		if got := w.searched(); !slices.Equal(got, []string{name}) {
 			t.Errorf("opened again: %q", got)
 		}
@@ -611,7 +602,7 @@ var rules = []rule{
 		w.ok("DELETE", w.company, nil)
 	}},
 	{"Job.postingExpireTime", "However, the overall expired job count cannot exceed 3 times the maximum number of open jobs over previous 7 days.", func(t *testing.T, w *world) {
-		// Two jobs are open at a time, and close after a day each.
+		// Two jobs are open at a time; each expires after a day.
 		var all []string
 		for i := range 8 {
 			job := w.job(object{"requisitionId": fmt.Sprint(i), "postingExpireTime": w.now().Add(day).Format(time.RFC3339)})
@@ -696,7 +687,7 @@ var rules = []rule{
 			"":                        "2017-02-01T13:00:00Z",
 			"jobEndTime":              "2017-02-01T13:00:00Z",
 			"title,job_end_time":      "2017-02-01T13:00:00Z",
-			"postingExpireTime":       "2017-02-01T13:00:00Z", // cleared, see setExpireTime
+			"postingExpireTime":       "2018-01-01T00:00:00Z",
 			"title":                   "2018-01-01T00:00:00Z",
 			"title,jobStartTime":      "2018-01-01T00:00:00Z",
 			"department,languageCode": "2018-01-01T00:00:00Z",
@@ -743,8 +734,8 @@ var rules = []rule{
 	}},
 }
 
-// remarks are what the reference says beside rules: what fields are for, and
-// advice to clients.
+// remarks are the reference's other sentences: the purpose of fields, and advice to
+// clients.
 var remarks = []string{
 	"Strongly recommended for the best service experience.",
 	"This field is intended to be used by clients for client identification and tracking of postings.",
@@ -772,7 +763,7 @@ var remarks = []string{
 	"The purpose of this feature is to allow other objects, such as Application, to refer a job that didn't exist in the system prior to becoming expired.",
 }
 
-// notOfV3 begin the rules that v3 does not have, or has otherwise: see
+// notOfV3 are the beginnings of rules that v3 does not have or changes, see
 // TestRulesOfV3.
 var notOfV3 = []string{
 	"Required. The resource name of the company",
@@ -785,7 +776,7 @@ var notOfV3 = []string{
 	"If this value isn't provided on job update",
 }
 
-// Each rule holds in the versions that share it.
+// Each rule applies in the versions that share it.
 func TestRules(t *testing.T) {
 	for _, version := range []string{"v3", "v4beta1", "v4beta1 in tenants", "v4"} {
 		t.Run(version, func(t *testing.T) {
@@ -801,7 +792,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// The rules and remarks together are all that the reference says.
+// The rules and remarks together are the whole reference.
 func TestRulesAreAll(t *testing.T) {
 	doc, err := discovery.JobsV4beta1()
 	if err != nil {
@@ -831,8 +822,8 @@ func TestRulesAreAll(t *testing.T) {
 	}
 }
 
-// The request of the reference, with all its fields, as it is shown there:
-// timestamps in seconds and nanos, what is output only among the rest.
+// The request of the reference in its printed form, with all fields: timestamps in
+// seconds and nanos, output-only fields included.
 func TestReferenceRequest(t *testing.T) {
 	w := newWorld(t, "v4beta1")
 	name := w.job(nil)["name"].(string)
@@ -890,7 +881,7 @@ func TestReferenceRequest(t *testing.T) {
 	}
 }
 
-// Without a clock of its own the emulator goes by package time.
+// Without a clock the emulator uses package time.
 func TestJobsLiveInABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		emu := emulator.New(emulator.Options{})
@@ -927,7 +918,7 @@ func TestJobsLiveInABubble(t *testing.T) {
 	})
 }
 
-// What v3 does in its own way.
+// Rules that differ in v3.
 func TestRulesOfV3(t *testing.T) {
 	t.Run("Required. At least one field within ApplicationInfo must be specified.", func(t *testing.T) {
 		w := newWorld(t, "v3")
@@ -956,7 +947,7 @@ func TestRulesOfV3(t *testing.T) {
 	})
 	t.Run("If the field masks include expiry_time, or the masks are empty meaning that every field is updated, the job posting expires after 30 days from the job's last update time.", func(t *testing.T) {
 		for mask, want := range map[string]string{
-			"": "2017-02-01T13:00:00Z", "expiry_time": "2017-02-01T13:00:00Z", "posting_expire_time": "2017-02-01T13:00:00Z",
+			"": "2017-02-01T13:00:00Z", "expiry_time": "2017-02-01T13:00:00Z", "posting_expire_time": "2018-01-01T00:00:00Z",
 			"title": "2018-01-01T00:00:00Z", "job_end_time": "2018-01-01T00:00:00Z",
 		} {
 			w := newWorld(t, "v3")

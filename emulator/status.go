@@ -69,7 +69,7 @@ func errorf(code int, format string, args ...any) *apiError {
 	return &apiError{code: code, message: fmt.Sprintf(format, args...)}
 }
 
-// badRequestOf is the 400 that tells of a fault in the body, nil for none.
+// badRequestOf returns the 400 for a fault in the body, nil for none.
 func badRequestOf(f *protojson.Fault) *apiError {
 	if f == nil {
 		return nil
@@ -77,7 +77,7 @@ func badRequestOf(f *protojson.Fault) *apiError {
 	return badFields(f.Message, f.Violations)
 }
 
-// badFields is the 400 that names the fields at fault.
+// badFields returns the 400 that names the fields at fault.
 func badFields(message string, violations []fieldViolation) *apiError {
 	return &apiError{
 		code:    http.StatusBadRequest,
@@ -86,7 +86,7 @@ func badFields(message string, violations []fieldViolation) *apiError {
 	}
 }
 
-// retryAfter adds what tells a client when to come back: the header in whole
+// retryAfter adds the time after which a client may retry: the header in whole
 // seconds, rounded up, and the exact RetryInfo.
 func (e *apiError) retryAfter(d time.Duration) {
 	if e.header == nil {
@@ -96,22 +96,35 @@ func (e *apiError) retryAfter(d time.Duration) {
 	e.details = append(e.details, retryInfo{Type: typeRetryInfo, RetryDelay: protoDuration(d)})
 }
 
-// reply is the answer in the form that the API gives it.
-func (e *apiError) reply(compact bool) reply {
+// rpcStatus is the body of an error.
+type rpcStatus struct {
+	Code    int          `json:"code"`
+	Message string       `json:"message"`
+	Errors  []firstError `json:"errors,omitempty"`
+	Status  string       `json:"status"`
+	Details []any        `json:"details,omitempty"`
+}
+
+// firstError is an element of the error list of format V1.
+type firstError struct {
+	Message string `json:"message"`
+	Domain  string `json:"domain"`
+	Reason  string `json:"reason"`
+}
+
+// reply returns the answer in the form that the parameters ask for.
+func (e *apiError) reply(p params) reply {
 	if e.body != nil {
 		return reply{status: e.code, header: e.header, body: e.body}
 	}
-	type status struct {
-		Code    int    `json:"code"`
-		Message string `json:"message"`
-		Status  string `json:"status"`
-		Details []any  `json:"details,omitempty"`
-	}
 	answer := struct {
-		Error status `json:"error"`
-	}{status{e.code, e.message, cmp.Or(e.status, statusName(e.code)), e.details}}
+		Error rpcStatus `json:"error"`
+	}{rpcStatus{Code: e.code, Message: e.message, Status: cmp.Or(e.status, statusName(e.code)), Details: e.details}}
+	if p.firstErrorFormat {
+		answer.Error.Errors = []firstError{{e.message, "global", firstReason(e.code)}}
+	}
 	opts := []json.Options{json.Deterministic(true), jsontext.AllowInvalidUTF8(true)}
-	if !compact {
+	if !p.compact {
 		opts = append(opts, jsontext.WithIndent("  "))
 	}
 	body, err := json.Marshal(answer, opts...)
@@ -121,9 +134,28 @@ func (e *apiError) reply(compact bool) reply {
 	return reply{status: e.code, header: e.header, body: append(body, '\n')}
 }
 
-// statusName is the google.rpc.Code that goes with an HTTP status, see
-// google/rpc/code.proto. The statuses that the table there does not know have
-// the name of the nearest that it does.
+// firstReason returns the reason that the format V1 has for an HTTP status.
+func firstReason(code int) string {
+	switch code {
+	case http.StatusBadRequest:
+		return "badRequest"
+	case http.StatusUnauthorized:
+		return "authError"
+	case http.StatusForbidden:
+		return "forbidden"
+	case http.StatusNotFound:
+		return "notFound"
+	case http.StatusConflict:
+		return "alreadyExists"
+	case http.StatusTooManyRequests:
+		return "rateLimitExceeded"
+	}
+	return "backendError"
+}
+
+// statusName returns the google.rpc.Code for an HTTP status, see
+// google/rpc/code.proto. A status without a code there has the code of the nearest
+// one.
 func statusName(code int) string {
 	switch code {
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType:
@@ -155,7 +187,7 @@ func statusName(code int) string {
 	return "UNKNOWN"
 }
 
-// defaultMessage is what a fault says that was given no message.
+// defaultMessage returns the message of a fault that has none.
 func defaultMessage(code int) string {
 	switch code {
 	case http.StatusUnauthorized:
@@ -180,13 +212,13 @@ func defaultMessage(code int) string {
 }
 
 // protoDuration writes d as the JSON of google.protobuf.Duration: seconds with
-// no, 3, 6 or 9 digits after the point.
+// 0, 3, 6 or 9 digits after the point.
 func protoDuration(d time.Duration) string {
 	return strconv.FormatInt(int64(d/time.Second), 10) + protoFraction(int(d%time.Second)) + "s"
 }
 
 // protoFraction writes nanoseconds as proto3 JSON does: in groups of three
-// digits, as few of them as hold the value.
+// digits, as few as necessary.
 func protoFraction(nanos int) string {
 	if nanos == 0 {
 		return ""

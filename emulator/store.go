@@ -11,10 +11,10 @@ import (
 
 // Accepted is an event that was accepted.
 type Accepted struct {
-	// Number counts accepted events from 1, on through a Reset. It is a cursor
-	// for EventsAfter.
+	// Number counts accepted events from 1, and continues after a Reset. It is a
+	// cursor for EventsAfter.
 	Number int64 `json:"number"`
-	// Time is when its HTTP request was taken up.
+	// Time is the beginning of its HTTP request's handling.
 	Time time.Time `json:"time"`
 	// Version of the API, such as "v4".
 	Version string `json:"version"`
@@ -23,13 +23,13 @@ type Accepted struct {
 	// Part is the number of its part in a batch, from 1; 0 for a request of
 	// its own.
 	Part int `json:"part,omitzero"`
-	// Duplicate: its eventId was accepted before. The service does not
-	// deduplicate, nor does the emulator.
+	// Duplicate reports whether its eventId was accepted before. Neither the
+	// service nor the emulator deduplicates.
 	Duplicate bool `json:"duplicate"`
-	// Warnings say why the service would discard the event later, though it
-	// accepts it as the emulator does.
+	// Warnings are the reasons for which the service would accept the event and
+	// discard it later.
 	Warnings []Warning `json:"warnings,omitempty"`
-	// Event is what was understood.
+	// Event is the decoded event.
 	Event Event `json:"event"`
 	// Raw is the ClientEvent's JSON as it was sent, without the wrapper. It
 	// must not be changed.
@@ -38,10 +38,22 @@ type Accepted struct {
 
 // Warning is one reason to discard an event.
 type Warning struct {
+	Rule DiscardRule `json:"rule"`
 	// Field of the ClientEvent: requestId or jobEvent.jobs.
 	Field  string `json:"field"`
 	Reason string `json:"reason"`
 }
+
+// DiscardRule is a rule by which the service discards an event later.
+type DiscardRule string
+
+// The rules of Google's documents: "Events without a valid request ID are
+// discarded", and events about jobs that do not exist have no effect.
+const (
+	MissingRequestID DiscardRule = "missing_request_id"
+	UnknownRequestID DiscardRule = "unknown_request_id"
+	UnknownJob       DiscardRule = "unknown_job"
+)
 
 // Stats are counts since the start or the latest reset.
 type Stats struct {
@@ -50,47 +62,47 @@ type Stats struct {
 	Duplicates int64 `json:"duplicates"`
 	// Warned are those with Warnings.
 	Warned int64 `json:"warned"`
-	// Refused calls, by the HTTP status they were answered with. A batch that
-	// is refused as a whole counts once.
+	// Refused counts refused calls by HTTP status. A batch that is refused as a
+	// whole counts once.
 	Refused map[int]int64 `json:"refused"`
-	// Requests are the HTTP requests, of which Batches went to /batch, with
-	// Parts parts in all.
+	// Requests counts HTTP requests, Batches those to /batch, Parts the parts of
+	// the batches.
 	Requests int64 `json:"requests"`
 	Batches  int64 `json:"batches"`
 	Parts    int64 `json:"parts"`
-	// Faulted requests and parts: a [Fault] befell them.
+	// Faulted counts requests and parts with a [Fault].
 	Faulted int64 `json:"faulted"`
 	// ByType counts accepted events by version of the API, then by type.
 	ByType map[string]map[string]int64 `json:"byType"`
 }
 
-// rememberedIDs is how many eventIds are known at least, for telling
-// duplicates; it bounds the memory of an emulator that runs for long.
-const rememberedIDs = 4 << 20
+// rememberedIDs is the least number of eventIds that are remembered to recognize
+// duplicates. Twice as many, at 20 to 40 bytes each, bound their memory.
+const rememberedIDs = 1 << 20
 
-// store keeps what was accepted.
+// store keeps the latest accepted events, at most keep and with at most bytes in
+// total, or all with keepAll.
 type store struct {
 	keep    int
+	bytes   int64
 	keepAll bool
 	ids     maphash.Seed
-	// disk, if not nil, keeps what the store keeps.
+	// disk, if not nil, keeps the same events.
 	disk eventDisk
 
 	mu sync.Mutex
-	// events is a ring of the latest, of which next is the oldest; with
-	// keepAll it only grows.
+	// events are those kept, the oldest first; held is their size.
 	events []Accepted
-	next   int
-	// seen and older hold hashes of eventIds: older are those from before
-	// seen was full. At 64 bits two of a hundred million ids have the same
-	// hash with a probability of 1 in 3,700.
+	held   int64
+	// seen and older hold hashes of eventIds; a full seen becomes older. Two of a
+	// hundred million IDs have the same 64 bits with a probability of 1 in 3,700.
 	seen, older map[uint64]struct{}
 	stats       Stats
-	waiting     []waiter
-	// number is that of the latest event, and more, if not nil, is closed when
-	// there is another.
+	discarded   map[DiscardRule]int64 // events
+	// number is that of the latest event.
 	number int64
-	more   chan struct{}
+	// more is closed at the next event; nil if no request waits for it.
+	more chan struct{}
 }
 
 // eventDisk keeps events under their numbers.
@@ -99,13 +111,8 @@ type eventDisk interface {
 	DropEvent(number int64)
 }
 
-type waiter struct {
-	accepted int64
-	done     chan struct{}
-}
-
-func newStore(keep int, keepAll bool) *store {
-	s := &store{keep: keep, keepAll: keepAll, ids: maphash.MakeSeed()}
+func newStore(keep int, bytes int64, keepAll bool) *store {
+	s := &store{keep: keep, bytes: bytes, keepAll: keepAll, ids: maphash.MakeSeed()}
 	s.reset()
 	return s
 }
@@ -118,12 +125,13 @@ func (s *store) reset() {
 			s.disk.DropEvent(a.Number)
 		}
 	}
-	s.events, s.next = nil, 0
+	s.events, s.held = nil, 0
 	s.seen, s.older = map[uint64]struct{}{}, nil
+	s.discarded = map[DiscardRule]int64{MissingRequestID: 0, UnknownRequestID: 0, UnknownJob: 0}
 	s.stats = Stats{Refused: map[int]int64{}, ByType: map[string]map[string]int64{}}
 }
 
-// accept keeps and counts a, and says whether it is a duplicate.
+// accept counts and keeps a, and reports whether it is a duplicate.
 func (s *store) accept(a *Accepted) (duplicate bool) {
 	id := maphash.String(s.ids, a.Event.EventID)
 	s.mu.Lock()
@@ -134,6 +142,11 @@ func (s *store) accept(a *Accepted) (duplicate bool) {
 	if a.Warnings != nil {
 		s.stats.Warned++
 	}
+	for i, w := range a.Warnings {
+		if i == 0 || w.Rule != a.Warnings[i-1].Rule { // warnings of one rule follow each other
+			s.discarded[w.Rule]++
+		}
+	}
 	if a.Duplicate {
 		s.stats.Duplicates++
 	}
@@ -143,30 +156,38 @@ func (s *store) accept(a *Accepted) (duplicate bool) {
 		s.stats.ByType[a.Version] = types
 	}
 	types[a.Event.Type]++
-	s.retain(a)
-	s.wake()
+	s.retain(*a)
+	if s.more != nil {
+		close(s.more)
+		s.more = nil
+	}
 	return a.Duplicate
 }
 
-// retain keeps a in place of the oldest, if the store is full.
-func (s *store) retain(a *Accepted) {
-	full := !s.keepAll && len(s.events) >= s.keep
-	if full && s.keep == 0 {
+// retain keeps a, and evicts the oldest events beyond the limits.
+func (s *store) retain(a Accepted) {
+	size := a.size()
+	if !s.keepAll && (s.keep == 0 || size > s.bytes) {
 		return
 	}
 	if s.disk != nil {
 		s.disk.PutEvent(a.Number, a.kept())
-		if full {
-			s.disk.DropEvent(s.events[s.next].Number)
+	}
+	s.events = append(s.events, a)
+	s.held += size
+	for !s.keepAll && (len(s.events) > s.keep || s.held > s.bytes) {
+		s.held -= s.events[0].size()
+		if s.disk != nil {
+			s.disk.DropEvent(s.events[0].Number)
 		}
+		s.events[0] = Accepted{}
+		s.events = s.events[1:]
 	}
-	if full {
-		s.events[s.next] = *a
-		s.next = (s.next + 1) % s.keep
-		return
-	}
-	s.events = append(s.events, *a)
 }
+
+// size estimates the memory of a kept event in bytes: its JSON, the same decoded,
+// and the structures around both.
+func (a *Accepted) size() int64 { return 2*int64(len(a.Raw)) + 1024 }
 
 // restore takes an event that was accepted in an earlier run. It is not counted.
 func (s *store) restore(a Accepted) {
@@ -174,7 +195,7 @@ func (s *store) restore(a Accepted) {
 	defer s.mu.Unlock()
 	s.number = a.Number
 	s.remember(maphash.String(s.ids, a.Event.EventID))
-	s.retain(&a)
+	s.retain(a)
 }
 
 func (s *store) remember(id uint64) (known bool) {
@@ -189,65 +210,20 @@ func (s *store) remember(id uint64) (known bool) {
 	return known
 }
 
-// wake tells those who wait for as many accepted events as there are now.
-func (s *store) wake() {
-	if s.more != nil {
-		close(s.more)
-		s.more = nil
-	}
-	if len(s.waiting) == 0 {
-		return
-	}
-	s.waiting = slices.DeleteFunc(s.waiting, func(w waiter) bool {
-		if s.stats.Accepted < w.accepted {
-			return false
-		}
-		close(w.done)
-		return true
-	})
-}
-
-// await returns when n events are accepted.
+// await waits until n events are accepted.
 func (s *store) await(ctx context.Context, n int64) error {
-	w := waiter{n, make(chan struct{})}
-	s.mu.Lock()
-	s.waiting = append(s.waiting, w)
-	s.wake()
-	s.mu.Unlock()
-	select {
-	case <-w.done:
-		return nil
-	case <-ctx.Done():
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.waiting = slices.DeleteFunc(s.waiting, func(other waiter) bool { return other.done == w.done })
-	return ctx.Err()
+	_, err := s.until(ctx, func() bool { return s.stats.Accepted >= n })
+	return err
 }
 
-// after are the kept events with a larger number, and the number of the latest.
-func (s *store) after(number int64) ([]Accepted, int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.since(number), s.number
-}
-
-func (s *store) since(number int64) []Accepted {
-	all := slices.Concat(s.events[s.next:], s.events[:s.next])
-	i := slices.IndexFunc(all, func(a Accepted) bool { return a.Number > number })
-	if i < 0 {
-		return nil
-	}
-	return all[i:]
-}
-
-// awaitAfter is after, once there is an event with a larger number.
-func (s *store) awaitAfter(ctx context.Context, number int64) ([]Accepted, int64, error) {
+// until waits until done returns true, or the context is done, and returns the
+// number of the latest event. It calls done with the lock held.
+func (s *store) until(ctx context.Context, done func() bool) (latest int64, err error) {
 	for {
 		s.mu.Lock()
-		if s.number > number {
-			defer s.mu.Unlock()
-			return s.since(number), s.number, nil
+		if latest = s.number; done() {
+			s.mu.Unlock()
+			return latest, nil
 		}
 		if s.more == nil {
 			s.more = make(chan struct{})
@@ -257,10 +233,44 @@ func (s *store) awaitAfter(ctx context.Context, number int64) ([]Accepted, int64
 		select {
 		case <-more:
 		case <-ctx.Done():
-			_, latest := s.after(number)
-			return nil, latest, ctx.Err()
+			return latest, ctx.Err()
 		}
 	}
+}
+
+// after returns the kept events with a larger number that match, and the number of
+// the latest event. A nil match is every event.
+func (s *store) after(number int64, match func(*Accepted) bool) ([]Accepted, int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.since(number, match), s.number
+}
+
+func (s *store) since(number int64, match func(*Accepted) bool) []Accepted {
+	i := slices.IndexFunc(s.events, func(a Accepted) bool { return a.Number > number })
+	if i < 0 {
+		return nil
+	}
+	if match == nil {
+		return slices.Clone(s.events[i:])
+	}
+	var some []Accepted
+	for _, a := range s.events[i:] {
+		if match(&a) {
+			some = append(some, a)
+		}
+	}
+	return some
+}
+
+// awaitAfter waits until count events match, then returns after.
+func (s *store) awaitAfter(ctx context.Context, number int64, match func(*Accepted) bool, count int) ([]Accepted, int64, error) {
+	var some []Accepted
+	latest, err := s.until(ctx, func() bool {
+		some = s.since(number, match)
+		return len(some) >= count
+	})
+	return some, latest, err
 }
 
 func (s *store) countRequest() {
@@ -288,11 +298,10 @@ func (s *store) countFault() {
 	s.mu.Unlock()
 }
 
-// accepted are the kept events, the oldest first.
+// accepted returns the kept events, the oldest first.
 func (s *store) accepted() []Accepted {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Concat(s.events[s.next:], s.events[:s.next])
+	some, _ := s.after(0, nil)
+	return some
 }
 
 func (s *store) counts() Stats {
@@ -305,4 +314,11 @@ func (s *store) counts() Stats {
 		st.ByType[version] = maps.Clone(types)
 	}
 	return st
+}
+
+// discards returns the events that the service would discard, by rule.
+func (s *store) discards() map[DiscardRule]int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.discarded)
 }

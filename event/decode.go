@@ -26,6 +26,14 @@ type record struct {
 	typ   string
 }
 
+// text returns where the record keeps a text.
+func (r *record) text(f *field) *string {
+	if f.kind == eventType {
+		return &r.typ
+	}
+	return f.text(&r.event)
+}
+
 // Decode reads one event from a record's value and checks every rule that
 // needs nothing but the event itself; either the event or the fault is nil.
 // The event shares no memory with data.
@@ -77,13 +85,13 @@ func (e *Event) validate(typ string, v Version) *Fault {
 	}
 	if e.Type, ok = v.parseType(typ); !ok {
 		return &Fault{ReasonInvalidType, fmt.Sprintf(
-			"jobEvent.type: %s is not a type of event in %s: want one of %s", quote(typ), v, typeList(v))}
+			"jobEvent.type: %s is not a type of event in %s: expected one of %s", quote(typ), v, typeList(v))}
 	}
 	forms := v.jobForms()
 	for i, name := range e.Jobs {
 		if !hasForm(name, forms) {
 			return &Fault{ReasonInvalidJobName, fmt.Sprintf(
-				"jobEvent.jobs[%d]: %s is not the name of a job in %s: want %s", i, quote(name), v, describe(forms))}
+				"jobEvent.jobs[%d]: %s is not the name of a job in %s: expected %s", i, quote(name), v, describe(forms))}
 		}
 	}
 	if f := checkExtraInfo(e.ExtraInfo); f != nil {
@@ -153,7 +161,7 @@ func parseTime(s string) (time.Time, bool) {
 const timePattern = `^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])` +
 	`T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$`
 
-// hasShape says whether s has a digit where shape has a d, and otherwise the
+// hasShape reports whether s has a digit where shape has a d, and otherwise the
 // same bytes.
 func hasShape(s, shape string) bool {
 	if len(s) != len(shape) {

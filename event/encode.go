@@ -10,8 +10,8 @@ import (
 
 // AppendRequest appends the body of clientEvents.create for version v: the
 // event in the wrapper {"clientEvent": …} for v3 and v4beta1, and bare for v4
-// (jobs/v3 and jobs/v4 discovery documents). parentEventId and extraInfo are
-// fields of v3 alone, eventNotes of the others.
+// (jobs/v3 and jobs/v4 discovery documents). The table of fields tells which of them
+// the version has.
 func (e *Event) AppendRequest(dst []byte, v Version) []byte {
 	if v == V4 {
 		return e.AppendJSON(dst, v)
@@ -24,67 +24,46 @@ func (e *Event) AppendRequest(dst []byte, v Version) []byte {
 // AppendJSON appends the event as version v has it, as one JSON object with
 // its names in lowerCamelCase.
 func (e *Event) AppendJSON(dst []byte, v Version) []byte {
-	return e.appendObject(dst, v.sendsLinks(), v.hasNotes())
+	return appendObject(dst, recordFields, e, versionsOf(v))
 }
 
 // AppendRecord appends the event as it may stand in a record's value, with
 // every field that it has, whatever the version sends.
 func (e *Event) AppendRecord(dst []byte) []byte {
-	return e.appendObject(dst, true, true)
+	return appendObject(dst, recordFields, e, allVersions)
 }
 
-func (e *Event) appendObject(dst []byte, links, notes bool) []byte {
-	dst = appendMember(append(dst, '{'), "eventId", e.ID)
-	dst = appendMember(append(dst, ','), "requestId", e.RequestID)
-	if links && e.ParentID != "" {
-		dst = appendMember(append(dst, ','), "parentEventId", e.ParentID)
-	}
-	dst = appendMember(append(dst, ','), "createTime", e.CreateTime)
-	dst = append(dst, `,"jobEvent":{"type":"`...)
-	dst = append(dst, e.Type.String()...)
-	dst = append(dst, `","jobs":[`...)
-	for i, name := range e.Jobs {
-		if i > 0 {
-			dst = append(dst, ',')
+// appendObject appends the fields that requests of one of the versions have and that
+// the event sets.
+func appendObject(dst []byte, fields []*field, e *Event, in versions) []byte {
+	separator := byte('{')
+	for _, f := range fields {
+		if f.sent&in == 0 || !f.isSet(e) {
+			continue
 		}
-		dst = appendString(dst, name)
-	}
-	dst = append(dst, "]}"...)
-	if links && len(e.ExtraInfo) > 0 {
-		dst = e.appendExtraInfo(dst)
-	}
-	if notes && e.Notes != "" {
-		dst = appendMember(append(dst, ','), "eventNotes", e.Notes)
+		dst = append(append(dst, separator, '"'), f.name...)
+		dst = f.append(append(dst, `":`...), e, in)
+		separator = ','
 	}
 	return append(dst, '}')
 }
 
-// appendExtraInfo writes the keys in order, so that the same event is always
-// the same bytes.
-func (e *Event) appendExtraInfo(dst []byte) []byte {
+// appendMap appends the keys in order, so that the same event is always the same
+// bytes.
+func appendMap(dst []byte, texts map[string]string) []byte {
 	var room [MaxExtraInfoKeys]string
 	keys := room[:0]
-	for key := range e.ExtraInfo {
+	for key := range texts {
 		keys = append(keys, key)
 	}
 	slices.Sort(keys)
-	dst = append(dst, `,"extraInfo":{`...)
-	for i, key := range keys {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = append(appendString(dst, key), ':')
-		dst = appendString(dst, e.ExtraInfo[key])
+	separator := byte('{')
+	for _, key := range keys {
+		dst = append(appendString(append(dst, separator), key), ':')
+		dst = appendString(dst, texts[key])
+		separator = ','
 	}
 	return append(dst, '}')
-}
-
-// appendMember takes a name that needs no escaping.
-func appendMember(dst []byte, name, value string) []byte {
-	dst = append(dst, '"')
-	dst = append(dst, name...)
-	dst = append(dst, `":`...)
-	return appendString(dst, value)
 }
 
 func appendString(dst []byte, s string) []byte {
@@ -93,16 +72,12 @@ func appendString(dst []byte, s string) []byte {
 	return dst
 }
 
-// Size estimates the bytes of the event's request from above, but for what
-// escaping adds.
+// Size bounds the bytes of the event's request from above, but for what escaping
+// adds.
 func (e *Event) Size() int {
-	const names = 160
-	size := names + len(e.ID) + len(e.RequestID) + len(e.ParentID) + len(e.CreateTime) + len(e.Notes)
-	for _, name := range e.Jobs {
-		size += len(name) + len(`"",`)
-	}
-	for key, value := range e.ExtraInfo {
-		size += len(key) + len(value) + len(`"":"",`)
+	size := len(`{"clientEvent":{}}`)
+	for _, f := range recordFields {
+		size += f.size(e)
 	}
 	return size
 }
@@ -113,19 +88,16 @@ func (e *Event) Size() int {
 func (e *Event) Content() uint64 {
 	var room [1024]byte
 	b := room[:0]
-	b = appendField(b, e.RequestID)
-	b = appendField(b, e.ParentID)
-	b = appendField(b, e.Notes)
-	b = binary.AppendVarint(b, e.Time.Unix())
-	b = binary.AppendVarint(b, int64(e.Time.Nanosecond()))
-	b = append(b, byte(e.Type))
-	for _, name := range e.Jobs {
-		b = appendField(b, name)
+	for _, f := range contentFields {
+		b = f.hash(b, e)
 	}
-	sum := xxhash.Sum64(b)
-	for key, value := range e.ExtraInfo {
-		// Added up, since a map has no order.
-		sum += xxhash.Sum64(appendField(appendField(b[:0], key), value))
+	return xxhash.Sum64(b) + hashMap(b[:0], e.ExtraInfo)
+}
+
+// hashMap adds up the hashes of a map's members, since a map has no order.
+func hashMap(b []byte, texts map[string]string) (sum uint64) {
+	for key, value := range texts {
+		sum += xxhash.Sum64(appendField(appendField(b, key), value))
 	}
 	return sum
 }

@@ -41,11 +41,17 @@ func TestEncode(t *testing.T) {
 	const escapedJSON = `{"eventId":"\"\\/\u0000\u001f` + "\x7f" + `\n\t","requestId":"<&>` + "\u2028é😀" + `",` +
 		`"createTime":"2026-01-02T03:04:05.678Z","jobEvent":{"type":"VIEW","jobs":["projects/p/jobs/j"]},"extraInfo":{"\"":"\u0001"}}`
 
+	profile := decoded(t, recordWith(V4Beta1, edits{"jobEvent": `{"profile":"x","type":"VIEW","jobs":["projects/p/jobs/j"]}`}), V4Beta1)
+	const profileJSON = `{"eventId":"e-1","requestId":"r-1","createTime":"2026-01-02T03:04:05.678Z","jobEvent":{"type":"VIEW","jobs":["projects/p/jobs/j"],"profile":"x"}}`
+
 	tests := []struct {
 		name string
 		got  []byte
 		want string
 	}{
+		{"profile, v4beta1", profile.AppendRequest(nil, V4Beta1), `{"clientEvent":` + profileJSON + `}`},
+		{"profile, v4", profile.AppendRequest(nil, V4), strings.Replace(profileJSON, `,"profile":"x"`, "", 1)},
+		{"profile, record", profile.AppendRecord(nil), profileJSON},
 		{"v3", e3.AppendRequest(nil, V3), `{"clientEvent":` + ids + link + job + extra + `}}`},
 		{"v4beta1", e4.AppendRequest(nil, V4Beta1), `{"clientEvent":` + ids + job + notes + `}}`},
 		{"v4", e4.AppendRequest(nil, V4), ids + job + notes + `}`},
@@ -104,6 +110,7 @@ func TestContentTellsFieldsApart(t *testing.T) {
 		"request and parent swapped": func(e *Event) { e.RequestID, e.ParentID = e.ParentID, e.RequestID },
 		"a byte moved":               func(e *Event) { e.RequestID, e.ParentID = "r-1p", "-1" },
 		"a byte moved on":            func(e *Event) { e.ParentID, e.Notes = "p-", "1n" },
+		"profile":                    func(e *Event) { e.Profile = "x" },
 		"notes":                      func(e *Event) { e.Notes = "N" },
 		"no notes":                   func(e *Event) { e.Notes = "" },
 		"seconds":                    func(e *Event) { e.Time = e.Time.Add(time.Second) },
@@ -145,6 +152,36 @@ func TestContentIsStable(t *testing.T) {
 		`"jobEvent":{"type":"VIEW","jobs":["projects/p/jobs/1"]},"extraInfo":{"a":"1","b":"2"}}`, V3)
 	if got, want := e.Content(), uint64(0xc6c59fbc8b90eac); got != want {
 		t.Errorf("the content is %#x, want %#x", got, want)
+	}
+}
+
+// TestContentHasEveryField: but for the event's id, which names the content.
+func TestContentHasEveryField(t *testing.T) {
+	var leaves func(fields []*field) []*field
+	leaves = func(fields []*field) (all []*field) {
+		for _, f := range fields {
+			if f.kind == object {
+				all = append(all, leaves(f.fields)...)
+			} else if f != fieldEventID {
+				all = append(all, f)
+			}
+		}
+		return all
+	}
+	for _, f := range leaves(recordFields) {
+		if !slices.Contains(contentFields, f) {
+			t.Errorf("%s is not in the content", f.name)
+		}
+	}
+}
+
+// TestPersonal: the texts that tell of a person, and no others.
+func TestPersonal(t *testing.T) {
+	e := &Event{ID: "id", RequestID: "r", Notes: "notes", Profile: "profile", ExtraInfo: map[string]string{"k": "value", "empty": ""}}
+	got := e.Personal()
+	slices.Sort(got)
+	if want := []string{"notes", "profile", "value"}; !slices.Equal(got, want) {
+		t.Errorf("personal: %q, want %q", got, want)
 	}
 }
 

@@ -7,49 +7,18 @@ import (
 	"time"
 )
 
-// ClockSkew is how much later than its child a parent may have been created,
-// since the two may come from different machines.
+// ClockSkew is how much later than its child a parent may have been created: the
+// clocks of two machines differ.
 const ClockSkew = 5 * time.Second
-
-// parents is the whole table of which types may lead to which. A type without
-// an entry starts a journey and follows nothing.
-//
-// The API's documents give these steps: a search renders results (IMPRESSION)
-// or an alert lists jobs (NOTIFICATION); from there the seeker opens the job
-// (VIEW) or applies at once (…_FROM_SEARCH, "no VIEW"); an application
-// otherwise follows a VIEW; QUICK_SUBMISSION and the redirects stand alone,
-// without START and FINISH; HIRED and INTERVIEW_GRANTED come of applications.
-var parents = map[Type][]Type{
-	View:                          {Impression, Notification},
-	ViewRedirect:                  {Impression, Notification, View},
-	Bookmark:                      {Impression, Notification, View},
-	NotInterested:                 {Impression, Notification, View},
-	ApplicationStart:              {View},
-	ApplicationFinish:             {View, ApplicationStart, ApplicationStartFromSearch},
-	ApplicationQuickSubmission:    {View},
-	ApplicationRedirect:           {View},
-	ApplicationStartFromSearch:    {Impression},
-	ApplicationRedirectFromSearch: {Impression},
-	ApplicationCompanySubmit:      {View},
-	SentCV:                        {View},
-	InterviewGranted:              applied,
-	Hired:                         append([]Type{InterviewGranted}, applied...),
-}
-
-// applied are the types after which an application is with the employer.
-var applied = []Type{
-	ApplicationFinish, ApplicationQuickSubmission, ApplicationRedirect,
-	ApplicationRedirectFromSearch, ApplicationCompanySubmit, SentCV,
-}
 
 // Parents lists the types that may lead to t; none for a type that starts a
 // journey.
-func (t Type) Parents() []Type { return slices.Clone(parents[t]) }
+func (t Type) Parents() []Type { return slices.Clone(t.info().parents) }
 
-// CheckParent says what is wrong with an event of type parent, created at
-// created, as the parent of e; nil where nothing is.
+// CheckParent returns the fault of an event of type parent, created at created, as the
+// parent of e; nil where it may be.
 func (e *Event) CheckParent(parent Type, created time.Time) *Fault {
-	allowed := parents[e.Type]
+	allowed := e.Type.info().parents
 	switch {
 	case len(allowed) == 0:
 		return mismatch("%s starts a journey and has no parent, but parentEventId names %s", e.Type, article(parent))

@@ -93,12 +93,13 @@ func (s *scanner) value(f *field) (ok bool) {
 	case object:
 		return s.object(f.fields)
 	case textMap:
-		return s.texts(f.target(s.record).(*map[string]string))
+		return s.texts(f.dict(&s.record.event))
 	case textList:
-		return s.list(f.target(s.record).(*[]string))
+		return s.list(f.list(&s.record.event))
+	case text, timestamp, eventType:
+		into := s.record.text(f)
+		*into, ok = s.string()
 	}
-	into := f.target(s.record).(*string)
-	*into, ok = s.string()
 	return ok
 }
 

@@ -8,6 +8,14 @@ type Reason string
 // The reasons, in the order in which the rules are checked: the first fault
 // found names the reason.
 const (
+	// ReasonUndecodable and ReasonUnmapped mark records of a team's own format:
+	// their bytes do not match the format, or the mapping gave no events for them.
+	ReasonUndecodable Reason = "undecodable"
+	ReasonUnmapped    Reason = "unmapped"
+	// ReasonPoison marks a record whose processing ended the process, or would
+	// have: it is set aside so that it can't do so for ever.
+	ReasonPoison Reason = "poison"
+
 	ReasonMalformed            Reason = "malformed"
 	ReasonUnknownField         Reason = "unknown_field"
 	ReasonInvalidField         Reason = "invalid_field"
@@ -28,21 +36,19 @@ const (
 	ReasonIDConflict           Reason = "id_conflict"
 	ReasonTooLarge             Reason = "too_large"
 	ReasonRejected             Reason = "rejected"
-	// ReasonPoison marks a record whose processing ended the process, or would
-	// have: it is set aside so that it can't do so for ever.
-	ReasonPoison Reason = "poison"
 )
 
 // Reasons lists every reason in the order in which the rules are checked.
 func Reasons() []Reason {
 	return []Reason{
+		ReasonUndecodable, ReasonUnmapped, ReasonPoison,
 		ReasonMalformed, ReasonUnknownField, ReasonInvalidField,
 		ReasonMissingEventID, ReasonMissingRequestID, ReasonMissingCreateTime,
 		ReasonMissingJobEvent, ReasonMissingType, ReasonMissingJobs,
 		ReasonInvalidCreateTime, ReasonInvalidType, ReasonInvalidJobName,
 		ReasonExtraInfoTooManyKeys, ReasonExtraInfoTooLarge, ReasonSelfParent,
 		ReasonParentNotFound, ReasonParentMismatch, ReasonIDConflict,
-		ReasonTooLarge, ReasonRejected, ReasonPoison,
+		ReasonTooLarge, ReasonRejected,
 	}
 }
 

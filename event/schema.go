@@ -59,7 +59,7 @@ type schemaNode struct {
 func objectSchema(fields []*field, v Version) *schemaNode {
 	s := &schemaNode{Type: "object", Properties: map[string]*schemaNode{}, AdditionalProperties: false}
 	for _, f := range fields {
-		if !f.knownTo(v) {
+		if !f.known.has(v) {
 			continue
 		}
 		s.Properties[f.name] = fieldSchema(f, v)
@@ -83,7 +83,7 @@ func objectSchema(fields []*field, v Version) *schemaNode {
 func fieldSchema(f *field, v Version) *schemaNode {
 	s := &schemaNode{}
 	switch f.kind {
-	case text:
+	case text, timestamp, eventType:
 		s.Type = "string"
 	case textList:
 		s.Type, s.Items = "array", &schemaNode{Type: "string"}
@@ -107,7 +107,7 @@ func fieldSchema(f *field, v Version) *schemaNode {
 	switch {
 	case !f.required:
 		s.Type = []any{s.Type, "null"} // null is as if it were not there
-	case f.kind == text && s.Enum == nil && s.Pattern == "":
+	case f.kind <= eventType && s.Enum == nil && s.Pattern == "":
 		s.MinLength = 1
 	}
 	s.Description = f.description

@@ -14,7 +14,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-var update = flag.Bool("update", false, "write the schemas in docs/schema anew")
+var update = flag.Bool("update", false, "write the schemas in docs/schema")
 
 func TestSchemaFiles(t *testing.T) {
 	for _, v := range Versions() {

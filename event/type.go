@@ -27,77 +27,106 @@ const (
 	NotInterested
 )
 
-var typeNames = [...]string{
-	Unspecified:                   "JOB_EVENT_TYPE_UNSPECIFIED",
-	Impression:                    "IMPRESSION",
-	View:                          "VIEW",
-	ViewRedirect:                  "VIEW_REDIRECT",
-	ApplicationStart:              "APPLICATION_START",
-	ApplicationFinish:             "APPLICATION_FINISH",
-	ApplicationQuickSubmission:    "APPLICATION_QUICK_SUBMISSION",
-	ApplicationRedirect:           "APPLICATION_REDIRECT",
-	ApplicationStartFromSearch:    "APPLICATION_START_FROM_SEARCH",
-	ApplicationRedirectFromSearch: "APPLICATION_REDIRECT_FROM_SEARCH",
-	ApplicationCompanySubmit:      "APPLICATION_COMPANY_SUBMIT",
-	Bookmark:                      "BOOKMARK",
-	Notification:                  "NOTIFICATION",
-	Hired:                         "HIRED",
-	SentCV:                        "SENT_CV",
-	InterviewGranted:              "INTERVIEW_GRANTED",
-	NotInterested:                 "NOT_INTERESTED",
+// typeInfo is one row of the table of event types.
+type typeInfo struct {
+	name     string
+	versions versions
+	// rank is the type's worth to the ranking of jobs, see [Type.Rank].
+	rank uint8
+	// parents are the types that may lead to it; none where it starts a journey.
+	parents []Type
+}
+
+// The ranks, the most valuable first. rankNone is no type's: a type without a rank is
+// a mistake that a test finds.
+const (
+	rankApplication uint8 = iota
+	rankInterest
+	rankShown
+	// Ranks is how many ranks there are, see [Type.Rank].
+	Ranks    = 3
+	rankNone = Ranks
+)
+
+// applied are the types after which an application is with the employer.
+var applied = []Type{
+	ApplicationFinish, ApplicationQuickSubmission, ApplicationRedirect,
+	ApplicationRedirectFromSearch, ApplicationCompanySubmit, SentCV,
+}
+
+// types is the table of event types: names and versions as the API has them, ranks as
+// documented at [Type.Rank], and which types may lead to which.
+//
+// The API's documents give these steps: a search renders results (IMPRESSION)
+// or an alert lists jobs (NOTIFICATION); from there the seeker opens the job
+// (VIEW) or applies at once (…_FROM_SEARCH, "no VIEW"); an application
+// otherwise follows a VIEW; QUICK_SUBMISSION and the redirects stand alone,
+// without START and FINISH; HIRED and INTERVIEW_GRANTED follow applications.
+// v4beta1 dropped NOT_INTERESTED in May 2019.
+var types = [...]typeInfo{
+	Unspecified: {"JOB_EVENT_TYPE_UNSPECIFIED", 0, rankNone, nil},
+
+	Impression:    {"IMPRESSION", allVersions, rankShown, nil},
+	Notification:  {"NOTIFICATION", allVersions, rankShown, nil},
+	View:          {"VIEW", allVersions, rankInterest, []Type{Impression, Notification}},
+	ViewRedirect:  {"VIEW_REDIRECT", allVersions, rankInterest, []Type{Impression, Notification, View}},
+	Bookmark:      {"BOOKMARK", allVersions, rankInterest, []Type{Impression, Notification, View}},
+	NotInterested: {"NOT_INTERESTED", versionsOf(V3), rankInterest, []Type{Impression, Notification, View}},
+
+	ApplicationStart:              {"APPLICATION_START", allVersions, rankApplication, []Type{View}},
+	ApplicationFinish:             {"APPLICATION_FINISH", allVersions, rankApplication, []Type{View, ApplicationStart, ApplicationStartFromSearch}},
+	ApplicationQuickSubmission:    {"APPLICATION_QUICK_SUBMISSION", allVersions, rankApplication, []Type{View}},
+	ApplicationRedirect:           {"APPLICATION_REDIRECT", allVersions, rankApplication, []Type{View}},
+	ApplicationStartFromSearch:    {"APPLICATION_START_FROM_SEARCH", allVersions, rankApplication, []Type{Impression}},
+	ApplicationRedirectFromSearch: {"APPLICATION_REDIRECT_FROM_SEARCH", allVersions, rankApplication, []Type{Impression}},
+	ApplicationCompanySubmit:      {"APPLICATION_COMPANY_SUBMIT", allVersions, rankApplication, []Type{View}},
+	SentCV:                        {"SENT_CV", allVersions, rankApplication, []Type{View}},
+	InterviewGranted:              {"INTERVIEW_GRANTED", allVersions, rankApplication, applied},
+	Hired:                         {"HIRED", allVersions, rankApplication, append([]Type{InterviewGranted}, applied...)},
 }
 
 var typesByName = func() map[string]Type {
-	m := make(map[string]Type, len(typeNames))
-	for t, name := range typeNames {
-		m[name] = Type(t)
+	m := make(map[string]Type, len(types))
+	for t := range types {
+		m[types[t].name] = Type(t)
 	}
 	return m
 }()
 
-// String is the name that the API gives the type.
+// info returns the type's row; the row of no type for a number that the table lacks.
+func (t Type) info() *typeInfo {
+	if int(t) < len(types) {
+		return &types[t]
+	}
+	return &types[Unspecified]
+}
+
+// String returns the name that the API gives the type.
 func (t Type) String() string {
-	if int(t) < len(typeNames) {
-		return typeNames[t]
+	if int(t) < len(types) {
+		return types[t].name
 	}
 	return fmt.Sprintf("Type(%d)", uint8(t))
 }
 
 // Types lists the types that an event of this version may have, in the API's
 // order. JOB_EVENT_TYPE_UNSPECIFIED is not among them: it has no meaning.
-func (v Version) Types() []Type {
-	last := InterviewGranted
-	if v == V3 {
-		last = NotInterested // v4beta1 dropped it in May 2019
+func (v Version) Types() (all []Type) {
+	for t := range types {
+		if types[t].versions.has(v) {
+			all = append(all, Type(t))
+		}
 	}
-	var types []Type
-	for t := Impression; t <= last; t++ {
-		types = append(types, t)
-	}
-	return types
+	return all
 }
 
 // parseType reads a type's name; false where this version has no such type.
 func (v Version) parseType(name string) (Type, bool) {
 	t, ok := typesByName[name]
-	if !ok || t == Unspecified || (t == NotInterested && v != V3) {
-		return Unspecified, false
-	}
-	return t, true
+	return t, ok && types[t].versions.has(v)
 }
 
-// Ranks is how many ranks there are, see [Type.Rank].
-const Ranks = 3
-
-// Rank orders types by what they are worth to the ranking of jobs, which learns
-// from them: 0 for applications and what comes of them, 1 for a seeker's interest
-// in one job, 2 for what was merely shown.
-func (t Type) Rank() uint8 {
-	switch t {
-	case Impression, Notification:
-		return 2
-	case View, ViewRedirect, Bookmark, NotInterested:
-		return 1
-	}
-	return 0
-}
+// Rank orders types by their worth to the ranking of jobs, which learns from them: 0
+// for applications and their results, 1 for a seeker's interest in one job, 2 for jobs
+// that were merely shown. It is less than [Ranks] for every type of every version.
+func (t Type) Rank() uint8 { return t.info().rank }

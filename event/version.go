@@ -40,16 +40,23 @@ func ParseVersion(s string) (Version, error) {
 			return v, nil
 		}
 	}
-	return 0, fmt.Errorf("%q is not a version of the API: want v3, v4beta1 or v4", s)
+	return 0, fmt.Errorf("%q is not a version of the API: expected v3, v4beta1 or v4", s)
 }
 
-// hasNotes: eventNotes came with v4beta1, with which extraInfo and
-// parentEventId went (google/cloud/talent/v4/event.proto).
-func (v Version) hasNotes() bool { return v != V3 }
+// versions is a set of versions.
+type versions uint8
 
-// sendsLinks says whether parentEventId and extraInfo are fields of the API
-// and not of our records alone.
-func (v Version) sendsLinks() bool { return v == V3 }
+// allVersions holds every version, also those to come.
+const allVersions = ^versions(0)
+
+func versionsOf(all ...Version) (set versions) {
+	for _, v := range all {
+		set |= 1 << v
+	}
+	return set
+}
+
+func (set versions) has(v Version) bool { return set&(1<<v) != 0 }
 
 // form is how a resource is named: literals, each followed by one segment that
 // is not empty and has no slash (google/api/resource.proto; the pattern of a
@@ -74,26 +81,28 @@ func (v Version) pick(v3, v4, either []form) []form {
 		return v3
 	case V4:
 		return v4
+	case V4Beta1:
+		return either
 	}
-	return either
+	panic("event: no version " + v.String())
 }
 
 // jobForms are the forms of job names in this version.
 func (v Version) jobForms() []form { return v.pick(jobForms, tenantJobForms, eitherJobForms) }
 
-// CheckParent says whether s is a parent that clientEvents.create of this
+// CheckParent reports whether s is a parent that clientEvents.create of this
 // version takes: projects/P for v3, projects/P/tenants/T for v4, and either
 // for v4beta1 (jobs/v3 and jobs/v4 discovery documents,
 // google/cloud/talent/v4beta1/event_service.proto).
 func (v Version) CheckParent(s string) error {
 	forms := v.pick(projectForms, tenantForms, eitherForms)
 	if !hasForm(s, forms) {
-		return fmt.Errorf("%q is not a parent for %s: want %s", s, v, describe(forms))
+		return fmt.Errorf("%q is not a parent for %s: expected %s", s, v, describe(forms))
 	}
 	return nil
 }
 
-// hasForm says whether s is a name of one of the forms.
+// hasForm reports whether s is a name of one of the forms.
 func hasForm(s string, forms []form) bool {
 	for _, f := range forms {
 		if f.matches(s) {

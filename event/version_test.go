@@ -13,7 +13,7 @@ func TestVersions(t *testing.T) {
 		}
 	}
 	for _, s := range []string{"", "V3", "v2", "v3p1beta1", "4", " v4"} {
-		if v, err := ParseVersion(s); err == nil || !strings.Contains(err.Error(), "want v3, v4beta1 or v4") {
+		if v, err := ParseVersion(s); err == nil || !strings.Contains(err.Error(), "expected v3, v4beta1 or v4") {
 			t.Errorf("ParseVersion(%q) = %v, %v", s, v, err)
 		}
 	}
@@ -53,9 +53,9 @@ func TestCheckParentPath(t *testing.T) {
 		}
 	}
 	for v, want := range map[Version]string{
-		V3:      `"x" is not a parent for v3: want projects/PROJECT`,
-		V4Beta1: `"x" is not a parent for v4beta1: want projects/PROJECT or projects/PROJECT/tenants/TENANT`,
-		V4:      `"x" is not a parent for v4: want projects/PROJECT/tenants/TENANT`,
+		V3:      `"x" is not a parent for v3: expected projects/PROJECT`,
+		V4Beta1: `"x" is not a parent for v4beta1: expected projects/PROJECT or projects/PROJECT/tenants/TENANT`,
+		V4:      `"x" is not a parent for v4: expected projects/PROJECT/tenants/TENANT`,
 	} {
 		if err := v.CheckParent("x"); err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
@@ -74,6 +74,9 @@ func TestTypes(t *testing.T) {
 	for number, name := range numbers {
 		if number.String() != name {
 			t.Errorf("type %d is %s, want %s", number, number, name)
+		}
+		if ranked := number.Rank() < Ranks; ranked != (number != Unspecified) {
+			t.Errorf("%s has the rank %d", number, number.Rank())
 		}
 		for _, v := range Versions() {
 			want := number != 0 && (v == V3 || name != "NOT_INTERESTED")

@@ -16,14 +16,14 @@ import (
 // unknown_field, then invalid_field.
 func walk(data []byte, v Version) (*record, *Fault) {
 	if !startsObject(data) {
-		return nil, malformed("want one JSON object, got %s", startOf(data))
+		return nil, malformed("expected one JSON object, got %s", startOf(data))
 	}
 	w := &walker{dec: jsontext.NewDecoder(bytes.NewBuffer(data)), version: v, record: &record{}}
 	if err := w.object(recordFields, ""); err != nil {
 		return nil, malformed("%s", explain(err, data))
 	}
 	if rest := bytes.TrimLeft(data[w.dec.InputOffset():], space); len(rest) > 0 {
-		return nil, malformed("%s follows the object at byte %d: want one object and nothing else", startOf(rest), len(data)-len(rest))
+		return nil, malformed("%s follows the object at byte %d: expected one object and nothing else", startOf(rest), len(data)-len(rest))
 	}
 	switch {
 	case w.unknown != nil:
@@ -138,11 +138,11 @@ func (w *walker) value(f *field, path string) error {
 	case f.kind == object && got == '{':
 		return w.object(f.fields, path+".")
 	case f.kind == textMap && got == '{':
-		return w.texts(f.target(w.record).(*map[string]string), path)
+		return w.texts(f.dict(&w.record.event), path)
 	case f.kind == textList && got == '[':
-		return w.list(f.target(w.record).(*[]string), path)
-	case f.kind == text && got == '"':
-		return w.text(f.target(w.record).(*string), path)
+		return w.list(f.list(&w.record.event), path)
+	case f.kind <= eventType && got == '"':
+		return w.text(w.record.text(f), path)
 	}
 	w.wrongType(path, f.kind, got)
 	return w.skip()
@@ -217,7 +217,7 @@ func (w *walker) skip() error {
 
 func (w *walker) wrongType(path string, want kind, got jsontext.Kind) {
 	if w.invalid == nil {
-		w.invalid = &Fault{ReasonInvalidField, fmt.Sprintf("%s: want %s, got %s", path, want, kindName(got))}
+		w.invalid = &Fault{ReasonInvalidField, fmt.Sprintf("%s: expected %s, got %s", path, want, kindName(got))}
 	}
 }
 
@@ -237,7 +237,7 @@ func (w *walker) unknownName(path, name string, fields []*field) {
 func nearest(name string, fields []*field, v Version) string {
 	plain := strings.NewReplacer("_", "", "-", "").Replace(name)
 	for _, f := range fields {
-		if strings.EqualFold(plain, f.name) && f.knownTo(v) {
+		if strings.EqualFold(plain, f.name) && f.known.has(v) {
 			return f.name
 		}
 	}

@@ -186,7 +186,7 @@ func TestEventsGoAsSoonAsThereIsAToken(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 		if took := time.Since(up); took > 30*time.Second {
-			t.Errorf("it took %v to go on", took)
+			t.Errorf("it took %v to resume", took)
 		}
 		g.wantPaused()
 		g.wantOutcomes(accepted(1))
@@ -204,10 +204,10 @@ func TestAbortWhileATokenIsFetched(t *testing.T) {
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if !g.b.Drain(ctx) || time.Since(g.start) != 0 {
+		if !g.drain(ctx) || time.Since(g.start) != 0 {
 			t.Errorf("the drain took %v, want none: nothing was taken yet", time.Since(g.start))
 		}
-		g.b.Resume()
+		g.term = event.NewTerm()
 		time.Sleep(20 * time.Second)
 		g.report("b")
 		g.wantRequests("20s " + alone + "b")

@@ -1,255 +1,225 @@
 package reporter
 
 import (
-	"log/slog"
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
+	"github.com/clientevents/clientevents/internal/backoff"
+	"github.com/clientevents/clientevents/reporter/talent"
 )
 
-// The first wait after a failure, and the longest.
-const (
-	firstWait = 500 * time.Millisecond
-	maxWait   = time.Minute
-)
+// apiBackoff is for requests to the API that failed.
+var apiBackoff = backoff.Policy{First: 500 * time.Millisecond, Max: time.Minute}
 
-// maxTokenWait is the longest wait for tokens to be taken again. Each try is with
-// a new one, and costs a request that is refused at the door.
+// maxTokenWait is the longest wait until a new token is tried. Each try costs one
+// request that is refused before it counts for a quota.
 const maxTokenWait = 15 * time.Second
 
-// waitAfter is how long to wait after so many failures in a row, at least one:
-// twice as long after each, and up to a half more or less, so that replicas
-// don't come back all at once.
-func waitAfter(failures int) time.Duration {
-	wait := min(maxWait, firstWait<<min(failures-1, 10))
-	b := backoff.NewExponentialBackOff(backoff.WithInitialInterval(wait), backoff.WithMaxElapsedTime(0))
-	return min(maxWait, b.NextBackOff())
-}
-
 // gate decides whether requests may start. While the destination fails as a
-// whole it is closed; when the wait is over, one request goes as a probe, and
-// what becomes of it decides. So an outage costs one request a wait, not one a
-// worker.
+// whole it is closed; when the wait is over, one request goes as a probe, and its
+// result decides. So an outage costs one request a wait, not one a worker.
 type gate struct {
-	log *slog.Logger
-	// wait is waitAfter, but in tests.
+	// wait is apiBackoff.After, except in tests.
 	wait func(failures int) time.Duration
-	// renews says that a token that was refused is replaced.
+	// renews: a refused token is replaced.
 	renews bool
-	// restless says that a refusal for quota does not tell of the next one.
-	restless func() bool
-	// poke says that what check answers has changed.
-	poke func()
-	held stopwatch
+	// wake signals that check may answer otherwise than before.
+	wake   wake
+	closed stopwatch
 
 	mu       sync.Mutex
-	closed   bool
+	state    gateState
 	failures int
-	since    time.Time // when it closed
+	began    time.Time // when it closed
+	since    time.Time // when it closed, or when the reason became another one
 	until    time.Time // when a probe may go
 	asked    bool      // the destination named the time until
-	probing  bool
-	epoch    int // counts the changes, see pass
-	reason   Reason
-	last     string // what the last failure said
-	told     bool   // the log was told that it is closed
+	epoch    int       // counts the changes, see pass
+	reason   talent.Reason
+	last     string // the last failure's message
 }
 
-// pass is what a request that may start got at the gate. What becomes of a
-// request counts according to how the gate was then: one that started before it
-// closed is part of the same outage and not one more.
+type gateState uint8
+
+const (
+	gateOpen    gateState = iota
+	gateClosed            // no request starts before until; then one does
+	gateProbing           // that one is under way
+)
+
+// pass is given to a request that may start. The result of a request counts
+// according to the gate's state at that time: one that started before the gate
+// closed belongs to the same outage and is not one more.
 type pass struct {
 	epoch int
 	probe bool
 }
 
-// check says whether a request may start now; if not, when to ask again, 0 for
-// when poked. A request that does start begins with enter.
+// check reports whether a request may start now; if not, when to ask again, 0 for
+// after a wake. A request that does start begins with enter.
 func (g *gate) check(now time.Time) (p pass, wait time.Duration, open bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	switch p = (pass{g.epoch, g.closed}); {
-	case !g.closed:
+	p = pass{g.epoch, g.state != gateOpen}
+	switch g.state {
+	case gateOpen:
 		return p, 0, true
-	case g.probing:
+	case gateProbing:
 		return p, 0, false
 	}
 	wait = g.until.Sub(now)
 	return p, wait, wait <= 0
 }
 
-// enter is called for what check let pass.
+// enter is called for a request that check let pass.
 func (g *gate) enter(p pass) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if p.probe && p.epoch == g.epoch {
-		g.probing = true
+	if g.isProbe(p) {
+		g.state = gateProbing
 	}
 }
+
+// isProbe reports whether a pass is that of the current probe. The caller holds
+// mu.
+func (g *gate) isProbe(p pass) bool { return p.probe && p.epoch == g.epoch }
 
 // succeed: the destination answered as it should. That opens the gate, except
 // that a request from before it closed does not outvote a destination that has
-// said since how long it wants to be left alone.
+// named since how long to wait.
 func (g *gate) succeed(p pass) {
 	g.mu.Lock()
-	probe := p.probe && p.epoch == g.epoch
-	if !g.closed || (g.asked && !probe) {
-		g.mu.Unlock()
+	defer g.mu.Unlock()
+	if g.state == gateOpen || (g.asked && !g.isProbe(p)) {
 		return
 	}
-	now := time.Now()
-	closedFor, reason := now.Sub(g.since), g.reason
-	g.closed, g.failures, g.probing, g.reason = false, 0, false, ""
-	g.since, g.until, g.asked = time.Time{}, time.Time{}, false
+	g.state, g.failures, g.reason = gateOpen, 0, ""
+	g.began, g.since, g.until, g.asked = time.Time{}, time.Time{}, time.Time{}, false
 	g.epoch++
-	g.held.stop(now)
-	told := g.told
-	g.told = false
-	g.mu.Unlock()
-	if told {
-		g.log.Info("reporting goes on", "after", closedFor.Round(time.Millisecond), "was", reason)
-	}
-	g.poke()
+	g.closed.stop(time.Now())
+	g.wake.up()
 }
 
-// fail: a request failed for a reason that concerns all requests; some says that
-// nevertheless some of its events were taken. It returns how long nothing goes,
-// and whether that is news: a request that started before the gate closed is
-// part of the same outage.
-func (g *gate) fail(p pass, err *Error, some bool) (wait time.Duration, news bool) {
+// fail: a request failed for a reason that concerns all requests; some is true
+// where some of its events were accepted nevertheless. It returns how long no
+// request starts, and whether that is news: a request that started before the gate
+// closed belongs to the same outage.
+func (g *gate) fail(p pass, err *talent.Error, some bool) (wait time.Duration, news bool) {
 	now := time.Now()
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.last = err.Error()
-	first := !g.closed
-	if !first && !(p.probe && p.epoch == g.epoch) {
-		defer g.mu.Unlock()
-		g.hold(now, err.RetryAfter)
+	first := g.state == gateOpen
+	if !first && !g.isProbe(p) {
+		g.keepClosed(now, err.RetryAfter)
 		return max(0, g.until.Sub(now)), false
 	}
 	if first || some {
-		g.since, g.failures = now, 0
+		g.began, g.failures = now, 0
+	}
+	if first || some || err.Reason != g.reason {
+		g.since = now
 	}
 	if first {
-		g.closed, g.told = true, false
-		g.held.run(now, time.Time{})
+		g.closed.run(now, time.Time{})
 	}
+	g.state = gateClosed
 	g.failures++
 	g.epoch++
-	g.probing, g.asked, g.until = false, false, now
+	g.asked, g.until = false, now
 	g.reason = err.Reason
+	g.setWait(now, err)
+	g.wake.up()
+	return g.until.Sub(now), true
+}
+
+// setWait sets the time of the next probe. The caller holds mu.
+func (g *gate) setWait(now time.Time, err *talent.Error) {
 	switch {
-	case err.Reason == Throttled:
-		g.hold(now, g.quotaWait(err.RetryAfter))
+	case err.Reason == talent.Throttled:
+		g.keepClosed(now, g.quotaWait(err.RetryAfter))
 	case err.RetryAfter > 0:
-		g.hold(now, err.RetryAfter)
-	case g.renews && err.Reason == Unauthenticated && err.Status != 0 && g.failures == 1:
+		g.keepClosed(now, err.RetryAfter)
+	case g.renews && err.Reason == talent.Unauthenticated && err.Status != 0 && g.failures == 1:
 		// The token is being replaced; the probe waits for the new one.
-	case g.renews && err.Reason == Unauthenticated:
+	case g.renews && err.Reason == talent.Unauthenticated:
 		g.until = now.Add(min(maxTokenWait, g.wait(g.failures)))
 	default:
 		g.until = now.Add(g.wait(g.failures))
 	}
-	failures, wait := g.failures, g.until.Sub(now)
-	tell := g.tell(wait)
-	g.mu.Unlock()
-	if tell {
-		g.log.Warn("reporting waits", "reason", err.Reason, "error", err.Err, "status", err.Status,
-			"failures", failures, "next_try", wait.Round(time.Millisecond))
-	}
-	g.poke()
-	return wait, true
 }
 
-const (
-	// shortWait is how long nothing goes after a refusal for quota that names no
-	// time: many quotas are counted by the second. Where that does not help,
-	// longWait comes on top of the backoff: Google's advice for quotas is 30 s
-	// at the least (cloud.google.com/service-usage/docs/troubleshooting).
-	shortWait = time.Second
-	longWait  = 30 * time.Second
-)
+// shortWait follows a refusal for quota that names no time: many quotas are counted by
+// the second.
+const shortWait = time.Second
 
-// quotaWait is how long nothing goes after a refusal for quota. The caller holds
-// mu.
+// quotaWait returns how long no request starts after a refusal for quota. Where the time
+// before was not enough, the next one is two thirds of the time passed: what a window of the
+// destination leaves unused because of it is in proportion to the window. The caller
+// holds mu.
 func (g *gate) quotaWait(named time.Duration) time.Duration {
 	switch {
-	case g.failures > 1 && named > 0:
-		// It said so before, and it was not enough.
-		return max(named, g.wait(g.failures))
-	case g.failures > 1 && g.restless():
-		return g.wait(g.failures)
 	case g.failures > 1:
-		return longWait + g.wait(g.failures)
+		longer := backoff.Policy{First: time.Since(g.since) * 2 / 3, Max: apiBackoff.Max}
+		return max(named, shortWait, longer.After(1))
 	case named > 0:
 		return named
 	}
 	return shortWait
 }
 
-// tell says whether the log is to be told of a failure. A quota that is used up
-// for less than a minute is an everyday thing. The caller holds mu.
-func (g *gate) tell(wait time.Duration) bool {
-	if g.told {
-		return g.failures%10 == 0
-	}
-	g.told = g.reason != Throttled || g.failures > 1 || wait > maxWait
-	return g.told
-}
-
-// hold keeps the gate closed for as long as the destination asks.
-func (g *gate) hold(now time.Time, asked time.Duration) {
+// keepClosed keeps the gate closed for as long as the destination asks. The caller
+// holds mu.
+func (g *gate) keepClosed(now time.Time, asked time.Duration) {
 	if until := now.Add(asked); asked > 0 && !until.Before(g.until) {
 		g.until, g.asked = until, true
 	}
 }
 
-// withdraw: the request ended without saying anything about the destination.
+// withdraw: the request ended without a result about the destination.
 func (g *gate) withdraw(p pass) {
 	g.mu.Lock()
-	was := p.probe && p.epoch == g.epoch
-	if was {
-		g.probing = false
-	}
-	g.mu.Unlock()
-	if was {
-		g.poke()
+	defer g.mu.Unlock()
+	if g.state == gateProbing && g.isProbe(p) {
+		g.state = gateClosed
+		g.wake.up()
 	}
 }
 
-// GateStatus is what the status page says of the gate.
+// GateStatus is the gate on the status page. Since is when it closed, or when the
+// reason became another one.
 type GateStatus struct {
-	Open      bool      `json:"open"`
-	Reason    Reason    `json:"reason,omitempty"`
-	Since     time.Time `json:"since,omitzero"`
-	NextTry   time.Time `json:"next_try,omitzero"`
-	LastError string    `json:"last_error,omitempty"`
+	Open      bool          `json:"open"`
+	Reason    talent.Reason `json:"reason,omitempty"`
+	Since     time.Time     `json:"since,omitzero"`
+	NextTry   time.Time     `json:"next_try,omitzero"`
+	LastError string        `json:"last_error,omitempty"`
 }
 
 func (g *gate) status() GateStatus {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return GateStatus{Open: !g.closed, Reason: g.reason, Since: g.since, NextTry: g.until, LastError: g.last}
+	return GateStatus{Open: g.state == gateOpen, Reason: g.reason, Since: g.since, NextTry: g.until, LastError: g.last}
 }
 
-// pausedAfter is how long an outage lasts before it is called a pause: shorter
-// ones are what backoff is for.
+// pausedAfter is how long an outage lasts before it counts as a pause; backoff is
+// for shorter ones.
 const pausedAfter = 10 * time.Second
 
-// paused says whether reporting stands still for one of these reasons.
-func (g *gate) paused(now time.Time, reasons ...Reason) bool {
+// paused reports whether reporting is paused for one of these reasons.
+func (g *gate) paused(now time.Time, reasons ...talent.Reason) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.closed {
+	if g.state == gateOpen {
 		return false
 	}
 	for _, r := range reasons {
 		switch {
 		case g.reason != r:
-		case r == Unauthenticated, r == Forbidden:
+		case r == talent.Unauthenticated, r == talent.Forbidden:
 			return g.failures > 1 // not even a new token helped
 		default:
-			return now.Sub(g.since) > pausedAfter
+			return now.Sub(g.began) > pausedAfter
 		}
 	}
 	return false

@@ -2,60 +2,99 @@ package reporter
 
 import (
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/clientevents/clientevents/event"
+	"github.com/clientevents/clientevents/internal/ownership"
 )
 
-// refusalsInARow is how many events refused for good, with none accepted among
-// them, are taken for a fault of the destination and not of the events.
-const refusalsInARow = 20
+const (
+	// rejectionsInARow is the number of consecutive held events at which reporting
+	// pauses.
+	rejectionsInARow = 20
+	// probeHeld is how often a held event is sent again while reporting is not
+	// paused: with nothing else to send, only that shows that the destination works.
+	probeHeld = time.Minute
+	// idleBoard is how long after the latest rejection of another event maxUnproven
+	// held events are sent for the last time. It is a little less than the ten
+	// minutes after which they are dead letters.
+	idleBoard = 10*time.Minute - 10*time.Second
+	// maxUnproven is the number of dead letters without evidence, since the last
+	// acceptance.
+	maxUnproven = 2
+)
 
-// quiet is how long the judge waits for another answer before it believes a
-// refusal: an acceptance proves that the destination is in order, but there may
-// be nothing more to send.
-const quiet = time.Second
-
-// judge holds refusals back until it is known whose fault they are.
+// judge decides for each permanent rejection whether the event or the destination
+// is at fault. A wrong parent, a disabled API or a proxy makes the destination
+// reject every event, and valid events must not become dead letters for that.
 //
-// A wrong parent or a switched-off API makes it refuse everything, and events
-// that are in order must not become dead letters for that. So a refusal is told
-// only after an acceptance, or when no other answer came for a while; and after
-// too many in a row nothing is told: reporting pauses, and one event at a time
-// is tried until one is accepted.
+// The evidence against an event is the acceptance of another one: in the same
+// request, or in a request that was sent after the rejection arrived. Without
+// evidence the event is held. Evidence makes the judge send held events again,
+// since the destination may have recovered only now; those that are rejected again
+// are at fault. After too many held events in a row, reporting pauses, and one
+// event at a time is tried until one is accepted.
 //
-// What is held is no longer in flight: it was not accepted, so a kill repeats
-// nothing by it.
+// On an idle board there is no evidence. One or two held events become dead letters
+// all the same; [ownership.Unproven] counts them until the next acceptance, across
+// restarts and rebalances.
+//
+// Held events are not in flight: the API did not accept them, so a kill repeats
+// none of them.
 type judge struct {
-	log    *slog.Logger
-	source Source
-	wait   func(failures int) time.Duration
+	log      *slog.Logger
+	source   Source
+	wake     wake
+	wait     func(failures int) time.Duration
+	unproven *ownership.Unproven
 
-	// suspicious: there is something held, or a row of refusals. It spares
-	// everybody the lock while all is well.
+	// arrived is the number of the latest rejection. A request remembers it when it
+	// is sent: an acceptance is evidence for rejections up to that number.
+	arrived atomic.Uint64
+	// suspicious: a rejection has no evidence yet. It spares workers the lock while
+	// all is well.
 	suspicious atomic.Bool
 
-	mu     sync.Mutex
-	held   []held
-	row    int
-	paused bool
-	trials int       // that were refused since it paused
-	next   time.Time // of the next trial
-	trying bool      // a trial is under way
-	timer  *time.Timer
-	closed bool
+	mu       sync.Mutex
+	state    judgeState
+	held     []rejection
+	proven   uint64    // there is evidence for rejections up to this number
+	latest   time.Time // when an event was last rejected for the first time
+	idle     bool      // held events were sent for the last time
+	pausedAt uint64    // the latest rejection when the pause began
+	trials   int       // that were rejected since the pause began
+	next     time.Time // of the next trial
+	timer    *time.Timer
+	armed    bool
+	closed   bool
 }
 
-// held is a refusal that was not told yet.
-type held struct {
+type judgeState uint8
+
+const (
+	judgeTrusts judgeState = iota // the destination
+	judgePaused                   // until the time of the next trial
+	judgeTries                    // one event is being tried
+)
+
+// rejection is an event that the API rejected permanently, and the outcome that it
+// has if it is at fault.
+type rejection struct {
 	delivery *event.Delivery
 	outcome  event.Outcome
 }
 
-// check says how many of n events may go as far as the judge is concerned; if
-// none, when to ask again, 0 for when poked.
+// summons belongs to a request: what the judge knew when it was sent.
+type summons struct {
+	trial   bool
+	arrived uint64 // the latest rejection
+}
+
+// check returns how many of n events may be sent as far as the judge is concerned;
+// if none, when to ask again, 0 for after a wake.
 func (j *judge) check(n int, now time.Time) (int, time.Duration) {
 	if !j.suspicious.Load() {
 		return n, 0
@@ -63,9 +102,9 @@ func (j *judge) check(n int, now time.Time) (int, time.Duration) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	switch {
-	case !j.paused:
+	case j.state == judgeTrusts:
 		return n, 0
-	case j.trying:
+	case j.state == judgeTries:
 		return 0, 0
 	case now.Before(j.next):
 		return 0, j.next.Sub(now)
@@ -73,27 +112,28 @@ func (j *judge) check(n int, now time.Time) (int, time.Duration) {
 	return 1, 0
 }
 
-// enter is called for what check let pass. It returns whether that is a trial,
-// which has to be ended.
-func (j *judge) enter() (trial bool) {
+// enter is called for a request that check let pass, before it is sent. A trial has
+// to be ended.
+func (j *judge) enter() summons {
+	s := summons{arrived: j.arrived.Load()}
 	if !j.suspicious.Load() {
-		return false
+		return s
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if !j.paused || j.trying {
-		return false
+	if j.state == judgePaused {
+		j.state = judgeTries
+		s.trial = true
 	}
-	j.trying = true
-	return true
+	return s
 }
 
-// end ends a trial, whatever came of it.
+// end ends a trial, whatever its result.
 func (j *judge) end() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.paused && j.trying {
-		j.trying = false
+	if j.state == judgeTries {
+		j.state = judgePaused
 		j.schedule()
 	}
 }
@@ -102,138 +142,249 @@ func (j *judge) end() {
 func (j *judge) schedule() {
 	wait := j.wait(j.trials + 1)
 	j.next = time.Now().Add(wait)
-	j.arm(wait, j.letOneGo)
+	j.arm(wait)
 }
 
-// answered takes in the answers to the events of one request: whether any was
-// accepted, and those that were refused for good. In a batch the order says
-// nothing, since its parts may be dealt with in any order.
-func (j *judge) answered(accepted bool, refused []held, trial bool) {
+// answered receives the answers to the events of one request: whether any event was
+// accepted, and the permanent rejections. In a batch the order carries no
+// information, since its parts may be processed in any order.
+func (j *judge) answered(accepted bool, rejected []rejection, s summons) {
 	if accepted {
-		j.acquit()
-		tell(refused)
+		j.acquit(s.arrived)
+		tell(rejected)
 		return
 	}
-	if len(refused) > 0 {
-		j.hold(refused, trial)
+	if len(rejected) > 0 {
+		j.hear(rejected, s.trial)
+		j.release() // of terms that are over
 	}
 }
 
-// acquit: the destination takes events, so what it refused is at fault itself.
-func (j *judge) acquit() {
+// acquit: the destination accepted an event of a request that was sent after
+// rejection number arrived. Events that were rejected until then are sent again.
+func (j *judge) acquit(arrived uint64) {
 	if !j.suspicious.Load() {
 		return
 	}
-	j.mu.Lock()
-	was := j.paused
-	told := j.reset()
-	j.mu.Unlock()
-	if was {
-		j.log.Info("an event was accepted: reporting goes on, and what was refused becomes dead letters", "refused", len(told))
+	again, resumed := j.believe(arrived)
+	if resumed {
+		j.log.Info("reporting resumed: the API accepted an event; sending the held events again", "held", len(again))
+		j.wake.up()
 	}
-	tell(told)
-	if was {
-		j.source.Poke()
+	if len(again) > 0 {
+		j.source.Return(again, 0)
 	}
 }
 
-func (j *judge) hold(refused []held, trial bool) {
+// believe takes out the held events for which there is evidence. It reports whether
+// a pause ends.
+func (j *judge) believe(arrived uint64) (again []*event.Delivery, resumed bool) {
 	j.mu.Lock()
-	j.suspicious.Store(true)
-	j.row += len(refused)
-	j.held = append(j.held, refused...)
-	began := j.row >= refusalsInARow && !j.paused
+	defer j.mu.Unlock()
+	j.proven = max(j.proven, arrived)
+	j.idle = false
+	j.unproven.Reset()
+	kept := j.held[:0]
+	for _, r := range j.held {
+		if r.delivery.Rejection <= j.proven {
+			again = append(again, r.delivery)
+		} else {
+			kept = append(kept, r)
+		}
+	}
+	clear(j.held[len(kept):])
+	j.held = kept
+	// A request that was sent before the pause began does not end it.
+	if resumed = j.state != judgeTrusts && arrived >= j.pausedAt; resumed {
+		j.state = judgeTrusts
+		j.armProbe()
+	}
+	if j.state == judgeTrusts && j.proven >= j.arrived.Load() {
+		j.suspicious.Store(false)
+	}
+	return again, resumed
+}
+
+// hear judges rejections of a request of which no event was accepted.
+func (j *judge) hear(rejected []rejection, trial bool) {
+	v := j.sentence(rejected, trial)
+	last := rejected[len(rejected)-1].outcome
+	if v.paused {
+		j.log.Error("reporting paused: the API permanently rejected each of the last events, so the fault is probably not theirs. "+
+			"Check the parent, whether the API is enabled, the version, and proxies. One event at a time is tried until one is accepted",
+			"in_a_row", v.row, "status", last.HTTPStatus, "error", last.Detail)
+	}
+	if v.unproven > 0 {
+		j.log.Warn("dead letter without evidence: the API rejected each event, and there was nothing else to send for ten minutes",
+			"events", v.unproven, "status", last.HTTPStatus, "error", last.Detail)
+	}
+	tell(v.guilty)
+}
+
+// verdict is the judgment about the rejections of one request.
+type verdict struct {
+	guilty   []rejection
+	unproven int  // guilty without evidence
+	paused   bool // the pause begins
+	row      int  // rejected events since the last acceptance
+}
+
+// sentence holds the rejections without evidence.
+func (j *judge) sentence(rejected []rejection, trial bool) (v verdict) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.suspicious.Store(true) // before arrived: see acquit
+	number := j.arrived.Add(1)
+	without := 0
+	for _, r := range rejected {
+		j.number(r.delivery, number)
+		if !j.evidence(r) {
+			without++
+		}
+	}
+	idle := j.idle && j.row()+without <= maxUnproven
+	for _, r := range rejected {
+		switch d := r.delivery; {
+		case j.evidence(r):
+			v.guilty = append(v.guilty, r)
+		case idle:
+			j.unproven.Add(d.Partition)
+			v.unproven++
+			v.guilty = append(v.guilty, r)
+		default:
+			j.held = append(j.held, r)
+			d.Land() // under the lock: a trial may send it again at once
+		}
+	}
+	v.row = j.row()
+	v.paused = v.row >= rejectionsInARow && j.state == judgeTrusts
 	switch {
-	case began:
-		j.paused, j.trials, j.trying = true, 0, false
+	case v.paused:
+		j.state, j.trials, j.pausedAt = judgePaused, 0, number
 		j.schedule()
-	case trial && j.paused:
+	case trial && j.state != judgeTrusts:
 		j.trials++
-	case !j.paused:
-		j.arm(quiet, j.believe)
+	case j.state == judgeTrusts && !j.armed:
+		j.armProbe()
 	}
-	row := j.row
-	j.mu.Unlock()
-	if began {
-		last := refused[len(refused)-1].outcome
-		j.log.Error("reporting pauses: the API refused every one of the last events for good, so the fault is not theirs. "+
-			"Is the parent right, the API switched on, the version served? One event at a time is tried until one is accepted",
-			"in_a_row", row, "status", last.HTTPStatus, "error", last.Detail)
+	return v
+}
+
+// suspect receives the events of a batch that was rejected as a whole. They are sent
+// again in smaller batches: what is accepted of these is evidence.
+func (j *judge) suspect(batch []*event.Delivery) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.suspicious.Store(true)
+	number := j.arrived.Add(1)
+	for _, d := range batch {
+		j.number(d, number)
 	}
+}
+
+// number notes the first rejection of an event. The caller holds mu.
+func (j *judge) number(d *event.Delivery, number uint64) {
+	if d.Rejection == 0 {
+		d.Rejection = number
+		j.latest, j.idle = time.Now(), false
+	}
+}
+
+// evidence reports whether an event was accepted since this one, which has its
+// number, was first rejected. The caller holds mu.
+func (j *judge) evidence(r rejection) bool {
+	return r.delivery.Rejection <= j.proven
+}
+
+// row returns the number of rejected events since the last acceptance. The caller
+// holds mu.
+func (j *judge) row() int { return len(j.held) + j.unproven.Total() }
+
+// armProbe sets the time at which a held event is sent again while reporting is not
+// paused. The caller holds mu.
+func (j *judge) armProbe() {
+	if len(j.held) == 0 {
+		return
+	}
+	wait := probeHeld
+	if until := time.Until(j.latest.Add(idleBoard)); until > 0 {
+		wait = min(wait, until)
+	}
+	j.arm(wait)
 }
 
 // arm sets the one timer. The caller holds mu.
-func (j *judge) arm(wait time.Duration, do func()) {
+func (j *judge) arm(wait time.Duration) {
 	if j.timer != nil {
 		j.timer.Stop()
 	}
-	if !j.closed {
-		j.timer = time.AfterFunc(wait, do)
+	if j.armed = !j.closed; j.armed {
+		j.timer = time.AfterFunc(wait, j.try)
 	}
 }
 
-// believe tells the refusals when nothing has contradicted them for a while.
-// The row goes on: a trickle of events that are all refused is a row, too.
-func (j *judge) believe() {
+// try sends held events again, or begins a trial. It runs again as long as events
+// are held or reporting is paused, since an event may be revoked before it is sent.
+func (j *judge) try() {
+	ready, pending := j.source.Ready(), j.source.Pending()
+	if again := j.nextTry(ready > 0, pending > 0); len(again) > 0 {
+		j.source.Return(again, 0)
+	}
+	j.wake.up()
+}
+
+// nextTry takes out the held events to send again. A trial uses another event where
+// one is ready. On an idle board all held events are sent for the last time.
+func (j *judge) nextTry(ready, pending bool) (again []*event.Delivery) {
 	j.mu.Lock()
-	if j.paused {
-		j.mu.Unlock()
-		return
+	defer j.mu.Unlock()
+	j.armed = false
+	if j.state == judgeTries {
+		return nil
 	}
-	told := j.held
-	j.held = nil
-	j.mu.Unlock()
-	tell(told)
+	n := min(1, len(j.held))
+	switch {
+	case j.state == judgePaused && ready:
+		n = 0
+	case j.state == judgeTrusts && !pending && j.row() <= maxUnproven && time.Since(j.latest) >= idleBoard:
+		j.idle = true
+		n = len(j.held)
+	}
+	for _, r := range j.held[:n] {
+		again = append(again, r.delivery)
+	}
+	rest := copy(j.held, j.held[n:])
+	clear(j.held[rest:])
+	j.held = j.held[:rest]
+	if j.state == judgePaused {
+		j.arm(j.wait(j.trials + 1))
+	} else {
+		j.armProbe()
+	}
+	return again
 }
 
-// letOneGo begins a trial: with a fresh event where there is one, otherwise
-// with the one that was held for longest. It comes again as long as no trial is
-// under way, since the event may be taken back before it went.
-func (j *judge) letOneGo() {
-	ready := j.source.Ready()
-	var again *event.Delivery
+// release releases the held events of terms that are over, since the next owner has
+// to find out whose fault it was. A pause continues: the destination has not
+// recovered by that.
+func (j *judge) release() { j.releaseThose(func(d *event.Delivery) bool { return d.Term.Over() }) }
+
+func (j *judge) releaseThose(over func(*event.Delivery) bool) {
+	var released []rejection
 	j.mu.Lock()
-	if !j.paused || j.trying {
-		j.mu.Unlock()
-		return
-	}
-	if ready == 0 && len(j.held) > 0 {
-		again = j.held[0].delivery
-		j.held = j.held[1:]
-	}
-	j.arm(j.wait(j.trials+1), j.letOneGo)
+	j.held = slices.DeleteFunc(j.held, func(r rejection) bool {
+		if !over(r.delivery) {
+			return false
+		}
+		r.outcome = event.Outcome{Kind: event.Released}
+		released = append(released, r)
+		return true
+	})
 	j.mu.Unlock()
-	if again != nil {
-		j.source.Accept([]*event.Delivery{again})
-	}
-	j.source.Poke()
-}
-
-// reset forgets the row and returns what was held. The caller holds mu.
-func (j *judge) reset() []held {
-	told := j.held
-	j.held, j.row, j.paused, j.trying = nil, 0, false, false
-	j.suspicious.Store(false)
-	if j.timer != nil {
-		j.timer.Stop()
-	}
-	return told
-}
-
-// giveUp releases what is held, since whose fault it was is for the next owner
-// to find out. A pause goes on: the destination has not got better by that.
-func (j *judge) giveUp() {
-	j.mu.Lock()
-	released := j.held
-	j.held = nil
-	j.mu.Unlock()
-	for i := range released {
-		released[i].outcome = event.Outcome{Kind: event.Released}
-	}
 	tell(released)
 }
 
-// close releases what is held and ends the timer.
+// close releases all held events and ends the timer.
 func (j *judge) close() {
 	j.mu.Lock()
 	j.closed = true
@@ -241,17 +392,17 @@ func (j *judge) close() {
 		j.timer.Stop()
 	}
 	j.mu.Unlock()
-	j.giveUp()
+	j.releaseThose(func(*event.Delivery) bool { return true })
 }
 
 func (j *judge) status() (paused bool, held int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.paused, len(j.held)
+	return j.state != judgeTrusts, len(j.held)
 }
 
-func tell(all []held) {
-	for _, h := range all {
-		h.delivery.Done(h.delivery, h.outcome)
+func tell(all []rejection) {
+	for _, r := range all {
+		r.delivery.Done(r.outcome)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/clientevents/clientevents/event"
+	"github.com/clientevents/clientevents/reporter/talent"
 )
 
 const alone = "/v3/projects/p/clientEvents "
@@ -37,7 +38,7 @@ func (g *rig) told(id string) time.Duration {
 	return g.toldAt[id]
 }
 
-func TestRefusalIsToldWhenAnotherIsAccepted(t *testing.T) {
+func TestEvidence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newRig(t, refusing("bad"), nil)
 		g.report("bad")
@@ -49,46 +50,138 @@ func TestRefusalIsToldWhenAnotherIsAccepted(t *testing.T) {
 		if s := g.r.Status(); s.Held != 1 {
 			t.Errorf("%d held, want one", s.Held)
 		}
+		g.wantMetric("held_events", "", 1)
 		g.report("good")
 		g.wantOutcomes(map[event.OutcomeKind]int{event.Accepted: 1, event.Rejected: 1})
+		g.wantMetric("held_events", "", 0)
 		if got := g.told("bad"); got != 300*time.Millisecond {
 			t.Errorf("told after %v, want 300ms", got)
 		}
+		g.wantRequests("0s "+alone+"bad", "300ms "+alone+"good", "300ms "+alone+"bad")
 	})
 }
 
-func TestRefusalIsToldWhenNothingElseComes(t *testing.T) {
+// A request that was sent before the rejection arrived is no evidence: the
+// destination may have broken in between.
+func TestEarlierRequestIsNoEvidence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newRig(t, refuse(400), nil)
-		g.report("a")
-		time.Sleep(900 * time.Millisecond)
-		g.report("b") // another answer: the second begins anew
-		time.Sleep(time.Minute)
-		g.wantOutcomes(rejected(2))
-		for _, id := range []string{"a", "b"} {
-			if got := g.told(id); got != 1900*time.Millisecond {
-				t.Errorf("%s told after %v, want 1.9s", id, got)
+		answer := func(w http.ResponseWriter, r received) {
+			if r.ids[0] == "earlier" {
+				time.Sleep(time.Second)
+				accept(w, r)
+				return
 			}
+			refuse(400)(w, r)
 		}
-		g.wantPaused()
+		g := newRig(t, answer, nil)
+		g.report("earlier")
+		synctest.Wait()
+		g.report("a")
+		time.Sleep(5 * time.Second)
+		g.wantOutcomes(accepted(1))
+		g.wantRequests("0s "+alone+"earlier", "0s "+alone+"a")
+		g.setAnswer(accept)
+		g.report("later")
+		g.wantOutcomes(accepted(3))
 	})
 }
 
-// A trickle of events that are all refused is a row, too.
-func TestTrickleOfRefusalsPauses(t *testing.T) {
+// A destination that has recovered gets held events again, however few they are.
+func TestHeldEventsAreSentAgain(t *testing.T) {
+	for _, status := range []int{400, 404, 413} {
+		synctest.Test(t, func(t *testing.T) {
+			g := newRig(t, refuse(status), nil)
+			g.report(sequence("e", 10)...)
+			time.Sleep(10 * time.Second)
+			g.wantOutcomes(map[event.OutcomeKind]int{})
+			g.wantPaused()
+			g.setAnswer(refusing("e3"))
+			g.report("good")
+			g.wantOutcomes(map[event.OutcomeKind]int{event.Accepted: 10, event.Rejected: 1})
+		})
+	}
+}
+
+// With nothing else to send, a held event is sent again now and then.
+func TestHeldEventProbes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newRig(t, refuse(404), nil)
-		for i := range 19 {
-			g.report(fmt.Sprint(i))
-			time.Sleep(2 * time.Second)
+		g := newRig(t, refuse(404), oneWorker)
+		g.report(sequence("e", 3)...)
+		time.Sleep(time.Hour)
+		g.wantOutcomes(map[event.OutcomeKind]int{})
+		if n := len(g.requests()); n != 3+60 {
+			t.Errorf("%d requests in an hour, want the first three and one each minute", n)
 		}
-		g.wantOutcomes(rejected(19))
-		g.wantPaused()
-		g.report("the twentieth")
+		g.setAnswer(accept)
 		time.Sleep(time.Minute)
-		g.wantOutcomes(rejected(19))
-		g.wantPaused("rejections")
+		g.wantOutcomes(accepted(3))
 	})
+}
+
+// Two events on an idle board become dead letters after ten minutes; a third does
+// not, until an event was accepted.
+func TestIdleBoard(t *testing.T) {
+	for _, size := range []int{1, 10} {
+		synctest.Test(t, func(t *testing.T) {
+			g := newRig(t, refuse(400), func(c *rigConfig) { c.batch.Size = size })
+			g.report("a")
+			time.Sleep(9 * time.Minute)
+			g.report("b")
+			time.Sleep(9*time.Minute + 45*time.Second)
+			g.wantOutcomes(map[event.OutcomeKind]int{})
+			time.Sleep(15 * time.Second)
+			g.wantOutcomes(rejected(2))
+			g.report("c")
+			time.Sleep(24 * time.Hour)
+			g.wantOutcomes(rejected(2))
+			g.setAnswer(refusing("c", "d"))
+			g.report("good")
+			g.wantOutcomes(map[event.OutcomeKind]int{event.Accepted: 1, event.Rejected: 3})
+			g.report("d")
+			time.Sleep(10 * time.Minute)
+			g.wantOutcomes(map[event.OutcomeKind]int{event.Accepted: 1, event.Rejected: 4})
+		})
+	}
+}
+
+// An event that still waits for another attempt may bring the evidence.
+func TestBoardWithARetryIsNotIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		byID := map[string]int{"bad": 400, "later": 429}
+		g := newRig(t, func(w http.ResponseWriter, r received) {
+			if r.path != "/batch" {
+				w.Header().Set("Retry-After", "1200")
+			}
+			answerEach(w, r, byID)
+		}, func(c *rigConfig) { c.batch.Size = 10 })
+		g.b.SetSize(1)
+		g.report("later")
+		synctest.Wait()
+		g.report("bad")
+		time.Sleep(19 * time.Minute)
+		g.wantOutcomes(map[event.OutcomeKind]int{})
+	})
+}
+
+// A trickle of events that are all refused is a row, too, whatever its pace.
+func TestTrickleOfRefusalsPauses(t *testing.T) {
+	for _, pace := range []time.Duration{time.Millisecond, time.Second, time.Minute, 9 * time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			g := newRig(t, refuse(404), nil)
+			for i := range 19 {
+				g.report(fmt.Sprint(i))
+				time.Sleep(pace)
+			}
+			g.wantPaused()
+			g.report("the twentieth")
+			time.Sleep(time.Minute)
+			g.wantOutcomes(map[event.OutcomeKind]int{})
+			g.wantPaused("rejections")
+			g.setAnswer(accept)
+			time.Sleep(2 * time.Minute)
+			g.wantOutcomes(accepted(20))
+		})
+	}
 }
 
 func TestPauseAfterTwentyRefusals(t *testing.T) {
@@ -113,16 +206,16 @@ func TestPauseAfterTwentyRefusals(t *testing.T) {
 		g.wantNext("15.5s " + alone + "fresh1")
 		g.setAnswer(accept)
 		time.Sleep(20 * time.Second)
-		g.wantOutcomes(map[event.OutcomeKind]int{event.Accepted: 1, event.Rejected: 23})
+		g.wantOutcomes(accepted(24))
 		g.wantPaused()
 		if got := g.told("e1"); got != 31500*time.Millisecond {
 			t.Errorf("told after %v, want 31.5s", got)
 		}
-		if got, want := g.requests()[25:], []string{"31.5s " + alone + "fresh2"}; !slices.Equal(got, want) {
-			t.Errorf("the last requests are %q, want %q", got, want)
+		if got, want := g.requests()[25], "31.5s "+alone+"fresh2"; got != want || len(g.requests()) != 25+1+23 {
+			t.Errorf("the last requests are %q, want %q and the held events", g.requests()[25:], want)
 		}
 		g.report(sequence("more", 50)...)
-		g.wantOutcomes(map[event.OutcomeKind]int{event.Accepted: 51, event.Rejected: 23})
+		g.wantOutcomes(accepted(74))
 	})
 }
 
@@ -171,7 +264,7 @@ func TestPauseWithBatches(t *testing.T) {
 		g.wantNext("500ms "+alone+"e31", "1.5s "+alone+"e32", "3.5s "+alone+"e33")
 		g.setAnswer(refusing("e35"))
 		time.Sleep(time.Minute)
-		g.wantOutcomes(map[event.OutcomeKind]int{event.Accepted: 56, event.Rejected: 34})
+		g.wantOutcomes(map[event.OutcomeKind]int{event.Accepted: 89, event.Rejected: 1})
 	})
 }
 
@@ -203,7 +296,7 @@ func TestRefusalsBesideAnAcceptance(t *testing.T) {
 	}
 }
 
-// What was on its way when the pause began may end it, or joins what is held.
+// A request that was sent before the pause began does not end it.
 func TestAnswersThatComeDuringAPause(t *testing.T) {
 	for _, late := range []int{200, 400} {
 		t.Run(http.StatusText(late), func(t *testing.T) {
@@ -223,13 +316,12 @@ func TestAnswersThatComeDuringAPause(t *testing.T) {
 				synctest.Wait()
 				g.wantPaused("rejections")
 				time.Sleep(400 * time.Millisecond)
-				if late == 200 {
-					g.wantPaused()
-					g.wantOutcomes(map[event.OutcomeKind]int{event.Accepted: 1, event.Rejected: 20})
-					return
-				}
 				g.wantPaused("rejections")
-				g.wantOutcomes(map[event.OutcomeKind]int{})
+				want := map[event.OutcomeKind]int{}
+				if late == 200 {
+					want = accepted(1)
+				}
+				g.wantOutcomes(want)
 				g.wantNext("500ms "+alone+"e1", "1.5s "+alone+"e2")
 			})
 		})
@@ -237,14 +329,14 @@ func TestAnswersThatComeDuringAPause(t *testing.T) {
 }
 
 // A trial that fails for now, or that no request can hold, says nothing; the
-// trials go on.
+// trials continue.
 func TestTrialWithoutAVerdict(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newRig(t, refuse(404), oneWorker)
 		g.report(sequence("e", 20)...)
 		synctest.Wait()
 		large := g.delivery("large")
-		large.ExtraInfo = map[string]string{"k": strings.Repeat("x", maxBody)}
+		large.ExtraInfo = map[string]string{"k": strings.Repeat("x", talent.MaxEvent)}
 		g.b.Accept([]*event.Delivery{large})
 		time.Sleep(500 * time.Millisecond)
 		g.wantOutcomes(map[event.OutcomeKind]int{event.TooLarge: 1})
@@ -259,16 +351,15 @@ func TestPauseOutlivesADrain(t *testing.T) {
 		g := newRig(t, refuse(404), oneWorker)
 		g.report(sequence("e", 25)...)
 		synctest.Wait()
-		if !g.b.Drain(t.Context()) {
+		if !g.drain(t.Context()) {
 			t.Error("the drain says that something is left")
 		}
-		g.r.Release()
 		g.wantOutcomes(map[event.OutcomeKind]int{event.Released: 25})
 		if got := time.Since(g.start); got != 0 {
 			t.Errorf("it took %v, want no time", got)
 		}
 		g.wantPaused("rejections")
-		g.b.Resume()
+		g.term = event.NewTerm()
 		time.Sleep(time.Hour)
 		before := len(g.requests())
 		g.report(sequence("f", 3)...)
@@ -278,7 +369,7 @@ func TestPauseOutlivesADrain(t *testing.T) {
 		}
 		g.setAnswer(accept)
 		time.Sleep(time.Minute)
-		g.wantOutcomes(map[event.OutcomeKind]int{event.Released: 25, event.Accepted: 2, event.Rejected: 1})
+		g.wantOutcomes(map[event.OutcomeKind]int{event.Released: 25, event.Accepted: 3})
 	})
 }
 
@@ -288,8 +379,7 @@ func TestDrainReleasesWhatIsHeld(t *testing.T) {
 		g := newRig(t, refuse(404), oneWorker)
 		g.report("a", "b")
 		synctest.Wait()
-		g.b.Drain(t.Context())
-		g.r.Release()
+		g.drain(t.Context())
 		g.wantOutcomes(map[event.OutcomeKind]int{event.Released: 2})
 		time.Sleep(time.Minute)
 		g.wantOutcomes(map[event.OutcomeKind]int{event.Released: 2})
@@ -353,13 +443,12 @@ func TestEveryEventHasOneOutcome(t *testing.T) {
 			}
 			if i%400 == 380 {
 				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-				if !g.b.Drain(ctx) {
+				if !g.drain(ctx) {
 					g.r.Abort()
-					g.b.Drain(t.Context())
+					g.drain(t.Context())
 				}
 				cancel()
-				g.r.Release()
-				g.b.Resume()
+				g.term = event.NewTerm()
 			}
 		}
 		time.Sleep(time.Hour)

@@ -6,6 +6,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+
+	"github.com/clientevents/clientevents/internal/metric"
+	"github.com/clientevents/clientevents/reporter/talent"
 )
 
 type metrics struct {
@@ -13,7 +16,8 @@ type metrics struct {
 	codes    map[int]prometheus.Counter // of requests, those that are expected
 	none     prometheus.Counter         // of requests, without an answer
 	duration prometheus.Histogram
-	retries  map[Reason]prometheus.Counter
+	retries  map[talent.Reason]prometheus.Counter
+	unknown  prometheus.Counter
 }
 
 // codeError stands in the label code for requests without an answer.
@@ -24,56 +28,33 @@ const codeError = "error"
 var expectedCodes = []int{200, 400, 401, 403, 404, 408, 409, 413, 429, 500, 502, 503, 504}
 
 func newMetrics(reg prometheus.Registerer, r *Reporter) *metrics {
+	s := metric.Set{Registerer: reg}
 	m := &metrics{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "clientevents_api_requests_total",
-			Help: "Requests to create an event, by the HTTP status of their answer; each part of a batch counts as one.",
-		}, []string{"code"}),
-		codes: map[int]prometheus.Counter{},
-		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:                            "clientevents_api_request_duration_seconds",
-			Help:                            "Time of one HTTP request to the API that was answered, batches included.",
-			Buckets:                         []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
-			NativeHistogramBucketFactor:     1.1,
-			NativeHistogramMaxBucketNumber:  160,
-			NativeHistogramMinResetDuration: time.Hour,
-		}),
-		retries: map[Reason]prometheus.Counter{},
+		requests: s.Counters("clientevents_api_requests_total",
+			"Requests to create an event, by HTTP status of the response; each part of a batch counts as one.", "code"),
+		duration: s.Histogram("clientevents_api_request_duration_seconds",
+			"Duration of an answered HTTP request to the API, batches included.",
+			.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30),
+		retries: metric.Each(s.Counters("clientevents_retries_total",
+			"Events to send again, by reason.", "reason"),
+			talent.Reasons(), func(r talent.Reason) string { return string(r) }),
+		unknown: s.Counter("clientevents_unknown_outcomes_total",
+			"Events sent again although the API may have accepted them: the response to the request is missing, unreadable, or has status 500, 502 or 504."),
 	}
-	for _, code := range expectedCodes {
-		m.codes[code] = m.requests.WithLabelValues(strconv.Itoa(code))
-	}
+	m.codes = metric.Each(m.requests, expectedCodes, strconv.Itoa)
 	m.none = m.requests.WithLabelValues(codeError)
-	retries := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "clientevents_retries_total",
-		Help: "Events that have to be sent again, by why.",
-	}, []string{"reason"})
-	for _, reason := range Reasons() {
-		m.retries[reason] = retries.WithLabelValues(string(reason))
-	}
-	if reg == nil {
-		return m
-	}
-	reg.MustRegister(m.requests, m.duration, retries, prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "clientevents_throttled_seconds_total",
-		Help: "Time in which events waited for the rate limit or for a destination that failed or asked to wait.",
-	}, func() float64 { return r.throttled(time.Now()).Seconds() }))
-	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "clientevents_rate_limit_events_per_second",
-		Help: "Events a second that are sent at the most: as configured, or what was learned of the API's quota; 0 while there is no limit.",
-	}, func() float64 { limit, _ := r.limiter.rates(); return limit }))
-	for _, p := range pauses {
-		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name:        "clientevents_paused",
-			Help:        "1 while reporting stands still for this reason: at once for operator and rejections, when a new try did not help for auth and forbidden, after 10 s for throttled and unavailable.",
-			ConstLabels: prometheus.Labels{"reason": p.name},
-		}, func() float64 {
-			if p.holds(r, time.Now()) {
-				return 1
-			}
-			return 0
-		}))
-	}
+	s.CounterFunc("clientevents_throttled_seconds_total",
+		"Time that events waited for the rate limit or for a failing or throttling destination.",
+		func() float64 { return r.throttled(time.Now()).Seconds() })
+	s.GaugeFunc("clientevents_rate_limit_events_per_second",
+		"Limit on events sent per second, configured or learned from the API's quota; 0 means no limit.",
+		func() float64 { limit, _ := r.limiter.rates(); return limit })
+	s.GaugeFunc("clientevents_held_events",
+		"Rejected events that are held until it is clear whether the event or the destination is at fault.",
+		func() float64 { _, held := r.judge.status(); return float64(held) })
+	s.States("clientevents_paused",
+		"Whether reporting is paused for this reason (1) or not (0). Set immediately for operator and rejections, after a failed retry for auth and forbidden, after 10 s for throttled and unavailable.",
+		"reason", Pauses(), func(i int) bool { return pauses[i].holds(r, time.Now()) })
 	return m
 }
 
@@ -82,7 +63,7 @@ func (m *metrics) answers(status, n int) {
 	switch counter, ok := m.codes[status]; {
 	case ok:
 		counter.Add(float64(n))
-	case status < 100 || status > 599: // nobody's, and there may be many
+	case status < 100 || status > 599: // not an HTTP status, and there may be many of them
 		m.none.Add(float64(n))
 	default:
 		m.requests.WithLabelValues(strconv.Itoa(status)).Add(float64(n))

@@ -5,54 +5,62 @@ import (
 	"time"
 )
 
-// quota learns how many events a second the destination takes, from its
-// refusals (429).
+// quota learns from refusals (429) how many events a second the destination
+// accepts.
 //
-// Nothing is known until the first one. From then on there is a base, the rate
-// that the destination is believed to bear, and sending keeps to it. A quota can
-// be found only by going beyond it, and what is refused was sent in vain, so
-// that is done seldom: after a calm, the rate grows from the base until there is
-// a refusal. It does not grow beyond twice the base before that is shown to be
-// borne, that is, before more was accepted than a window of the base would
-// explain; then what was reached is the new base.
+// Nothing is known until the first refusal. From then on there is a base, the rate
+// at which the destination last refused an event, as far as that could be measured.
+// The rate follows a curve around it, as CUBIC does around the window at which a
+// packet was lost (RFC 9438): after a refusal it is a little lower, returns to the
+// base, stays there for a while, and then grows, slowly at first and faster the longer
+// nothing is refused. So most of the time is spent near the base, where a refusal
+// costs little, and a quota that was raised is found soon.
 //
-// What a refusal tells depends on how the destination counts, which nobody says
-// (Google's quotas are by the minute): between two of them a bucket of tokens is
-// emptied once, and a window is used up once. So what was accepted since sending
-// began again, over that time and the wait that follows, is the quota. When the
-// destination names the wait that is exact, otherwise it may be too little, and
-// the base is lowered in steps.
+// What the destination counts is not documented (Google's quotas are by the minute).
+// Two facts hold for buckets of tokens and for windows alike. Between two refusals at
+// most the quota is accepted: the events accepted, over all of that time, are a lower
+// bound. When the destination stored nothing while it was not asked, the quota is that
+// number over the time of sending alone: an upper bound. The next base is between
+// the two.
+//
+// A short throttle refuses events at any rate. Growth after it is not refused, and
+// what was accepted beyond the base proves that the base is too low; so the next growth
+// begins sooner. Growth that was refused makes the next one begin later.
 //
 // It is not safe for concurrent use.
 type quota struct {
 	base float64 // events a second; 0 while nothing is known
-	rate float64 // what is allowed now: base, or more while trying for more
+	rate float64 // allowed now
 
-	began    time.Time     // when sending began (again, after a refusal)
-	accepted float64       // since then
-	blocked  time.Duration // of that time, when everything was refused
-	calm     time.Time     // until then base is kept to
-	news     time.Time     // until then refusals are news, see firstCalm
-	window   time.Duration
+	refused  time.Time     // the last refusal, or the first event
+	resumed  time.Time     // when sending began after it
+	blocked  time.Duration // between them
+	accepted float64       // since the refusal
+	sent     float64       // of them, since sending began
+	window   time.Duration // the longest time blocked lately
+	exact    bool          // the destination told or showed how long it refuses
 
-	pressed time.Time // when the rate last held something back
-	grown   time.Time // when the rate last grew; zero while it does not
-	proving struct {  // that more than base is borne
-		since    time.Time
-		accepted float64
+	proven  float64   // the highest rate lately at which nothing was refused for a while
+	limit   float64   // the rate at which an event was last refused
+	falls   int       // refusals in a row without such a while
+	pressed time.Time // when the rate last made events wait
+	failed  int       // attempts to grow in a row that were refused
+	growing struct {
+		since    time.Time     // zero while the rate does not grow
+		at       time.Time     // it was brought up to date
+		lasted   time.Duration // of that time, while events waited for the rate
+		accepted float64       // since then
+		from     float64       // the rate at its beginning
 	}
-	rebased bool // the base was raised since the last refusal
-	doubt   int  // for so many tries, a rate tried is not taken for the base
-	bucket  bool // it seems to be a bucket, and not windows
-	slow    bool // the base was lowered for a refusal that was long in coming
 
+	usual  int // the most events in flight since the refusal, while the rate did not grow
 	recent meter
 
-	// Not every refusal is for a rate: there are destinations that refuse here and
-	// there, whatever is sent. They are known by refusing on, however slowly.
-	restless     int       // refusals one after the other, without a calm between
+	// Not every refusal is for a rate: some destinations refuse at random. They
+	// are recognised by refusals that continue at any rate.
+	restless     int       // refusals in a row, without a calm between
 	restlessFrom float64   // the highest base in the meantime
-	stumbling    time.Time // until then, refusals here and there say nothing
+	stumbling    time.Time // until then, single refusals have no meaning
 	lately       tally     // the answers while it stumbles
 }
 
@@ -62,19 +70,19 @@ type tally struct{ accepted, refused float64 }
 func (t tally) share() float64 { return t.refused / (t.accepted + t.refused) }
 
 const (
-	// tooRestless is after how many refusals they are not for the rate: it is an
-	// eighth by now, or hardly anything, and they go on. stumblingTime is for how
-	// long that is believed after the last of them.
+	// tooRestless is the number of refusals after which they are not for the rate:
+	// it is an eighth by then, or nearly 0, and they continue. stumblingTime is how
+	// long that is assumed after the last of them.
 	tooRestless   = 12
 	stumblingTime = 10 * time.Minute
-	// A quota that is used up refuses nearly everything: nine of ten, of so many.
-	// It is looked for in so many answers at a time.
+	// A quota that is used up refuses nearly every event: nine of ten, of at least
+	// 20, among the last 64 answers.
 	exhaustedShare, exhaustedOf, lately = 0.9, 20, 64
 )
 
-// exhausted notes that so many events were refused, and says whether that is for
-// the quota. Where the destination stumbles it is not, unless nearly everything
-// is refused.
+// exhausted notes that so many events were refused. It reports whether that is for
+// the quota. Where the destination stumbles it is not, unless nearly every event is
+// refused.
 func (q *quota) exhausted(refused int, now time.Time) bool {
 	if !now.Before(q.stumbling) {
 		return true
@@ -97,52 +105,56 @@ func (q *quota) tell(accepted, refused int) {
 	q.lately.refused += float64(refused)
 }
 
-// wasCalm says whether the base was borne for long enough, in time and in events,
-// to be worth something.
+// wasCalm reports whether the base was accepted for long enough, in time and in
+// events, to be trusted.
 func (q *quota) wasCalm(now time.Time) bool {
-	return now.Sub(q.began) > settled && q.accepted >= max(20, min(200, 80*q.base))
+	return now.Sub(q.resumed) > settled && q.accepted >= max(20, min(200, 80*q.base))
 }
 
-// stumble gives up what was learned: the refusals are not for the rate.
+// stumble forgets the learned rate: the refusals are not for a rate.
 func (q *quota) stumble(now time.Time) {
 	*q = quota{recent: q.recent, stumbling: now.Add(stumblingTime)}
 }
 
 const (
-	// calmTime is how long a base is kept to at the least, and calmEvents for
-	// how many events: a refusal or two among them are less than a hundredth.
-	calmTime   = 50 * time.Second
-	lowCalm    = 42 * time.Second // below lowBase, from where the way up is longer
-	lowBase    = 20
-	calmEvents = 120
-	slowCalm   = 2 * time.Minute // for so many events at the most
-	maxCalm    = 10 * time.Minute
-	// firstCalm is for a base that was found while the rate did not press: it may
-	// have come of there being little to send, or the API may only stumble. It is
-	// so for newsTime.
-	firstCalm = 5 * time.Second
-	newsTime  = 10 * time.Second
-	// calmWaits is how many times as long as the wait after a refusal that did
-	// not name it: trying for more must not cost more than it may bring.
-	calmWaits = 40
-	// settled is after how long without a refusal the base is believed to be
-	// borne, and doubts for how many tries one that was not is remembered.
+	// settled is the time without a refusal after which the base is trusted.
 	settled = 30 * time.Second
-	doubts  = 12
-	// growth of the rate in a second, while trying for more.
-	growth   = 16
-	growStep = 200 * time.Millisecond
-	// proof is how many windows of the base have to be accepted beyond it before
-	// it is raised. A bucket may hold one.
-	proof = 1.5
-	// least is the lowest rate, one event a minute, and most is from where on
-	// there is no limit.
+	// decrease is the part of the base by which the rate is lower after a refusal.
+	decrease = 0.03
+	// shortCalm is the time from a refusal to growth; it doubles with each growth
+	// that was refused, up to longCalm.
+	shortCalm, longCalm = 5 * time.Second, 50 * time.Second
+	// After a block of more than longBlocked, as by a quota by the day, growth that
+	// failed is not tried again for blockedCalm times as long.
+	longBlocked = 5 * time.Minute
+	blockedCalm = 20
+	// After t in growth the rate is exp(growth · (t / growthTime)²) times the base: a
+	// tenth more after 4 s, ten times after 20 s.
+	growthTime = 5 * time.Second
+	growth     = 0.15
+	// proof is how many seconds of the base have to be accepted beyond it before it is
+	// raised, or proofWindows times the longest block, whichever is more.
+	proof        = 3.0
+	proofWindows = 1.2
+	// A refusal within sudden of sending tells that the base is far too high; one
+	// within early, that it is too high. A rate without a refusal for calmTime is proven.
+	sudden, early = 2 * time.Second, 10 * time.Second
+	calmTime      = 20 * time.Second
+	// Growth that was refused more than farMore above the base is believed in to a large
+	// part: what the destination had stored is the smaller part of it.
+	farMore, farBelief = 0.25, 0.85
+	// exactWait is the longest wait that may be only a round number.
+	exactWait = 2 * time.Second
+	// least is the lowest rate, one event a minute; from most on there is no limit.
 	least = 1.0 / 60
 	most  = 1e6
-	// firstBurst is how many events may be in flight while nothing was accepted
-	// yet, and firstGrowth how many more for each that was.
+	// firstBurst is how many events may be in flight before one was accepted, and
+	// firstGrowth how many more for each accepted one.
 	firstBurst  = 16
 	firstGrowth = 1.0 / 8
+	// While the rate grows, the events in flight may all be refused. Of those accepted
+	// since the last refusal they are at most this share.
+	growthShare = 1.0 / 50
 )
 
 // accept notes that n events were accepted.
@@ -150,15 +162,26 @@ func (q *quota) accept(n int, now time.Time) {
 	if n == 0 {
 		return
 	}
-	if q.began.IsZero() {
-		q.began = now
+	if q.refused.IsZero() {
+		q.refused, q.resumed = now, now
 	}
 	q.accepted += float64(n)
-	q.proving.accepted += float64(n)
+	if !now.Before(q.resumed) {
+		q.sent += float64(n)
+	}
+	q.growing.accepted += float64(n)
 	if now.Before(q.stumbling) {
 		q.tell(n, 0)
 	}
 	q.recent.add(n, now)
+}
+
+// calm returns the time from a refusal to growth.
+func (q *quota) calm() time.Duration {
+	if q.failed > 0 && q.blocked > longBlocked {
+		return blockedCalm * q.blocked
+	}
+	return min(shortCalm<<min(q.failed, 10), longCalm)
 }
 
 // advance brings the rate up to date.
@@ -166,36 +189,53 @@ func (q *quota) advance(now time.Time) {
 	if q.base == 0 {
 		return
 	}
-	if now.Before(q.calm) || now.Sub(q.pressed) > max(time.Second, 3*q.gap()) {
-		// Without a press nothing is shown by what is accepted.
-		q.rate, q.grown = q.base, time.Time{}
+	calm, sending := q.calm(), now.Sub(q.resumed)
+	if sending < calm {
+		part := 1 - max(0, sending.Seconds()/calm.Seconds())
+		q.rate = q.base * (1 - decrease*part*part*part)
+		q.growing.since = time.Time{}
 		return
 	}
-	if q.grown.IsZero() {
-		q.grown = now
-		q.prove(now)
+	idle := q.idle(now)
+	switch {
+	case q.growing.since.IsZero() && idle, now.Sub(q.pressed) > time.Minute:
+		// While no event waits for the rate, acceptances prove nothing.
+		q.rate, q.growing.since = q.base, time.Time{}
 		return
+	case q.growing.since.IsZero():
+		q.growing.since, q.growing.accepted, q.growing.from, q.growing.lasted = now, 0, q.base, 0
+	case !idle:
+		q.growing.lasted += now.Sub(q.growing.at)
 	}
-	step := min(now.Sub(q.grown), max(growStep, q.gap()))
-	q.grown = now
-	q.rate = min(q.rate*math.Pow(growth, step.Seconds()), 2*q.base)
-	over := q.proving.accepted - q.base*now.Sub(q.proving.since).Seconds()
-	if over > proof*q.base*max(q.window, time.Second).Seconds() {
-		q.base, q.rebased = q.rate, true
-		q.prove(now)
-	}
+	q.growing.at = now
+	x := q.growing.lasted.Seconds() / growthTime.Seconds()
+	q.rate = min(q.growing.from*math.Exp(growth*x*x), 2*q.rate)
+	q.raise(now)
 	if q.base > most {
-		*q = quota{began: q.began, accepted: q.accepted, recent: q.recent}
+		*q = quota{refused: q.refused, resumed: q.resumed, accepted: q.accepted, recent: q.recent}
+	}
+}
+
+// room returns how many events may be in flight.
+func (q *quota) room() int {
+	if q.growing.since.IsZero() {
+		return math.MaxInt / 2
+	}
+	return int(max(firstBurst, 1.1*float64(q.usual)+q.accepted*growthShare))
+}
+
+// inFlight notes how many events are in flight.
+func (q *quota) inFlight(n int) {
+	if q.growing.since.IsZero() {
+		q.usual = max(q.usual, n)
 	}
 }
 
 // gap is the time between two events at the rate.
 func (q *quota) gap() time.Duration { return time.Duration(float64(time.Second) / q.rate) }
 
-func (q *quota) prove(now time.Time) { q.proving.since, q.proving.accepted = now, 0 }
-
 // refuse notes that the destination refused an event for its quota, and that
-// nothing is sent for the wait that follows; named says that the destination
+// no event is sent for the wait that follows; named is true where the destination
 // named it.
 func (q *quota) refuse(wait time.Duration, named bool, now time.Time) {
 	first := q.base == 0
@@ -213,104 +253,117 @@ func (q *quota) refuse(wait time.Duration, named bool, now time.Time) {
 		}
 	}
 	q.stumbling, q.lately = time.Time{}, tally{}
-	switch {
-	case q.accepted == 0:
-		// It refuses everything for now. That says nothing of a rate, but of how
-		// long it may do so.
+	if q.sent == 0 {
+		// It refuses every event for now, which tells no rate but how long it may do
+		// so.
 		q.blocked += wait
-		q.window = min(max(q.window, q.blocked), maxCalm)
+		q.exact = true
+		q.window = max(q.window, q.blocked)
+		q.resumed = now.Add(wait)
 		return
-	case first:
-		q.base = q.firstBase(wait, named, now)
-	case !q.grown.IsZero():
-		q.base = q.triedBase(wait, named, now)
+	}
+	q.prove(now)
+	q.fail(now)
+	q.base = max(least, q.measure(first, wait, named, now))
+	if first || q.falls == 5 {
+		q.failed = 0
+	}
+	q.growing.since = time.Time{}
+	q.refused, q.resumed, q.blocked, q.accepted, q.sent, q.usual = now, now.Add(wait), wait, 0, 0, 0
+	q.window, q.exact = max(wait, q.window/2), named && wait > exactWait
+	q.rate = q.base * (1 - decrease)
+}
+
+// measure returns the next base. A destination that stores nothing for long and tells
+// when it accepts again has accepted exactly its quota between two refusals. Otherwise
+// that is the least that the quota can be.
+func (q *quota) measure(first bool, wait time.Duration, named bool, now time.Time) float64 {
+	if first {
+		over := min(now.Sub(q.resumed), max(time.Second, wait))
+		n := q.recent.since(now.Add(-over))
+		if named {
+			over += wait
+		}
+		return n / max(over, time.Second).Seconds()
+	}
+	sending := now.Sub(q.resumed)
+	low := q.accepted / max(now.Sub(q.refused), time.Millisecond).Seconds()
+	r := q.reached(now)
+	switch {
+	case q.exact:
+		return low
+	case !q.growing.since.IsZero():
+		span := min(now.Sub(q.growing.since), 2*time.Second)
+		seen := q.recent.since(now.Add(-span)) / max(span, time.Second/10).Seconds()
+		more := min(seen, q.rate)/q.base - 1
+		if more > farMore {
+			return max(low, q.base*(1+farBelief*more))
+		}
+		return max(low, q.base*max(1.003, 1+more/2-0.01))
+	case sending < sudden:
+		r /= 4
+	case sending < early:
+		r *= 1 - 2*decrease
 	default:
-		q.base = q.lowerBase(wait, named, now)
+		r *= 1 - decrease
 	}
-	q.base = max(q.base, least)
-	q.window = max(wait, q.window/2)
-	q.began, q.accepted, q.blocked = now.Add(wait), 0, 0
-	q.rate, q.grown, q.rebased = q.base, time.Time{}, false
-	calm := calmTime
-	if q.base < lowBase {
-		calm = max(lowCalm, min(slowCalm, time.Duration(calmEvents/q.base*float64(time.Second))))
-	}
-	if !named {
-		calm = max(calm, calmWaits*q.window)
-	}
-	if first || now.Sub(q.pressed) > max(newsTime, 3*q.gap()) {
-		q.news = now.Add(newsTime)
-	}
-	if now.Before(q.news) {
-		calm = firstCalm
-	}
-	q.calm = now.Add(wait + min(calm, maxCalm))
+	return max(low, r, q.floor()*q.proven)
 }
 
-// firstBase is the base after the first refusal of all.
-func (q *quota) firstBase(wait time.Duration, named bool, now time.Time) float64 {
-	over := min(now.Sub(q.began), max(time.Second, wait))
-	n := q.recent.since(now.Add(-over))
-	if named {
-		over += wait
+// fail counts the growth that was refused. Refusals at rates that differ are no sign of
+// one quota, and neither is one at the rate that the last block was the measure of.
+func (q *quota) fail(now time.Time) {
+	r := q.reached(now)
+	growing := !q.growing.since.IsZero()
+	switch {
+	case r < 0.75*q.limit || r > q.limit/0.75, growing && q.idle(now):
+		q.failed = 0
+	case !growing && q.exact && now.Sub(q.resumed) > sudden:
+		q.exact, q.failed = false, 0
+	case growing:
+		q.failed++
+	default:
+		q.failed = max(q.failed, 1)
 	}
-	return n / max(over, time.Second).Seconds()
+	q.limit = r
 }
 
-// triedBase is the base after a try for more came to its end.
-func (q *quota) triedBase(wait time.Duration, named bool, now time.Time) float64 {
-	little := 1.003
-	if q.bucket {
-		little = 1.02 // what is waited for is not lost
+// raise raises the base when so much was accepted beyond it that it is too low.
+func (q *quota) raise(now time.Time) {
+	past := now.Sub(q.growing.since).Seconds()
+	if q.growing.accepted <= q.base*(past+max(proof, proofWindows*q.window.Seconds())) {
+		return
 	}
-	q.slow, q.doubt = false, max(0, q.doubt-1)
-	if precise(wait, named) {
-		over := min(now.Sub(q.proving.since), meterTenths*time.Second/10)
-		if q.rebased {
-			over = min(over, 2*time.Second)
-		}
-		over += wait
-		return max(little*q.base, 0.98*q.recent.since(now.Add(wait-over))/over.Seconds())
-	}
-	if q.doubt > 0 && !q.rebased {
-		return little * q.base
-	}
-	return max(little*q.base, min(q.rate, 0.97*q.recent.since(now.Add(-time.Second))))
+	q.base = max(q.base, min(q.rate, 1.5*q.growing.accepted/past))
+	q.proven, q.failed, q.falls = q.base, 0, 0
+	q.growing.since, q.growing.accepted, q.growing.from = now, 0, q.base
+	q.growing.lasted = min(q.growing.lasted, growthTime)
 }
 
-// lowerBase is the base after what was believed to be borne was refused.
-func (q *quota) lowerBase(wait time.Duration, named bool, now time.Time) float64 {
-	since := now.Sub(q.began)
-	measured := q.accepted / (since + wait).Seconds()
-	switch sending := since - q.blocked; {
-	case sending > settled, sending > settled/3 && !precise(wait, named):
-		q.slow = false
-		return 0.985 * q.base
-	case precise(wait, named):
-		return min(0.97*q.base, 0.99*measured)
-	case sending > 2200*time.Millisecond && !q.slow:
-		// A little too much for a window, or a good deal for a bucket.
-		q.slow, q.doubt = true, doubts
-		return 0.98 * q.base
-	case sending > 2200*time.Millisecond:
-		q.doubt, q.bucket = doubts, true
-		return min(0.98*q.base, 0.99*measured)
-	case sending <= 1100*time.Millisecond:
-		// A window of a second holds so many, and a bucket fewer. Where it is few,
-		// one that comes a little early is one too many.
-		q.doubt, q.bucket = doubts, false
-		within := 0.975
-		if q.accepted > 200 {
-			within = 0.985
-		}
-		return min(0.985*q.base, within*q.accepted)
-	}
-	q.doubt = doubts
-	return 0.96 * q.base
+// idle reports whether no event waits for the rate.
+func (q *quota) idle(now time.Time) bool {
+	return now.Sub(q.pressed) > max(time.Second, 3*q.gap())
 }
 
-// precise says whether the wait is what is missing, and not only a round number.
-func precise(wait time.Duration, named bool) bool { return named && wait > time.Second }
+// reached returns the rate at which an event was refused.
+func (q *quota) reached(now time.Time) float64 {
+	return min(q.rate, q.accepted/max(now.Sub(q.resumed), time.Millisecond).Seconds())
+}
+
+// prove notes for how long nothing was refused.
+func (q *quota) prove(now time.Time) {
+	if now.Sub(q.resumed) < calmTime {
+		q.falls++
+		return
+	}
+	q.falls, q.proven = 0, q.base
+}
+
+// floor returns the part of the proven rate that is believed in after so many
+// refusals in a row.
+func (q *quota) floor() float64 {
+	return [...]float64{1 - decrease, 0.94, 0.85, 0.7, 0.5, 0}[min(q.falls, 5)]
+}
 
 // meter counts events of the last seconds, by tenths of them.
 type meter struct {
@@ -334,7 +387,7 @@ func (m *meter) add(n int, now time.Time) {
 	m.tenths[m.last%meterTenths] += float64(n)
 }
 
-// since is how many events there were from a time on, as far as it is kept.
+// since returns the number of events from a time on, as far as they are kept.
 func (m *meter) since(from time.Time) (n float64) {
 	for t := m.last; t >= max(from.UnixMilli()/100, m.last-meterTenths+1, 0); t-- {
 		n += m.tenths[t%meterTenths]

@@ -2,22 +2,17 @@
 //
 // Its workers (worker.go) take batches from a [Source], as many as the lease,
 // the gate (gate.go), the judge (judge.go) and the rate limit (limiter.go)
-// allow, and send each as one request (attempt.go): a POST for a single event, a
-// multipart HTTP batch (multipart.go) for more. What an answer means is decided
-// once, in errors.go; refusals pass the judge before they are told.
+// allow, and send each as one request by package talent, which also decides the
+// meaning of each answer. Rejections pass the judge before they become outcomes.
 package reporter
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
-	"net/url"
-	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,36 +22,40 @@ import (
 
 	"github.com/clientevents/clientevents/event"
 	"github.com/clientevents/clientevents/internal/googleauth"
-	"github.com/clientevents/clientevents/reporter/wire"
+	"github.com/clientevents/clientevents/internal/ownership"
+	"github.com/clientevents/clientevents/internal/scrub"
+	"github.com/clientevents/clientevents/reporter/talent"
 )
+
+// Permit is asked before a batch is handed out; see package batcher.
+type Permit = interface {
+	Ask(n int, now time.Time) (allowed int, wait time.Duration)
+	Wake() <-chan struct{}
+}
 
 // Source is where batches come from: a batcher.
 type Source interface {
-	// Next waits for the next batch, of which admit allows a part or the whole.
-	Next(ctx context.Context, dst []*event.Delivery, admit func(n int, now time.Time) (allowed int, wait time.Duration)) ([]*event.Delivery, error)
-	// Accept takes deliveries that were taken out with Settle.
-	Accept([]*event.Delivery)
-	// Return takes deliveries back, to be tried again after the delay.
+	// Next waits for the next batch, of which the permit allows a part or the
+	// whole.
+	Next(ctx context.Context, dst []*event.Delivery, permit Permit) ([]*event.Delivery, error)
+	// Return takes deliveries back, for another attempt after the delay.
 	Return(ds []*event.Delivery, delay time.Duration)
-	// Settle says that n deliveries are in flight no more. The reporter settles
-	// those that the API did not accept; whoever is told Accepted settles it.
-	Settle(n int)
-	// Ready counts what could be sent now.
+	// Ready returns the number of deliveries that could be sent now.
 	Ready() int
-	// Poke lets a worker look again, because what admit answers has changed.
-	Poke()
-	// SetSize changes how many events a batch has at the most, as far as the
-	// source allows, and returns how many that are.
+	// Pending also counts those that wait for the time of another attempt.
+	Pending() int
+	// SetSize changes the largest number of events in a batch, as far as the
+	// source allows. It returns the number in force.
 	SetSize(n int) int
 }
 
-// Config is what a reporter needs. Fields without a default are required.
+// Config configures a reporter. Fields without a default are required.
 type Config struct {
 	// Endpoint is the API's base URL, such as https://jobs.googleapis.com.
 	Endpoint string
 	Version  event.Version
 	Parent   string
-	// Concurrency is how many requests are in flight at the most.
+	// Concurrency is how many requests are in flight at most.
 	Concurrency int
 	// Rate is events a second, first sends and retries together; 0 is no limit
 	// but the API's own quota, which is learned.
@@ -67,7 +66,7 @@ type Config struct {
 	Tokens *googleauth.Keeper
 	// Dial replaces the network, for tests.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
-	// TLS is what to trust and to present; nil is the system's certificates.
+	// TLS holds the certificates to trust and to present; nil trusts the system's.
 	// Versions before 1.2 are not spoken in any case.
 	TLS *tls.Config
 	// QuotaProject is the project that quota and billing are counted for; ""
@@ -75,16 +74,21 @@ type Config struct {
 	QuotaProject string
 	// UserAgent names the program and its version.
 	UserAgent string
-	// Lease says whether the partitions are still ours; nil is always. No
-	// request starts where it says no.
-	Lease func(time.Time) bool
+	// Privacy returns which extra info is sent; nil sends all as it is.
+	Privacy func() *event.Privacy
+	// Secrets removes secrets from the texts of answers; nil removes only the access
+	// token.
+	Secrets *scrub.Scrubber
+	// Ownership is of this replica's partitions: no request starts without a
+	// lease, and Rate is multiplied by the share. nil owns all partitions.
+	Ownership *ownership.Ownership
 	// Tracer makes a span for each request that has a traced event; nil makes
 	// none.
 	Tracer     trace.Tracer
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 
-	// wait is waitAfter, but in tests.
+	// wait is apiBackoff.After, but in tests.
 	wait func(failures int) time.Duration
 	// burst is firstBurst, but in tests.
 	burst float64
@@ -95,14 +99,9 @@ type Reporter struct {
 	cfg       Config
 	log       *slog.Logger
 	source    Source
-	create    *url.URL              // where single events go
-	header    http.Header           // of all requests, as far as it is always the same
-	heads     atomic.Pointer[heads] // of the last token
-	singles   *wire.Client          // for single events
-	transport *http.Transport       // for batches
-	batches   *http.Request         // without a body and headers
-	batchID   string
+	client    *talent.Client
 	gate      *gate
+	wake      wake // to ask for a permit again
 	judge     *judge
 	limiter   *limiter
 	tokens    *googleauth.Keeper
@@ -111,6 +110,7 @@ type Reporter struct {
 	alone     atomic.Bool  // the endpoint knows no batches
 	paused    atomic.Bool  // an operator wants nothing to be sent
 	requests  atomic.Int64 // in flight
+	lost      atomic.Int64 // attempts since the last answer whose connection broke
 
 	sizes struct { // of batches, see shrink
 		mu    sync.Mutex
@@ -123,58 +123,38 @@ type Reporter struct {
 	abort context.CancelCauseFunc
 }
 
-// New makes a reporter. It refuses an endpoint to which credentials must not be
+// New makes a reporter. It rejects an endpoint to which credentials must not be
 // sent.
 func New(cfg Config, source Source) (*Reporter, error) {
 	cfg.setDefaults()
-	base, err := url.Parse(cfg.Endpoint)
-	if err != nil {
-		return nil, fmt.Errorf("endpoint: %w", err)
-	}
-	if err := checkEndpoint(base, cfg.Tokens != nil); err != nil {
-		return nil, err
-	}
 	r := &Reporter{
-		cfg:       cfg,
-		log:       cfg.Logger,
-		source:    source,
-		transport: newTransport(cfg),
-		batchID:   strings.ToLower(rand.Text()[:12]),
-		limiter:   newLimiter(cfg.Rate, cfg.burst),
-		judge:     &judge{log: cfg.Logger, source: source, wait: cfg.wait},
+		cfg:     cfg,
+		log:     cfg.Logger,
+		source:  source,
+		wake:    newWake(),
+		limiter: newLimiter(cfg.Rate, cfg.burst, cfg.Ownership.Share),
+		tokens:  cfg.Tokens,
 	}
-	r.gate = &gate{log: cfg.Logger, poke: source.Poke, wait: cfg.wait, renews: cfg.Tokens != nil, restless: r.limiter.restless}
-	if err := r.setTargets(base); err != nil {
+	r.judge = &judge{log: cfg.Logger, source: source, wake: r.wake, wait: cfg.wait, unproven: cfg.Ownership.Unproven()}
+	var err error
+	if r.client, err = talent.New(r.destination()); err != nil {
 		return nil, err
 	}
+	r.gate = &gate{wake: r.wake, wait: cfg.wait, renews: cfg.Tokens != nil}
 	r.metrics = newMetrics(cfg.Registerer, r)
-	if r.tokens = cfg.Tokens; r.tokens != nil {
-		r.tokens.Notify(source.Poke)
+	if r.tokens != nil {
+		r.tokens.Notify(r.wake)
 	}
 	r.ctx, r.abort = context.WithCancelCause(context.Background())
 	return r, nil
 }
 
 func (c *Config) setDefaults() {
-	if c.Timeout == 0 {
-		c.Timeout = 30 * time.Second
-	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	if c.UserAgent == "" {
-		c.UserAgent = "clientevents"
-	}
-	if c.Dial == nil {
-		c.Dial = (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext
-	}
-	if c.TLS == nil {
-		c.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-	}
-	c.TLS = c.TLS.Clone()
-	c.TLS.MinVersion = max(c.TLS.MinVersion, tls.VersionTLS12)
 	if c.wait == nil {
-		c.wait = waitAfter
+		c.wait = apiBackoff.After
 	}
 	if c.burst == 0 {
 		c.burst = firstBurst
@@ -182,73 +162,67 @@ func (c *Config) setDefaults() {
 	c.Concurrency = max(1, c.Concurrency)
 }
 
-// checkEndpoint keeps credentials from networks that anybody can listen to.
-func checkEndpoint(base *url.URL, credentials bool) error {
-	switch {
-	case base.Scheme != "http" && base.Scheme != "https", base.Host == "":
-		return fmt.Errorf("endpoint %q: want an http or https URL, such as https://jobs.googleapis.com", base.Redacted())
-	case base.User != nil:
-		return fmt.Errorf("endpoint %q: want no user name or password in it", base.Redacted())
-	case credentials && base.Scheme == "http" && !loopback(base.Hostname()):
-		return fmt.Errorf("endpoint %q: credentials are not sent over plain http, except to a loopback address: use https, or credentials none", base)
-	}
-	return nil
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return strings.EqualFold(host, "localhost") || (ip != nil && ip.IsLoopback())
-}
-
-// setTargets makes the requests as far as they are always the same.
-func (r *Reporter) setTargets(base *url.URL) (err error) {
-	if base.Path == "" {
-		base.Path = "/" // what is joined to it would be relative otherwise
-	}
-	r.create = base.JoinPath(r.cfg.Version.String(), r.cfg.Parent, "clientEvents")
-	r.header = http.Header{}
-	SetHeaders(r.header, r.cfg.UserAgent, r.cfg.QuotaProject)
-	r.batches = &http.Request{Method: http.MethodPost, URL: base.JoinPath("batch"), Host: base.Host}
-	r.singles, err = wire.NewClient(wire.Config{URL: r.create, Dial: r.cfg.Dial, TLS: r.cfg.TLS, Proxy: http.ProxyFromEnvironment})
-	return err
-}
-
-// SetHeaders sets what every request to the API says of the program and of whose
-// quota it is for: X-Goog-Api-Client is where Google asks clients to name
-// themselves.
-func SetHeaders(header http.Header, userAgent, quotaProject string) {
-	header.Set("User-Agent", userAgent)
-	header.Set("X-Goog-Api-Client", apiClient(runtime.Version(), userAgent))
-	if quotaProject != "" {
-		header.Set("X-Goog-User-Project", quotaProject)
+// destination configures the client of the API.
+func (r *Reporter) destination() talent.Config {
+	cfg := r.cfg
+	return talent.Config{
+		Endpoint: cfg.Endpoint, Version: cfg.Version, Parent: cfg.Parent, Concurrency: cfg.Concurrency, Timeout: cfg.Timeout,
+		Authorize: r.authorize, Credentials: r.tokens != nil,
+		Dial: cfg.Dial, TLS: cfg.TLS, QuotaProject: cfg.QuotaProject, UserAgent: cfg.UserAgent,
+		Privacy: cfg.Privacy, Secrets: cfg.Secrets,
 	}
 }
 
-// SetRate changes the rate, in events a second; 0 is no limit.
+// Why an attempt was given up on our side.
+var (
+	errAborted = errors.New("the request was cut off by us")
+	errNotOurs = errors.New("the partitions may be another replica's by now")
+)
+
+// authorize returns the access token of an attempt, unless the events may be
+// another replica's by now.
+func (r *Reporter) authorize(ctx context.Context) (token string, failure *talent.Error) {
+	if r.tokens != nil {
+		var err error
+		if token, err = r.tokens.Get(ctx); err != nil {
+			if errors.Is(err, errAborted) {
+				return "", &talent.Error{Reason: talent.Recalled, Err: err}
+			}
+			return "", &talent.Error{Reason: talent.Unauthenticated, Err: fmt.Errorf("no access token: %w", err)}
+		}
+	}
+	if !r.cfg.Ownership.Leased(time.Now()) {
+		return "", &talent.Error{Reason: talent.Recalled, Err: errNotOurs}
+	}
+	return token, nil
+}
+
+// SetRate changes the configured rate of all replicas together, in events a second; 0 is
+// no limit. An override stays in force.
 func (r *Reporter) SetRate(perSecond float64) {
-	r.limiter.set(perSecond)
-	r.source.Poke()
+	r.limiter.configure(perSecond)
+	r.wake.up()
 }
 
-// OverrideRate lets another rate hold than what SetRate says, in events a
-// second; 0 ends that.
+// OverrideRate sets a rate for this replica in the place of the configured one, in
+// events a second; 0 ends that.
 func (r *Reporter) OverrideRate(perSecond float64) {
 	r.limiter.overrule(perSecond)
-	r.source.Poke()
+	r.wake.up()
 }
 
-// Pause lets no request start, or lets them start again. Those in flight go on
-// to their end.
+// Pause has no request start, or has them start again. Requests in flight are
+// finished.
 func (r *Reporter) Pause(paused bool) {
 	r.paused.Store(paused)
-	r.source.Poke()
+	r.wake.up()
 }
 
-// Standing says whether a pause has become true: no request is in flight, and
-// none starts.
+// Standing reports whether a pause is complete: no request is in flight, and none
+// starts.
 func (r *Reporter) Standing() bool { return r.paused.Load() && r.requests.Load() == 0 }
 
-// Run sends until ctx ends. Requests in flight go on to their end; Abort cuts
+// Run sends until ctx ends. Requests in flight continue to their end; Abort cuts
 // them.
 func (r *Reporter) Run(ctx context.Context) {
 	if r.tokens != nil {
@@ -260,8 +234,7 @@ func (r *Reporter) Run(ctx context.Context) {
 	}
 	workers.Wait()
 	r.judge.close()
-	r.singles.Close()
-	r.transport.CloseIdleConnections()
+	r.client.Close()
 }
 
 func (r *Reporter) requestContext() context.Context {
@@ -270,9 +243,8 @@ func (r *Reporter) requestContext() context.Context {
 	return r.ctx
 }
 
-// Abort cuts the requests in flight. What they were sending comes back to the
-// source; whether the API has it, nobody knows. Requests that are admitted later
-// are not concerned.
+// Abort cuts the requests in flight. Their events return to the source; the API may
+// have them or not. Later requests are not affected.
 func (r *Reporter) Abort() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -280,35 +252,47 @@ func (r *Reporter) Abort() {
 	r.ctx, r.abort = context.WithCancelCause(context.Background())
 }
 
-// Release lets go of the refusals that are still held back: a drain is over.
-func (r *Reporter) Release() { r.judge.giveUp() }
+// Release releases the held events of terms that are over. Those that
+// arrive later are released at once.
+func (r *Reporter) Release() { r.judge.release() }
 
-// sendSingly gives up HTTP batches.
-func (r *Reporter) sendSingly(status int) {
+// sendSingly stops sending HTTP batches.
+func (r *Reporter) sendSingly(answer talent.Answer) {
 	if !r.alone.Swap(true) {
-		r.log.Warn("the endpoint does not know HTTP batches: events go one a request from now on",
-			"endpoint", r.batches.URL.Redacted(), "status", status)
+		attrs := []any{"endpoint", r.client.BatchURL().Redacted(), "status", answer.Status}
+		if answer.Err != nil {
+			attrs = append(attrs, "error", answer.Err.Err)
+		}
+		r.log.Warn("the endpoint does not support HTTP batches: each event is a request from now on", attrs...)
 	}
 	r.source.SetSize(1)
 }
 
-// shrink halves the batches, since one of n events was refused as a whole. They
-// grow again (see grow), as it may have been the size of its events.
-func (r *Reporter) shrink(n int, err *Error) {
+// shrink halves the batches, since one of n events was rejected as a whole. They
+// grow again (see grow), since the cause may have been the size of its events.
+func (r *Reporter) shrink(n int, err *talent.Error) {
+	if limit, smaller := r.halve(n); smaller {
+		r.log.Info("batch rejected as a whole; sending smaller ones", "events", n, "limit", limit, "status", err.Status, "error", err.Err)
+	}
+}
+
+func (r *Reporter) halve(n int) (limit int, smaller bool) {
 	s := &r.sizes
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.good = 0
-	if half := max(1, n/2); s.limit == 0 || half < s.limit {
-		s.limit = r.source.SetSize(half)
-		r.log.Info("a batch was refused as a whole: smaller ones from now on", "events", n, "now", s.limit, "status", err.Status, "error", err.Err)
+	half := max(1, n/2)
+	if s.limit != 0 && half >= s.limit {
+		return s.limit, false
 	}
+	s.limit = r.source.SetSize(half)
+	return s.limit, true
 }
 
-// growAfter is how many batches go well before they are made larger again.
+// growAfter is the number of accepted batches after which they grow again.
 const growAfter = 64
 
-// grow notes that a batch of n events was taken as a whole.
+// grow notes that a batch of n events was accepted as a whole.
 func (r *Reporter) grow(n int) {
 	s := &r.sizes
 	s.mu.Lock()
@@ -326,18 +310,18 @@ func (r *Reporter) grow(n int) {
 	}
 }
 
-// throttled is the time in which something was held back.
+// throttled is the time in which events had to wait.
 func (r *Reporter) throttled(now time.Time) time.Duration {
-	return r.gate.held.read(now) + r.limiter.held.read(now) + r.tokenless.read(now)
+	return r.gate.closed.read(now) + r.limiter.waited.read(now) + r.tokenless.read(now)
 }
 
 // Throttled is for how long events have waited for the rate limit or the API.
 func (r *Reporter) Throttled() time.Duration { return r.throttled(time.Now()) }
 
-// Status is what the status page says of the reporter.
+// Status is the reporter on the status page.
 type Status struct {
 	Gate GateStatus `json:"gate"`
-	// Rate is the limit in force, the configured one or what was learned of the
+	// Rate is the limit in force, the configured one or the one learned of the
 	// API's quota, in events a second; 0 where there is none.
 	Rate    float64 `json:"rate_events_per_second,omitempty"`
 	Learned float64 `json:"learned_events_per_second,omitempty"`
@@ -345,12 +329,12 @@ type Status struct {
 	// second; 0 where none is.
 	Configured float64 `json:"configured_events_per_second,omitempty"`
 	// Throttled is for how long events have waited for the rate limit or the API,
-	// in seconds since the start, and Answers counts what the API said to events,
+	// in seconds since the start, and Answers counts the API's answers to events,
 	// by the HTTP status or "error" for none; those that there were.
 	Throttled float64           `json:"throttled_seconds"`
 	Answers   map[string]uint64 `json:"answers"`
 	Paused    []string          `json:"paused,omitempty"`
-	// Held counts the refusals that are held back.
+	// Held counts the held events: rejected, without evidence whose fault that is.
 	Held        int       `json:"refusals_held,omitempty"`
 	Batches     bool      `json:"batches"`
 	TokenExpiry time.Time `json:"token_expiry,omitzero"`
@@ -388,12 +372,12 @@ var pauses = []pause{
 	{"operator", func(r *Reporter, _ time.Time) bool { return r.Standing() }},
 	{"rejections", func(r *Reporter, _ time.Time) bool { paused, _ := r.judge.status(); return paused }},
 	{"auth", func(r *Reporter, now time.Time) bool {
-		return r.gate.paused(now, Unauthenticated) || (r.tokens != nil && r.tokens.Status().Paused)
+		return r.gate.paused(now, talent.Unauthenticated) || (r.tokens != nil && r.tokens.Status().Paused)
 	}},
-	{"forbidden", func(r *Reporter, now time.Time) bool { return r.gate.paused(now, Forbidden) }},
-	{"throttled", func(r *Reporter, now time.Time) bool { return r.gate.paused(now, Throttled) }},
+	{"forbidden", func(r *Reporter, now time.Time) bool { return r.gate.paused(now, talent.Forbidden) }},
+	{"throttled", func(r *Reporter, now time.Time) bool { return r.gate.paused(now, talent.Throttled) }},
 	{"unavailable", func(r *Reporter, now time.Time) bool {
-		return r.gate.paused(now, Unavailable, ServerError, Timeout, Network, BadAnswer)
+		return r.gate.paused(now, talent.Unavailable, talent.ServerError, talent.Timeout, talent.Network, talent.BadAnswer)
 	}},
 }
 

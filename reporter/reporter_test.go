@@ -15,7 +15,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,11 +24,13 @@ import (
 	"github.com/clientevents/clientevents/batcher"
 	"github.com/clientevents/clientevents/event"
 	"github.com/clientevents/clientevents/internal/googleauth"
-	"github.com/clientevents/clientevents/internal/pipenet"
+	"github.com/clientevents/clientevents/internal/ownership"
+	"github.com/clientevents/clientevents/reporter/talent"
+	"github.com/clientevents/clientevents/test/pipenet"
 )
 
-// exact is waitAfter without the jitter.
-func exact(failures int) time.Duration { return min(maxWait, firstWait<<min(failures-1, 10)) }
+// exact is the backoff without the jitter.
+func exact(failures int) time.Duration { return apiBackoff.Exact(failures) }
 
 // received is a request that reached the API.
 type received struct {
@@ -54,6 +55,7 @@ type rig struct {
 	start    time.Time
 	stop     func()
 	handlers sync.WaitGroup
+	term     *event.Term // of the deliveries that are reported
 
 	mu       sync.Mutex
 	received []received
@@ -73,7 +75,8 @@ type rigConfig struct {
 func newRig(t *testing.T, answer func(http.ResponseWriter, received), adjust func(*rigConfig)) *rig {
 	t.Helper()
 	g := &rig{
-		t: t, start: time.Now(), answer: answer, registry: prometheus.NewRegistry(), log: &bytes.Buffer{},
+		term: event.NewTerm(),
+		t:    t, start: time.Now(), answer: answer, registry: prometheus.NewRegistry(), log: &bytes.Buffer{},
 		outcomes: map[string]event.Outcome{}, toldAt: map[string]time.Duration{},
 	}
 	var network pipenet.Network
@@ -226,26 +229,33 @@ func (g *rig) setAnswer(answer func(http.ResponseWriter, received)) {
 }
 
 // done plays the consumer: what was accepted is durable at once.
-func (g *rig) done(d *event.Delivery, o event.Outcome) {
+func (g *rig) done(d *event.Delivery, o event.Outcome) (keep bool) {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	if _, again := g.outcomes[d.ID]; again {
 		g.twice = append(g.twice, d.ID)
 	}
 	g.outcomes[d.ID] = o
 	g.toldAt[d.ID] = time.Since(g.start)
-	g.mu.Unlock()
-	if o.Kind == event.Accepted {
-		g.b.Settle(1)
-	}
+	return false
+}
+
+// drain ends the term, as a revocation does.
+func (g *rig) drain(ctx context.Context) bool {
+	g.term.End()
+	g.r.Release()
+	return g.b.Drain(ctx, g.term)
 }
 
 func (g *rig) delivery(id string) *event.Delivery {
-	return &event.Delivery{
+	d := &event.Delivery{
+		Term: g.term,
 		Event: &event.Event{
 			ID: id, RequestID: "r", CreateTime: "2026-01-02T03:04:05Z", Type: event.View, Jobs: []string{"projects/p/jobs/j"},
 		},
-		Done: g.done,
 	}
+	d.OnDone(g.done)
+	return d
 }
 
 // report hands events over.
@@ -420,9 +430,9 @@ func TestNewRefusesEndpoints(t *testing.T) {
 		{"http://jobs.internal", nil, ""},
 		{"http://jobs.internal", tokens, "plain http"},
 		{"http://127.0.0.1.example.com", tokens, "plain http"},
-		{"ftp://jobs.googleapis.com", nil, "want an http or https URL"},
-		{"jobs.googleapis.com", nil, "want an http or https URL"},
-		{"https://", nil, "want an http or https URL"},
+		{"ftp://jobs.googleapis.com", nil, "expected an http or https URL"},
+		{"jobs.googleapis.com", nil, "expected an http or https URL"},
+		{"https://", nil, "expected an http or https URL"},
 		{"https://u:secret@jobs.googleapis.com", nil, "no user name"},
 		{"https://jobs.googleapis.com:port", nil, "invalid port"},
 	} {
@@ -460,23 +470,19 @@ func TestOutageIsProbedByOneRequest(t *testing.T) {
 	after := func(answer func(http.ResponseWriter, received)) func(http.ResponseWriter, received) {
 		return slowly(latency, answer)
 	}
-	webPage := func(w http.ResponseWriter, _ received) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		io.WriteString(w, "<html>")
-	}
 	for name, outage := range map[string]struct {
 		answer  func(http.ResponseWriter, received) // nil for none
-		reason  Reason
+		reason  talent.Reason
 		paused  string
 		attempt time.Duration // how long one takes
 	}{
-		"503":      {after(refuse(503)), Unavailable, "unavailable", latency},
-		"500":      {after(refuse(500)), ServerError, "unavailable", latency},
-		"cut":      {after(func(http.ResponseWriter, received) { panic(http.ErrAbortHandler) }), Network, "unavailable", latency},
-		"401":      {after(refuse(401)), Unauthenticated, "auth", latency},
-		"403":      {after(refuse(403)), Forbidden, "forbidden", latency},
-		"hanging":  {nil, Timeout, "unavailable", 3 * time.Second},
-		"web page": {after(webPage), BadAnswer, "unavailable", latency},
+		"503":     {after(refuse(503)), talent.Unavailable, "unavailable", latency},
+		"500":     {after(refuse(500)), talent.ServerError, "unavailable", latency},
+		"cut":     {after(func(http.ResponseWriter, received) { panic(http.ErrAbortHandler) }), talent.Network, "unavailable", latency},
+		"401":     {after(refuse(401)), talent.Unauthenticated, "auth", latency},
+		"403":     {after(refuse(403)), talent.Forbidden, "forbidden", latency},
+		"hanging": {nil, talent.Timeout, "unavailable", 3 * time.Second},
+		"307":     {after(refuse(307)), talent.BadAnswer, "unavailable", latency},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -527,15 +533,36 @@ func TestOutageIsProbedByOneRequest(t *testing.T) {
 
 // An endpoint that refuses everything for its quota is asked by one request at a
 // time, seldom, and the log says so once.
+// wantQuotaTries compares tries during four minutes of refusals with the time that was
+// named, and with two thirds of the time passed, give or take a half.
+func wantQuotaTries(t *testing.T, tries []time.Duration, named time.Duration) {
+	t.Helper()
+	const slack = 100 * time.Millisecond
+	before := time.Duration(0)
+	for i, at := range tries {
+		least, longest := max(named, time.Second), max(named, time.Second)
+		if i > 0 {
+			least, longest = max(least, min(time.Minute, before*2/3)/2), max(longest, min(time.Minute, before))
+		}
+		if wait := at - before; wait < least-slack || wait > longest+slack {
+			t.Errorf("try %d is %v after the one before: want %v to %v", i, wait, least, longest)
+		}
+		before = at
+	}
+	if left := 4*time.Minute - before; left > max(named, time.Minute)+slack {
+		t.Errorf("the last try is %v before the end", left)
+	}
+}
+
 func TestThrottledForLong(t *testing.T) {
 	for name, test := range map[string]struct {
 		answer func(http.ResponseWriter, received)
-		tries  []time.Duration // after the first refusal
+		named  time.Duration
 	}{
-		"no time named":  {refuse(429), []time.Duration{1, 32, 64, 98, 136, 182}},
-		"a short time":   {refuse(429, "Retry-After: 2"), []time.Duration{2, 4, 6, 10, 18, 34, 66, 126, 186}},
-		"a long time":    {refuse(429, "Retry-After: 90"), []time.Duration{90, 180}},
-		"parts, no time": {func(w http.ResponseWriter, r received) { answerEach(w, r, refuseAll(r)) }, []time.Duration{1, 32, 64, 98, 136, 182}},
+		"no time named":  {refuse(429), 0},
+		"a short time":   {refuse(429, "Retry-After: 2"), 2 * time.Second},
+		"a long time":    {refuse(429, "Retry-After: 90"), 90 * time.Second},
+		"parts, no time": {func(w http.ResponseWriter, r received) { answerEach(w, r, refuseAll(r)) }, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -554,14 +581,9 @@ func TestThrottledForLong(t *testing.T) {
 				g.wantPaused("throttled")
 				var tries []time.Duration
 				for _, r := range g.requestsReceived()[began:] {
-					tries = append(tries, r.at.Round(time.Second)/time.Second)
+					tries = append(tries, r.at)
 				}
-				if !slices.Equal(tries, test.tries) {
-					t.Errorf("tries are at %v s, want %v", tries, test.tries)
-				}
-				if n := strings.Count(g.log.String(), `level=WARN msg="reporting waits" reason=throttled`); n != 1+len(tries)/9 {
-					t.Errorf("the log says %d times that reporting waits, want once, and again after ten tries", n)
-				}
+				wantQuotaTries(t, tries, test.named)
 				if held := g.metric("throttled_seconds_total", ""); held < 239 {
 					t.Errorf("throttled for %v s, want all the time", held)
 				}
@@ -569,9 +591,6 @@ func TestThrottledForLong(t *testing.T) {
 				time.Sleep(10 * time.Minute)
 				g.wantOutcomes(accepted(2000))
 				g.wantPaused()
-				if !strings.Contains(g.log.String(), "reporting goes on") {
-					t.Error("the log does not say that reporting goes on")
-				}
 			})
 		})
 	}
@@ -657,8 +676,9 @@ func TestRetryAfter(t *testing.T) {
 		{"RetryInfo", "", retryInfo("1.250s"), 1250 * time.Millisecond},
 		{"header is larger", "3", retryInfo("2s"), 3 * time.Second},
 		{"RetryInfo is larger", "3", retryInfo("4s"), 4 * time.Second},
-		{"too long", "86400", retryInfo("90000s"), time.Hour},
-		{"too large", "99999999999999999", "", time.Hour},
+		{"RetryInfo alone", "", `{"error":{"details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"4s"}]}}`, 4 * time.Second},
+		{"a day", "86400", retryInfo("80000s"), 24 * time.Hour},
+		{"too long", "99999999999999999", "", 7 * 24 * time.Hour},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -672,7 +692,7 @@ func TestRetryAfter(t *testing.T) {
 					io.WriteString(w, test.body)
 				}, accept), nil)
 				g.report("a")
-				time.Sleep(2 * time.Hour)
+				time.Sleep(8 * 24 * time.Hour)
 				g.wantRequests("0s /v3/projects/p/clientEvents a", test.wait.String()+" /v3/projects/p/clientEvents a")
 				g.wantMetric("retries_total", "throttled", 1)
 				g.wantMetric("throttled_seconds_total", "", test.wait.Seconds())
@@ -684,15 +704,22 @@ func TestRetryAfter(t *testing.T) {
 func TestEachStatusAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for status := 200; status <= 599; status++ {
+			want, requests := wantStatus(status)
+			permanent := want == event.Rejected || want == event.TooLarge
 			g := newRig(t, script(refuse(status), accept), func(c *rigConfig) { c.Registerer = nil })
 			g.report("a")
+			synctest.Wait()
+			if permanent { // and nothing else was accepted
+				g.wantOutcomes(map[event.OutcomeKind]int{})
+				g.setAnswer(refuse(status))
+				g.r.judge.acquit(g.r.judge.arrived.Load())
+			}
 			time.Sleep(time.Minute)
-			want, requests := wantStatus(status)
 			g.wantOutcomes(map[event.OutcomeKind]int{want: 1})
 			if got := len(g.requests()); got != requests {
 				t.Errorf("%d: %d requests, want %d", status, got, requests)
 			}
-			if o := g.outcome("a"); want == event.Rejected && (o.HTTPStatus != status || o.Detail != "X: no") {
+			if o := g.outcome("a"); permanent && (o.HTTPStatus != status || o.Detail != "X: no") {
 				t.Errorf("%d: the outcome is %+v", status, o)
 			}
 			g.stop()
@@ -707,16 +734,18 @@ func wantStatus(status int) (event.OutcomeKind, int) {
 	case status < 300, status == 409:
 		return event.Accepted, 1
 	case status == 413:
-		return event.TooLarge, 1
-	case status >= 400 && status < 500 && !slices.Contains([]int{401, 403, 408, 429}, status):
-		return event.Rejected, 1
+		return event.TooLarge, 2
+	case status >= 400 && status < 500 && !slices.Contains([]int{401, 403, 407, 408, 421, 425, 429}, status):
+		return event.Rejected, 2
 	}
 	return event.Accepted, 2
 }
 
-// An answer that was cut is not one, wherever it was cut.
+// The status line decides, wherever the body is cut. net/http returns it with the
+// headers, so an answer that is cut within those is none.
 func TestCutAnswer(t *testing.T) {
-	whole := "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{\"eventId\":\"a\"}"
+	head := "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n"
+	whole := head + `{"eventId":"a"}`
 	synctest.Test(t, func(t *testing.T) {
 		for at := range len(whole) + 1 {
 			g := newRig(t, script(raw(t, whole[:at]), accept), func(c *rigConfig) { c.Registerer = nil })
@@ -724,7 +753,7 @@ func TestCutAnswer(t *testing.T) {
 			time.Sleep(time.Minute)
 			g.wantOutcomes(accepted(1))
 			want := 2
-			if at == len(whole) {
+			if at >= len(head) {
 				want = 1
 			}
 			if got := len(g.requests()); got != want {
@@ -752,13 +781,13 @@ func TestTooLargeAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newRig(t, nil, func(c *rigConfig) { c.batch.Size = 10 })
 		large := g.delivery("large")
-		large.ExtraInfo = map[string]string{"k": strings.Repeat("x", maxBody)}
+		large.ExtraInfo = map[string]string{"k": strings.Repeat("x", talent.MaxEvent)}
 		seems := g.delivery("seems") // its estimate is near the bound, itself is not
-		seems.ExtraInfo = map[string]string{"k": strings.Repeat("x", maxBody/2)}
+		seems.ExtraInfo = map[string]string{"k": strings.Repeat("x", talent.MaxEvent/2)}
 		g.b.Accept([]*event.Delivery{large, g.delivery("a"), seems})
 		g.wantOutcomes(map[event.OutcomeKind]int{event.Accepted: 2, event.TooLarge: 1})
 		g.wantRequests("0s /batch a,seems")
-		if d := g.outcome("large").Detail; !strings.Contains(d, "at most 1048576") {
+		if d := g.outcome("large").Detail; !strings.Contains(d, "the limit is 1048576") {
 			t.Errorf("the detail is %q", d)
 		}
 		if n := g.b.InFlight(); n != 0 {
@@ -774,7 +803,7 @@ func TestTooLargeDoesNotOpenTheGate(t *testing.T) {
 		g.report("a")
 		time.Sleep(time.Second)
 		large := g.delivery("large")
-		large.ExtraInfo = map[string]string{"k": strings.Repeat("x", maxBody)}
+		large.ExtraInfo = map[string]string{"k": strings.Repeat("x", talent.MaxEvent)}
 		g.b.Accept([]*event.Delivery{large})
 		time.Sleep(time.Minute)
 		g.wantRequests("0s /v3/projects/p/clientEvents a", "10s /v3/projects/p/clientEvents a", "20s /v3/projects/p/clientEvents a")
@@ -788,10 +817,10 @@ func TestTooLargeProbe(t *testing.T) {
 		g := newRig(t, script(refuse(503, "Retry-After: 10"), accept), nil)
 		g.report("a")
 		synctest.Wait()
-		g.b.Drain(t.Context())
-		g.b.Resume()
+		g.drain(t.Context())
+		g.term = event.NewTerm()
 		large := g.delivery("large")
-		large.ExtraInfo = map[string]string{"k": strings.Repeat("x", maxBody)}
+		large.ExtraInfo = map[string]string{"k": strings.Repeat("x", talent.MaxEvent)}
 		g.b.Accept([]*event.Delivery{large, g.delivery("b")})
 		time.Sleep(time.Minute)
 		g.wantRequests("0s /v3/projects/p/clientEvents a", "10s /v3/projects/p/clientEvents b")
@@ -843,20 +872,46 @@ func TestRate(t *testing.T) {
 	}
 }
 
-func TestSetRate(t *testing.T) {
+// A change of the share is noticed within a moment, however long a worker has to
+// wait at the old rate; an override, at once.
+func TestRateFollowsTheShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newRig(t, nil, func(c *rigConfig) { c.Rate = 0.001 })
-		g.report("a", "b", "c")
+		own := &ownership.Ownership{}
+		own.Extend(time.Now().Add(time.Hour))
+		own.SetShare(1, 1000)
+		g := newRig(t, nil, func(c *rigConfig) { oneWorker(c); c.Rate, c.batch.Size, c.Ownership = 1, 1, own })
+		g.report("a", "b", "c", "d")
 		time.Sleep(10 * time.Second)
 		if got := len(g.requests()); got != 1 {
 			t.Errorf("%d requests, want one", got)
 		}
-		if got := g.r.Status().Rate; got != 0.001 {
-			t.Errorf("the rate is %v, want 0.001", got)
+		if got := g.r.Status(); got.Rate != 0.001 || got.Configured != 0.001 {
+			t.Errorf("the rate is %v of %v, want 0.001", got.Rate, got.Configured)
 		}
-		g.r.SetRate(0)
-		if got := len(g.requests()); got != 3 {
-			t.Errorf("%d requests, want three", got)
+		own.SetShare(1000, 1000)
+		time.Sleep(1500 * time.Millisecond)
+		if got := len(g.requests()); got != 2 {
+			t.Errorf("%d requests, want two", got)
+		}
+		g.r.OverrideRate(1e9)
+		time.Sleep(time.Millisecond)
+		if got := len(g.requests()); got != 4 {
+			t.Errorf("%d requests, want four", got)
+		}
+	})
+}
+
+// Events that did not fit into a batch's bytes do not count for the rate.
+func TestRateCountsSentEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t, nil, func(c *rigConfig) {
+			oneWorker(c)
+			c.Rate, c.batch.Size, c.batch.Bytes = 1000, 10, 1 // each event alone
+		})
+		g.report(sequence("e", 3000)...)
+		time.Sleep(2500 * time.Millisecond)
+		if got := len(g.requests()); got < 2450 || got > 2600 {
+			t.Errorf("%d events in 2.5 s at 1000 a second", got)
 		}
 	})
 }
@@ -874,27 +929,33 @@ func TestRetriesKeepToTheRate(t *testing.T) {
 
 func TestLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		g := newRig(t, nil, func(c *rigConfig) {
-			c.Lease = func(now time.Time) bool { return now.Sub(start) >= 250*time.Millisecond }
-		})
+		own := &ownership.Ownership{}
+		g := newRig(t, nil, func(c *rigConfig) { c.Ownership = own })
 		g.report("a")
+		time.Sleep(250 * time.Millisecond)
+		own.Extend(time.Now().Add(time.Hour))
 		time.Sleep(time.Second)
 		g.wantRequests("300ms /v3/projects/p/clientEvents a")
 		g.wantOutcomes(accepted(1))
 	})
 }
 
-// The lease may end between the batch's admission and its request.
+// The lease may end between the permit and the request.
 func TestLeaseIsLookedAtRightBeforeTheRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var looks atomic.Int32
-		g := newRig(t, nil, func(c *rigConfig) {
-			oneWorker(c)
-			c.Lease = func(time.Time) bool { return looks.Add(1) == 1 }
-		})
+		own := &ownership.Ownership{}
+		g := newRig(t, nil, func(c *rigConfig) { oneWorker(c); c.Ownership = own })
 		g.report("a")
-		time.Sleep(time.Minute)
+		synctest.Wait()
+		w := g.r.newWorker()
+		own.Extend(time.Now().Add(time.Hour))
+		batch, err := g.b.Next(t.Context(), nil, &w.permit)
+		if err != nil || len(batch) != 1 {
+			t.Fatalf("the permit allowed %d events: %v", len(batch), err)
+		}
+		own.End()
+		w.send(batch)
+		w.end(len(batch))
 		g.wantRequests()
 		if g.b.Pending() != 1 || g.b.InFlight() != 0 {
 			t.Errorf("%d pending and %d in flight, want the event pending", g.b.Pending(), g.b.InFlight())
@@ -911,12 +972,12 @@ func TestDrainWithAnAPIThatHangs(t *testing.T) {
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		if g.b.Drain(ctx) {
+		if g.drain(ctx) {
 			t.Error("the drain says that nothing is left")
 		}
 		g.wantOutcomes(map[event.OutcomeKind]int{event.Released: 6})
 		g.r.Abort()
-		if !g.b.Drain(t.Context()) {
+		if !g.drain(t.Context()) {
 			t.Error("the drain says that something is left")
 		}
 		g.wantOutcomes(map[event.OutcomeKind]int{event.Released: 10})
@@ -931,7 +992,7 @@ func TestDrainWithAnAPIThatHangs(t *testing.T) {
 		g.wantMetric("api_requests_total", "error", 0)
 
 		g.setAnswer(accept)
-		g.b.Resume()
+		g.term = event.NewTerm()
 		g.report("next")
 		g.wantOutcomes(map[event.OutcomeKind]int{event.Released: 10, event.Accepted: 1})
 	})
@@ -942,7 +1003,7 @@ func TestDrainReleasesWhatTheGateHolds(t *testing.T) {
 		g := newRig(t, refuse(503), nil)
 		g.report(sequence("e", 10)...)
 		synctest.Wait()
-		if !g.b.Drain(t.Context()) {
+		if !g.drain(t.Context()) {
 			t.Error("the drain says that something is left")
 		}
 		g.wantOutcomes(map[event.OutcomeKind]int{event.Released: 10})
@@ -976,7 +1037,7 @@ func TestMetricsFromTheStart(t *testing.T) {
 			g.wantMetric("api_requests_total", strconv.Itoa(code), 0)
 		}
 		g.wantMetric("api_requests_total", "error", 0)
-		for _, reason := range Reasons() {
+		for _, reason := range talent.Reasons() {
 			g.wantMetric("retries_total", string(reason), 0)
 		}
 		for _, reason := range []string{"rejections", "auth", "forbidden", "throttled", "unavailable"} {

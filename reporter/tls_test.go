@@ -4,11 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"io"
-	"log"
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/clientevents/clientevents/batcher"
@@ -28,7 +27,12 @@ func TestTLS(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			var mu sync.Mutex
 			protocols := map[string]int{}
+			var inFlight atomic.Int64
 			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if n := inFlight.Add(1); n > 4 {
+					t.Errorf("%d requests in flight, want at most 4", n)
+				}
+				defer inFlight.Add(-1)
 				mu.Lock()
 				protocols[r.Proto]++
 				mu.Unlock()
@@ -59,25 +63,6 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-func TestOldTLSIsNotSpoken(t *testing.T) {
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		t.Error("a request came by an old version of TLS")
-	}))
-	server.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that fail
-	server.StartTLS()
-	defer server.Close()
-	r, err := New(tlsConfig(t, server), batcher.New(batcher.Config{Size: 1}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := r.newWorker()
-	w.ctx = t.Context()
-	if _, failure := w.exchange(nil); failure == nil || failure.Reason != Network {
-		t.Errorf("the failure is %v, want the connection refused", failure)
-	}
-}
-
 // tlsConfig trusts the server, and would speak any version.
 func tlsConfig(t *testing.T, server *httptest.Server) Config {
 	roots := x509.NewCertPool()
@@ -98,22 +83,24 @@ func reportOverTLS(t *testing.T, server *httptest.Server, n int) map[string]even
 	var mu sync.Mutex
 	outcomes := map[string]event.Outcome{}
 	all := make(chan struct{})
-	done := func(d *event.Delivery, o event.Outcome) {
+	done := func(d *event.Delivery, o event.Outcome) bool {
 		mu.Lock()
 		defer mu.Unlock()
 		outcomes[d.ID] = o
 		if len(outcomes) == n {
 			close(all)
 		}
-		b.Settle(1)
+		return false
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { r.Run(ctx) })
 	for _, id := range sequence("e", n) {
-		b.Accept([]*event.Delivery{{Event: &event.Event{
+		d := &event.Delivery{Event: &event.Event{
 			ID: id, RequestID: "r", CreateTime: "2026-01-02T03:04:05Z", Type: event.View, Jobs: []string{"projects/p/jobs/j"},
-		}, Done: done}})
+		}}
+		d.OnDone(done)
+		b.Accept([]*event.Delivery{d})
 	}
 	<-all
 	stop()

@@ -8,10 +8,11 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/clientevents/clientevents/event"
+	"github.com/clientevents/clientevents/reporter/talent"
 )
 
-// startSpan begins the span of a request: a child of its first traced event's,
-// and linked with those of the others. There is none where no event has one.
+// startSpan starts the span of a request: a child of its first traced event's span,
+// with links to those of the others. It returns nil if no event is traced.
 func (w *worker) startSpan(batch []*event.Delivery) trace.Span {
 	if w.r.cfg.Tracer == nil {
 		return nil
@@ -25,7 +26,7 @@ func (w *worker) startSpan(batch []*event.Delivery) trace.Span {
 			_, request = w.r.cfg.Tracer.Start(trace.ContextWithSpan(context.Background(), d.Span), "create client events",
 				trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
 					attribute.String("http.request.method", "POST"),
-					attribute.String("server.address", w.r.create.Hostname()),
+					attribute.String("server.address", w.r.client.URL().Hostname()),
 					attribute.Int("messaging.batch.message_count", len(batch)),
 				))
 		default:
@@ -37,8 +38,8 @@ func (w *worker) startSpan(batch []*event.Delivery) trace.Span {
 	return request
 }
 
-// endSpan ends the span of a request with its answer; status 0 is none.
-func endSpan(span trace.Span, status int, failure *Error) {
+// endSpan ends the span of a request; status 0 means that there was no answer.
+func endSpan(span trace.Span, status int, failure *talent.Error) {
 	if span == nil {
 		return
 	}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
-	"github.com/clientevents/clientevents/internal/kafkatest"
+	"github.com/clientevents/clientevents/test/kafkatest"
 )
 
 // acl is a row of the table in docs/operations.md.
@@ -110,7 +110,7 @@ func (s *station) anyPort(t *testing.T) {
 	}
 }
 
-// carried says whether so many rounds of an event and a dead letter have their outcome.
+// carried reports whether so many rounds of an event and a dead letter have their outcome.
 func (s *station) carried(t *testing.T, rounds int) bool {
 	return s.api.Stats().Accepted == int64(rounds) && s.Lag(t, s.topic, s.topic) == 0
 }

@@ -1,39 +1,38 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
-	"github.com/clientevents/clientevents/internal/app"
+	"github.com/clientevents/clientevents/internal/check"
+	"github.com/clientevents/clientevents/internal/terminal"
 )
 
 func newCheckCommand(s Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check --config FILE",
-		Short: "Say whether everything is in order to carry events",
-		Long: `Say whether the configuration is sound, the brokers, the topics and the credentials
-are usable, and the endpoint answers: one line for each thing, with what to do
-about it, and exit code 1 if any is not. Nothing is changed, and no event is
-created: the API is sent an empty one, which it refuses.`,
+		Short: "Verify configuration, brokers, topics, credentials and endpoint",
+		Long: `Verify the configuration, the brokers, the topics, the consumer group, the credentials and
+the endpoint: one line per check. A failed check states the remedy; the exit code is then 1.
+If a replica runs on this machine, its status is shown, too.
+Nothing is changed and no event is created: the API receives an empty event, which it
+rejects.`,
 		Example: `  clientevents check --config clientevents.yaml
   clientevents check --config clientevents.yaml --json | jq 'select(.result == "FAIL")'`,
 	}
 	path := configFlag(cmd)
-	asJSON := cmd.Flags().Bool("json", false, "print a JSON object for each thing: result, what, says, do")
+	asJSON := jsonFlag(cmd, "each check")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := loadConfig(s, *path)
 		if err != nil {
 			return err
 		}
-		show := func(f app.Finding) { fmt.Fprintln(s.Out, f) }
+		show := func(f check.Finding) { fmt.Fprintln(s.Out, terminal.Printable(f.String())) }
 		if *asJSON {
-			encoder := json.NewEncoder(s.Out)
-			encoder.SetEscapeHTML(false)
-			show = func(f app.Finding) { _ = encoder.Encode(f) }
+			show = func(f check.Finding) { _ = writeJSON(s.Out, f) }
 		}
-		if !app.Check(cmd.Context(), c, show) {
+		if !check.Run(cmd.Context(), c, check.Options{}, show) {
 			return &silentError{exitFailed}
 		}
 		return nil

@@ -14,22 +14,24 @@ import (
 
 	"github.com/clientevents/clientevents/consumer"
 	"github.com/clientevents/clientevents/event"
-	"github.com/clientevents/clientevents/internal/app"
+	"github.com/clientevents/clientevents/internal/check"
 	"github.com/clientevents/clientevents/internal/config"
-	"github.com/clientevents/clientevents/internal/progress"
+	"github.com/clientevents/clientevents/internal/connect"
+	"github.com/clientevents/clientevents/internal/deadletter"
+	"github.com/clientevents/clientevents/internal/terminal"
 )
 
 func newDeadLettersCommand(s Streams) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "dead-letters list|replay --config FILE",
-		Short: "Read dead letters, and publish their records again",
+		Use:   "dead-letters summary|list|replay --config FILE",
+		Short: "Count and list dead letters, and publish their records again",
 	}
-	cmd.AddCommand(newListCommand(s), newReplayCommand(s))
+	cmd.AddCommand(newSummaryCommand(s), newListCommand(s), newReplayCommand(s))
 	onlySubcommands(cmd)
 	return cmd
 }
 
-// letterFlags are what list and replay have in common.
+// letterFlags are common to list and replay.
 type letterFlags struct {
 	path, reason, since *string
 	limit               *int
@@ -39,14 +41,14 @@ func addLetterFlags(cmd *cobra.Command) letterFlags {
 	cmd.Args = noArgs
 	return letterFlags{
 		path:   configFlag(cmd),
-		reason: cmd.Flags().String("reason", "", "only those with this `REASON`"),
-		since:  cmd.Flags().String("since", "", "only those written since this `TIME` (RFC 3339) or in the last duration, such as 2h"),
-		limit:  cmd.Flags().Int("limit", 0, "at most `N` of them; 0 is all"),
+		reason: cmd.Flags().String("reason", "", "only dead letters with this `REASON`"),
+		since:  cmd.Flags().String("since", "", "only dead letters written since this `TIME` (RFC 3339), or within this duration, such as 2h"),
+		limit:  cmd.Flags().Int("limit", 0, "at most `N` dead letters; 0 means all"),
 	}
 }
 
-func (f letterFlags) filter() (app.LetterFilter, error) {
-	filter := app.LetterFilter{Reason: *f.reason, Limit: *f.limit}
+func (f letterFlags) filter() (deadletter.Filter, error) {
+	filter := deadletter.Filter{Reason: *f.reason, Limit: *f.limit}
 	var known []string
 	for _, r := range event.Reasons() {
 		known = append(known, string(r))
@@ -55,35 +57,50 @@ func (f letterFlags) filter() (app.LetterFilter, error) {
 		return filter, usage("--reason: %q is not a reason: did you mean %s?", *f.reason, config.Nearest(*f.reason, known))
 	}
 	if *f.limit < 0 {
-		return filter, usage("--limit: %d: want a whole number, 0 or more", *f.limit)
+		return filter, usage("--limit: %d: expected a whole number, 0 or more", *f.limit)
 	}
-	if *f.since != "" {
-		if d, err := time.ParseDuration(*f.since); err == nil && d >= 0 {
-			filter.Since = time.Now().Add(-d)
-		} else if filter.Since, err = time.Parse(time.RFC3339, *f.since); err != nil {
-			return filter, usage("--since: %q: want an RFC 3339 time or a duration, such as 2h", *f.since)
-		}
-	}
-	return filter, nil
+	var err error
+	filter.Since, err = timeOf(*f.since)
+	return filter, err
 }
 
-// each goes over the letters that the flags mean.
-func (f letterFlags) each(ctx context.Context, s Streams, do func(*app.Kafka, *config.Config, app.LetterFilter) error) error {
+// timeOf reads the value of --since; "" is the zero time.
+func timeOf(since string) (time.Time, error) {
+	if since == "" {
+		return time.Time{}, nil
+	}
+	if d, err := time.ParseDuration(since); err == nil && d >= 0 {
+		return time.Now().Add(-d), nil
+	}
+	t, err := time.Parse(time.RFC3339, since)
+	if err != nil {
+		return t, usage("--since: %q: expected an RFC 3339 time or a duration, such as 2h", since)
+	}
+	return t, nil
+}
+
+// each calls do with the filter that the flags describe.
+func (f letterFlags) each(ctx context.Context, s Streams, do func(*connect.Kafka, *config.Config, deadletter.Filter) error) error {
 	filter, err := f.filter()
 	if err != nil {
 		return err
 	}
-	c, err := loadConfig(s, *f.path)
+	return withLetters(ctx, s, *f.path, func(k *connect.Kafka, c *config.Config) error { return do(k, c, filter) })
+}
+
+// withLetters calls do with a connection to the brokers.
+func withLetters(ctx context.Context, s Streams, path string, do func(*connect.Kafka, *config.Config) error) error {
+	c, err := loadConfig(s, path)
 	if err != nil {
 		return err
 	}
-	k, err := app.NewKafka(c, nil)
+	k, err := connect.NewKafka(c, connect.Options{})
 	if err != nil {
 		return err
 	}
 	defer k.Close()
-	if err := do(k, c, filter); err != nil {
-		return fmt.Errorf("dead letters of topic %s: %w", c.Kafka.DeadLetterTopic, app.ExplainKafka(ctx, k, c, err))
+	if err := do(k, c); err != nil {
+		return fmt.Errorf("dead letters of topic %s: %w", c.Kafka.DeadLetterTopic, check.Explain(ctx, k, c, err))
 	}
 	return ctx.Err()
 }
@@ -91,29 +108,37 @@ func (f letterFlags) each(ctx context.Context, s Streams, do func(*app.Kafka, *c
 func newListCommand(s Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list --config FILE",
-		Short: "Show dead letters: where they are, why, and what they were",
-		Long: `Show one dead letter a line, tab-separated: partition and offset in the dead-letter
-topic, when it was written, the reason, the topic, partition and offset that it
-came from, its key, and the detail. Counts by reason follow on standard error.`,
-		Example: `  clientevents dead-letters list --config clientevents.yaml --reason parent_not_found --limit 20`,
+		Short: "List dead letters with position, reason, origin and detail",
+		Long: `List dead letters, one per line, tab-separated: partition and offset in the
+dead-letter topic, time of writing, reason, topic, partition and offset of the source
+record, key, event ID (if the value shows one) and detail. --values adds the value.
+Control characters are escaped, except in JSON. Counts by reason go to standard error.`,
+		Example: `  clientevents dead-letters list --config clientevents.yaml --reason parent_not_found --limit 20
+  clientevents dead-letters list --config clientevents.yaml --newest --values`,
 	}
 	flags := addLetterFlags(cmd)
+	newest := cmd.Flags().Bool("newest", false, "list the newest first; without --limit, the newest 100")
+	values := cmd.Flags().Bool("values", false, "add the values; they may hold personal data")
+	asJSON := jsonFlag(cmd, "each dead letter")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return flags.each(cmd.Context(), s, func(k *app.Kafka, c *config.Config, f app.LetterFilter) error {
+		return flags.each(cmd.Context(), s, func(k *connect.Kafka, c *config.Config, f deadletter.Filter) error {
 			out := bufio.NewWriter(s.Out)
 			counts := map[string]int{}
-			err := app.Letters(cmd.Context(), k, c, f, func(l app.Letter) error {
-				reason := l.Header(consumer.HeaderReason)
-				counts[reason]++
-				_, err := fmt.Fprintf(out, "%d/%d\t%s\t%s\t%s/%s/%s\t%s\t%s\n", l.Partition, l.Record.Offset,
-					l.Record.Time.UTC().Format(time.RFC3339), reason,
-					l.Header(consumer.HeaderTopic), l.Header(consumer.HeaderPartition), l.Header(consumer.HeaderOffset),
-					printable(string(l.Record.Key)), printable(l.Header(consumer.HeaderDetail)))
-				return err
+			show := letterLine
+			if *asJSON {
+				show = letterJSON
+			}
+			read := deadletter.Read
+			if *newest {
+				read = deadletter.ReadNewest
+			}
+			err := read(cmd.Context(), k, c, f, func(l deadletter.Letter) error {
+				counts[l.Header(consumer.HeaderReason)]++
+				return show(out, l.Entry(*values))
 			})
 			err = errors.Join(err, out.Flush())
 			for _, reason := range slices.Sorted(maps.Keys(counts)) {
-				fmt.Fprintf(s.Err, "%8d %s\n", counts[reason], reason)
+				fmt.Fprintf(s.Err, "%8d %s\n", counts[reason], terminal.Printable(reason))
 			}
 			return err
 		})
@@ -121,61 +146,23 @@ came from, its key, and the detail. Counts by reason follow on standard error.`,
 	return cmd
 }
 
-// printable keeps what producers wrote from disturbing a line.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD"))
+func letterJSON(out *bufio.Writer, e deadletter.Entry) error {
+	return writeJSON(out, e)
 }
 
-func newReplayCommand(s Streams) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "replay --config FILE",
-		Short: "Publish the records of dead letters to the source topic again",
-		Long: `Publish the original key, value and headers of dead letters to the source topic,
-into the partition that they came from. Repeating it is safe: what was reported
-meanwhile is known as a duplicate, and what is still at fault becomes a dead
-letter again. The header ` + app.HeaderReplays + ` counts the replays.`,
-		Example: `  clientevents dead-letters replay --config clientevents.yaml --reason rejected --dry-run
-  clientevents dead-letters replay --config clientevents.yaml --reason rejected`,
+// letterLine writes an entry as a line. It is escaped in files, too, since people print
+// them later.
+func letterLine(out *bufio.Writer, e deadletter.Entry) error {
+	fields := []string{
+		fmt.Sprintf("%d/%d", e.Partition, e.Offset), e.Time.Format(time.RFC3339), e.Reason,
+		e.SourceTopic + "/" + e.SourcePartition + "/" + e.SourceOffset, e.Key, e.EventID, e.Detail,
 	}
-	flags := addLetterFlags(cmd)
-	dryRun := cmd.Flags().Bool("dry-run", false, "only count")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return flags.each(cmd.Context(), s, func(k *app.Kafka, c *config.Config, f app.LetterFilter) error {
-			r, err := app.NewReplayer(cmd.Context(), k, c)
-			if err != nil {
-				return err
-			}
-			r.DryRun = *dryRun
-			shown := progress.New(s.Err, "replayed")
-			defer shown.Close()
-			err = app.Letters(cmd.Context(), k, c, f, func(l app.Letter) error {
-				shown.Set(r.Published)
-				return r.Add(cmd.Context(), l)
-			})
-			if err == nil {
-				err = r.Flush(cmd.Context())
-			}
-			if err != nil {
-				return err
-			}
-			done := "replayed"
-			if *dryRun {
-				done = "would be replayed"
-			}
-			fmt.Fprintf(s.Out, "%d records %s to %s\n", r.Published, done, c.Kafka.Topic)
-			if r.Repeated > 0 {
-				fmt.Fprintf(s.Out, "%d dead letters were repetitions of those\n", r.Repeated)
-			}
-			if r.Foreign > 0 {
-				fmt.Fprintf(s.Out, "%d dead letters are of another source topic\n", r.Foreign)
-			}
-			return nil
-		})
+	if e.Value != nil {
+		fields = append(fields, *e.Value)
 	}
-	return cmd
+	for i := range fields {
+		fields[i] = terminal.Printable(fields[i])
+	}
+	_, err := fmt.Fprintln(out, strings.Join(fields, "\t"))
+	return err
 }

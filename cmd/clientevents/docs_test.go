@@ -2,21 +2,27 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/spf13/pflag"
+
+	"github.com/clientevents/clientevents/consumer"
+	"github.com/clientevents/clientevents/event"
+	"github.com/clientevents/clientevents/internal/deadletter"
 )
 
 var (
 	fenced = regexp.MustCompile("(?s)```\\w*\n(.*?)```")
 	inline = regexp.MustCompile("`([^`]+)`")
 	// In code, a command stands at the beginning of a line or behind another.
-	ownCommand   = regexp.MustCompile(`(?m)(?:^ *|[|&;] ?|-- /)clientevents +([^|&;#>\n]*)`)
+	ownCommand   = regexp.MustCompile(`(?m)(?:^ *|[|&;] ?|-- /|docker run .* ghcr\.io/clientevents/)clientevents(?::[0-9.]+)? +([^|&;#>\n]*)`)
 	kafkaCommand = regexp.MustCompile(`kafka-[a-z-]+\.sh +(-.*)`)
 )
 
@@ -24,7 +30,7 @@ var (
 func codeInDocuments(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
-	for _, pattern := range []string{"../../*.md", "../../docs/*.md", "../../deploy/*.md"} {
+	for _, pattern := range []string{"../../*.md", "../../docs/*.md", "../../deploy/*.md", "../../deploy/helm/clientevents/*.md"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %d files, %v", pattern, len(files), err)
@@ -80,6 +86,46 @@ func understood(line string) error {
 		return err
 	}
 	return nil
+}
+
+// TestDeadLettersInDocuments compares the reasons and the headers of docs/dead-letters.md
+// with those of the program, in order.
+func TestDeadLettersInDocuments(t *testing.T) {
+	text := readFile(t, "../../docs/dead-letters.md")
+	var reasons []string
+	for _, r := range event.Reasons() {
+		reasons = append(reasons, string(r))
+	}
+	headers := []string{
+		consumer.HeaderReason, consumer.HeaderDetail, consumer.HeaderTopic, consumer.HeaderPartition, consumer.HeaderOffset,
+		consumer.HeaderTimestamp, consumer.HeaderHTTPStatus, consumer.HeaderRedacted,
+		deadletter.HeaderReplays, deadletter.HeaderReplaces, consumer.OriginalPrefix + "…",
+	}
+	for name, want := range map[string][]string{"reasons": reasons, "headers": headers} {
+		_, table, _ := strings.Cut(text, "<!-- "+name+":")
+		table, _, ok := strings.Cut(table, "<!-- end of "+name)
+		if !ok {
+			t.Fatalf("docs/dead-letters.md has no table of %s", name)
+		}
+		var got []string
+		for line := range strings.Lines(table) {
+			if cells := strings.Split(line, "|"); strings.HasPrefix(line, "| `") {
+				got = append(got, strings.Trim(cells[1], " `"))
+				for _, cell := range cells[2 : len(cells)-1] {
+					if strings.TrimSpace(cell) == "" {
+						t.Errorf("an empty cell: %s", line)
+					}
+				}
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("docs/dead-letters.md has the %s\n%q, want\n%q", name, got, want)
+		}
+	}
+	limits := fmt.Sprintf("more than %d keys", event.MaxExtraInfoKeys)
+	if !strings.Contains(text, limits) {
+		t.Errorf("docs/dead-letters.md does not say %q", limits)
+	}
 }
 
 // TestKafkaCommandsInDocuments: Kafka's tools do nothing without a broker's address.

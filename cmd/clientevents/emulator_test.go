@@ -56,6 +56,7 @@ func runEmulator(t *testing.T, args ...string) (url string, stop func() outcome)
 }
 
 func TestEmulatorKeepsItsData(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "talent")
 	url, stop := runEmulator(t, "--data", dir)
 	resp, err := http.Post(url+"/v4/projects/demo/tenants/default/companies", "application/json",
@@ -81,6 +82,23 @@ func TestEmulatorKeepsItsData(t *testing.T) {
 		t.Errorf("a second one in the folder: %+v", got)
 	}
 	stop()
+}
+
+func TestEmulatorRefusesADamagedFile(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "talent.db")
+	for _, content := range []string{"no database", strings.Repeat("x", 32<<10)} {
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got := callMain(t.Context(), nil, "emulator", "--listen", "127.0.0.1:0", "--data", dir)
+		if got.code != exitUsage || strings.Count(got.err, "\n") != 1 || !strings.Contains(got.err, "the file is damaged: ") {
+			t.Errorf("got %+v", got)
+		}
+		if after, err := os.ReadFile(file); err != nil || string(after) != content {
+			t.Errorf("the file was changed, %v", err)
+		}
+	}
 }
 
 func TestEmulatorAtAPortInUse(t *testing.T) {

@@ -13,18 +13,18 @@ import (
 func newGenerateCommand(s Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "generate --events N",
-		Short: "Write believable events as newline-delimited JSON",
+		Short: "Generate realistic events as newline-delimited JSON",
 		Long: `Write job seekers' journeys as a job board sees them: searches with impressions,
-views of some of the jobs, applications to a few. All events are valid, and a
-parent always stands before its children. The same seed, start and version give
-the same bytes; without --start, times count from now.`,
+views of some of the jobs, applications to a few. All events are valid, and each parent comes
+before its children. The same seed, start and version give the same bytes; without --start,
+times begin now.`,
 		Example: `  clientevents generate --events 1000 > events.ndjson
   clientevents generate --events 1000 --seed 7 --start 2026-01-02T15:04:05Z   # the same bytes each time`,
 	}
-	events := cmd.Flags().Int("events", 0, "how many events to write (`N`)")
-	seed := cmd.Flags().Uint64("seed", 1, "what the events are drawn from (`S`): the same seed gives the same journeys")
+	events := cmd.Flags().Int("events", 0, "write `N` events")
+	seed := cmd.Flags().Uint64("seed", 1, "seed `S` of the random numbers: the same seed gives the same journeys")
 	version := versionFlag(cmd)
-	parent := cmd.Flags().String("parent", "", "the `PARENT` that job names begin with (default projects/demo, with a tenant for v4)")
+	parent := cmd.Flags().String("parent", "", "the `PARENT` that job names begin with (default projects/demo/tenants/demo; for v3 projects/demo)")
 	start := cmd.Flags().String("start", "", "the `TIME` (RFC 3339) of the first event (default: now)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		v, err := event.ParseVersion(*version)
@@ -32,10 +32,10 @@ the same bytes; without --start, times count from now.`,
 			return usage("--api-version: %w", err)
 		}
 		if !cmd.Flags().Changed("events") {
-			return usage("--events is required: want how many events to write, 1 or more")
+			return usage("--events is required: a number of events, 1 or more")
 		}
 		if *events < 1 {
-			return usage("--events: %d: want how many events to write, 1 or more", *events)
+			return usage("--events: %d: expected a number of events, 1 or more", *events)
 		}
 		o := journey.Options{Seed: *seed, Version: v, Parent: *parent, Start: time.Now()}
 		if *parent != "" {
@@ -45,7 +45,7 @@ the same bytes; without --start, times count from now.`,
 		}
 		if *start != "" {
 			if o.Start, err = time.Parse(time.RFC3339, *start); err != nil {
-				return usage("--start: %q: want an RFC 3339 time, such as 2026-01-02T15:04:05Z", *start)
+				return usage("--start: %q: expected an RFC 3339 time, such as 2026-01-02T15:04:05Z", *start)
 			}
 		}
 		out := bufio.NewWriterSize(s.Out, 64<<10)

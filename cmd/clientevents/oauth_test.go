@@ -17,7 +17,8 @@ import (
 
 	"github.com/clientevents/clientevents/internal/googleauth"
 	"github.com/clientevents/clientevents/internal/googleauth/tokenserver"
-	"github.com/clientevents/clientevents/internal/kafkatest"
+	"github.com/clientevents/clientevents/test/kafkatest"
+	"github.com/clientevents/clientevents/test/kafkatest/broker"
 )
 
 // introspector is the server that a broker asks about tokens. It accepts what
@@ -79,17 +80,14 @@ func (i *introspector) check(login string) (subject string, end int64, err error
 	return claims.Sub, claims.Exp, i.tokens.Check(r, googleauth.CloudScope)
 }
 
-// TestGoogleLogin logs in to a real broker with Google credentials, for each of
-// the two places that a program on Google Cloud has them in.
-func TestGoogleLogin(t *testing.T) {
-	secure := kafkatest.RealSecure(t)
-	c := kafkatest.Real(t)
-	tokens := &tokenserver.Server{}
-	server := httptest.NewServer(tokens)
+// newIntrospector answers a broker at address, about the tokens of a server of its own.
+func newIntrospector(t *testing.T, address string) *introspector {
+	t.Helper()
+	i := &introspector{tokens: &tokenserver.Server{}}
+	server := httptest.NewServer(i.tokens)
 	t.Cleanup(server.Close)
-	tokens.URL = server.URL
-	i := &introspector{tokens: tokens}
-	listener, err := net.Listen("tcp", secure.Introspection)
+	i.tokens.URL = server.URL
+	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,13 +95,45 @@ func TestGoogleLogin(t *testing.T) {
 	go func() { _ = answers.Serve(listener) }()
 	t.Cleanup(func() { answers.Close() })
 	t.Setenv("HOME", t.TempDir()) // where there are no other credentials
+	return i
+}
+
+// wantLogins expects at least n logins, and that none was refused.
+func (i *introspector) wantLogins(t *testing.T, n int) {
+	t.Helper()
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.logins < n || len(i.faults) > 0 {
+		t.Errorf("%d logins, expected at least %d, and these were refused: %q", i.logins, n, i.faults)
+	}
+}
+
+// TestGoogleSessions: with Google credentials, a replica stays logged in to a broker for
+// three session lifetimes at 500 events/s. The tokens are renewed meanwhile.
+func TestGoogleSessions(t *testing.T) {
+	b := startOAuthBroker(t, map[string]string{"connections.max.reauth.ms": fmt.Sprint(loginLifetime.Milliseconds())})
+	i := newIntrospector(t, b.Introspection())
+	i.tokens.Lifetime = tokenLifetime
+	t.Setenv("KAFKA_BROKERS", b.Address(broker.Plaintext))
+	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", i.tokens.KeyFile(t, filepath.Join(t.TempDir(), "key.json")))
+	stayLoggedIn(t, kafkatest.Real(t), b, map[string]string{"google": "provider: google"}, func(int) {})
+	i.wantLogins(t, 10)
+}
+
+// TestGoogleLogin logs in to a real broker with Google credentials, for each of
+// the two places that a program on Google Cloud has them in.
+func TestGoogleLogin(t *testing.T) {
+	secure := kafkatest.RealSecure(t)
+	c := kafkatest.Real(t)
+	i := newIntrospector(t, secure.Introspection)
+	tokens := i.tokens
 	for name, set := range map[string]func(t *testing.T){
 		"key": func(t *testing.T) {
 			t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", tokens.KeyFile(t, filepath.Join(t.TempDir(), "key.json")))
 		},
 		"metadata server": func(t *testing.T) {
 			t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", "")
-			t.Setenv("GCE_METADATA_HOST", strings.TrimPrefix(server.URL, "http://"))
+			t.Setenv("GCE_METADATA_HOST", strings.TrimPrefix(tokens.URL, "http://"))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -121,12 +151,7 @@ func TestGoogleLogin(t *testing.T) {
 			}
 		})
 	}
-	i.mu.Lock()
-	logins, faults := i.logins, i.faults
-	i.mu.Unlock()
-	if logins == 0 || len(faults) > 0 {
-		t.Errorf("of %d logins these were refused: %q", logins, faults)
-	}
+	i.wantLogins(t, 1)
 	t.Run("a token that is refused", func(t *testing.T) {
 		t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", tokens.KeyFile(t, filepath.Join(t.TempDir(), "key.json")))
 		tokens.Misbehave(func(w http.ResponseWriter, _ *http.Request) {

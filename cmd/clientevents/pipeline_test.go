@@ -20,7 +20,8 @@ import (
 
 	"github.com/clientevents/clientevents/consumer"
 	"github.com/clientevents/clientevents/emulator"
-	"github.com/clientevents/clientevents/internal/kafkatest"
+	"github.com/clientevents/clientevents/internal/shape"
+	"github.com/clientevents/clientevents/test/kafkatest"
 )
 
 // station is a broker, an emulator and a configuration file that leads from the
@@ -115,6 +116,7 @@ const goodEvent = `{"eventId":"%s","requestId":"r-%s","createTime":"2026-01-02T0
 
 // TestByHand does by hand, command by command, what the demo does in one.
 func TestByHand(t *testing.T) {
+	t.Parallel()
 	kafkatest.Each(t, func(t *testing.T, c *kafkatest.Cluster) {
 		s := newStation(t, c, "")
 		code, out, _ := command(t, "", "check", "--config", s.file)
@@ -123,11 +125,16 @@ func TestByHand(t *testing.T) {
 		}
 		events := fmt.Sprintf(goodEvent, "a", "a") + "\n" + fmt.Sprintf(goodEvent, "b", "b") + "\nnonsense\n"
 		code, out, errs := command(t, events, "publish", "--config", s.file)
-		if code != exitFailed || !strings.HasPrefix(out, "<stdin>:3: malformed: ") || !strings.Contains(errs, "2 events published") {
+		if code != exitFailed || !strings.HasPrefix(out, "<stdin>:3: malformed: ") || !strings.Contains(errs, "2 published to ") {
 			t.Fatalf("publish: exit code %d\n%s%s", code, out, errs)
 		}
 		orphan := strings.Replace(fmt.Sprintf(goodEvent, "c", "a"), `"requestId"`, `"parentEventId":"a","requestId"`, 1)
-		s.Produce(t, s.topic, kafka.Message{Partition: 1, Key: []byte("k"), Value: []byte(orphan), Headers: []kafka.Header{{Key: "mine", Value: []byte("kept")}}})
+		s.Produce(t, s.topic, kafka.Message{Partition: 1, Key: []byte("k"), Value: []byte(orphan), Headers: []kafka.Header{
+			{Key: "mine", Value: []byte("kept")},
+			{Key: "dlq-http-status", Value: []byte("999")},
+			{Key: consumer.OriginalPrefix + "x", Value: []byte("y")},
+			{Key: "clientevents-replays", Value: []byte("99999999999999999999999")},
+		}})
 
 		stop := background(t, "run", "--config", s.file)
 		kafkatest.WaitFor(t, time.Minute, "lag 0", func() bool { return s.Lag(t, s.topic, s.topic) == 0 && s.api.Stats().Accepted >= 2 })
@@ -138,12 +145,15 @@ func TestByHand(t *testing.T) {
 		}
 		reason := "" // parent_mismatch, or parent_not_found where the two are in different partitions
 		for _, h := range letters[0].Headers {
-			if h.Key == consumer.HeaderReason {
+			switch h.Key {
+			case consumer.HeaderReason:
 				reason = string(h.Value)
+			case consumer.HeaderHTTPStatus:
+				t.Errorf("the producer's own %s stands for ours", h.Key)
 			}
 		}
 		code, out, _ = command(t, "", "dead-letters", "list", "--config", s.file, "--reason", reason)
-		if code != exitDone || strings.Count(out, "\n") != 1 || !strings.Contains(out, reason) {
+		if code != exitDone || strings.Count(out, "\n") != 1 || !strings.Contains(out, reason+"\t") || !strings.Contains(out, "\tk\tc\t") {
 			t.Errorf("list: exit code %d\n%s", code, out)
 		}
 		if _, out, _ = command(t, "", "dead-letters", "list", "--config", s.file, "--reason", "rejected"); out != "" {
@@ -163,6 +173,15 @@ func TestByHand(t *testing.T) {
 		if code := stop(); code != exitDone {
 			t.Errorf("run: exit code %d", code)
 		}
+		if _, out, _ = command(t, "", "dead-letters", "replay", "--config", s.file, "--dry-run"); !strings.Contains(out, "1 dead letters were replayed already") {
+			t.Errorf("replay of what was replayed: %s", out)
+		}
+		if _, out, _ = command(t, "", "dead-letters", "replay", "--config", s.file, "--dry-run", "--again"); !strings.HasPrefix(out, "1 records would be replayed") {
+			t.Errorf("replay --again: %s", out)
+		}
+		if _, out, _ = command(t, "", "dead-letters", "list", "--config", s.file, "--newest", "--limit", "1", "--values", "--json"); !strings.Contains(out, `"event_id":"c"`) || !strings.Contains(out, `"value":"{`) || strings.Count(out, "\n") != 1 {
+			t.Errorf("list --newest --values --json: %s", out)
+		}
 	})
 }
 
@@ -179,7 +198,7 @@ func (s *station) checkReplayed(t *testing.T, value string) {
 	for _, h := range last.Headers {
 		got[h.Key] = string(h.Value)
 	}
-	if string(last.Key) != "k" || len(got) != 2 || got["mine"] != "kept" || got["clientevents-replays"] != "1" {
+	if string(last.Key) != "k" || len(got) != 4 || got["mine"] != "kept" || got["dlq-http-status"] != "999" || got[consumer.OriginalPrefix+"x"] != "y" || got["clientevents-replays"] != "1" {
 		t.Errorf("replayed with key %q and headers %v", last.Key, got)
 	}
 }
@@ -211,6 +230,7 @@ func (s *station) checkAdmin(t *testing.T) {
 // TestNotReady wants health to tell why, while the topic is not there yet, and
 // a prompt end nevertheless.
 func TestNotReady(t *testing.T) {
+	t.Parallel()
 	s := newStation(t, kafkatest.Embedded(t), "")
 	text, err := os.ReadFile(s.file)
 	if err != nil {
@@ -223,9 +243,9 @@ func TestNotReady(t *testing.T) {
 	kafkatest.WaitFor(t, 20*time.Second, "the admin server", func() bool {
 		status, body := s.get(t, "/readyz")
 		return status == http.StatusServiceUnavailable &&
-			strings.Contains(body, "not a member of the consumer group: topic absent does not exist: create it, or mend kafka.topic")
+			strings.Contains(body, "not a member of the consumer group: topic absent does not exist: create it with 'clientevents topics create' or correct kafka.topic")
 	})
-	if _, body := s.get(t, "/status"); !strings.Contains(body, `"detail": "Topic absent does not exist: create it, or mend kafka.topic."`) ||
+	if _, body := s.get(t, "/status"); !strings.Contains(body, `"said": "topic absent does not exist: create it with 'clientevents topics create' or correct kafka.topic"`) ||
 		!strings.Contains(body, `"partitions": []`) {
 		t.Errorf("/status: %s", body)
 	}
@@ -244,12 +264,13 @@ func TestNotReady(t *testing.T) {
 // TestBrokersThatCannotBeUsed wants the commands to say what is wrong with the
 // brokers, or the topic, and what to do about it.
 func TestBrokersThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
 	s := newStation(t, kafkatest.Embedded(t), "")
 	nobody, rude := freeAddress(t), hangsUp(t)
 	for _, test := range []struct{ variable, want, publish, letters string }{
-		{"KAFKA_BROKERS=" + nobody, "broker " + nobody + ": nobody listens there: the connection is refused: is it running, and is kafka.brokers right?", "", ""},
-		{"KAFKA_BROKERS=" + rude, "broker " + rude + ": it hangs up: it may want TLS, or not be a Kafka broker: is it a port for TLS? Then set kafka.tls.enabled to true", "", ""},
-		{"KAFKA_TOPIC=absent", "", "publish to topic absent: it does not exist: create it, or mend kafka.topic", "topic absent.dead-letter does not exist: 'run' creates it when it starts; is kafka.dead_letter_topic right?"},
+		{"KAFKA_BROKERS=" + nobody, "broker " + nobody + ": connection refused: no server listens there: check that the server runs and that kafka.brokers is correct", "", ""},
+		{"KAFKA_BROKERS=" + rude, "broker " + rude + ": it closes the connection: it may require TLS or not be a Kafka broker: if it is a TLS port, set kafka.tls.enabled to true", "", ""},
+		{"KAFKA_TOPIC=absent", "", "publish to topic absent: it does not exist: create it with 'clientevents topics create' or correct kafka.topic", "topic absent.dead-letter does not exist: 'run' creates it when it starts; is kafka.dead_letter_topic right?"},
 	} {
 		environ := []string{"CLIENTEVENTS_" + test.variable}
 		for _, args := range [][]string{{"publish"}, {"dead-letters", "list"}} {
@@ -267,7 +288,7 @@ func TestBrokersThatCannotBeUsed(t *testing.T) {
 	}
 	// An input that can't be read is no matter of the topic's.
 	code, _, errs := command(t, "", "publish", "--config", s.file, "no-such-file.ndjson")
-	if want := "clientevents: stat no-such-file.ndjson: no such file or directory (0 events were published before)\n"; code != exitFailed || errs != want {
+	if want := "clientevents: stat no-such-file.ndjson: no such file or directory (0 published before)\n"; code != exitFailed || errs != want {
 		t.Errorf("no input: exit code %d, %s", code, errs)
 	}
 }
@@ -280,10 +301,49 @@ func TestPublishOfAnotherVersion(t *testing.T) {
 		In: strings.NewReader(fmt.Sprintf(goodEvent, "a", "a")), Out: io.Discard, Err: &stderr,
 		Environ: []string{"CLIENTEVENTS_API_VERSION=v4", "CLIENTEVENTS_API_PARENT=projects/p/tenants/t"},
 	})
-	want := "0 events published to " + s.topic + ", 1 at fault\n1 of them would be in order in v3 or v4beta1: is api.version (v4) right?\n"
+	want := "0 published to " + s.topic + ", 1 invalid\n1 of them would be valid in v3 or v4beta1: is api.version (v4) correct?\n"
 	if code != exitFailed || stderr.String() != want {
 		t.Errorf("exit code %d, %s\nwant %s", code, stderr.String(), want)
 	}
+}
+
+// TestPublishThroughMapping publishes records in a team's own format: valid ones
+// unchanged, keyed by the request ID of their event.
+func TestPublishThroughMapping(t *testing.T) {
+	t.Parallel()
+	s := newStation(t, kafkatest.Embedded(t), `input:
+  mapping: |
+    select(.what == "open") |
+    {eventId: .id, requestId: .search, createTime: "2026-01-02T03:04:05Z", jobEvent: {type: "VIEW", jobs: ["projects/p/jobs/1"]}}
+`)
+	const record = `{"what": "open", "id": "a", "search": "s-1"}`
+	lines := record + "\n" + `{"what": "close"}` + "\n" + `{"what": "open", "id": "b"}` + "\n"
+	code, out, errs := command(t, lines, "publish", "--config", s.file)
+	if code != exitFailed || !strings.HasPrefix(out, "<stdin>:3: missing_request_id: ") || strings.Count(out, "\n") != 1 {
+		t.Errorf("exit code %d, %s", code, out)
+	}
+	if want := "1 published to " + s.topic + ", 1 invalid\n1 not published: the mapping returns no event for them\n"; errs != want {
+		t.Errorf("got %s\nwant %s", errs, want)
+	}
+	records := s.ReadAll(t, s.topic)
+	if len(records) != 1 || string(records[0].Key) != "s-1" || string(records[0].Value) != record {
+		t.Errorf("published: %v", records)
+	}
+	if err := os.WriteFile(s.file, []byte(strings.ReplaceAll(readFile(t, s.file), "input:\n", "input:\n  format: avro\n  registry: {url: http://127.0.0.1:1}\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errs := command(t, lines, "publish", "--config", s.file); code != exitFailed || !strings.Contains(errs, "input.format: avro: publish writes json and cloudevents only") {
+		t.Errorf("avro: exit code %d, %s", code, errs)
+	}
+}
+
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
 }
 
 // hangsUp is the address of something that ends each connection at once.
@@ -306,13 +366,14 @@ func hangsUp(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// TestRunRefuses wants what no waiting mends to end with a clear line.
+// TestRunRefuses checks that an error which waiting does not fix ends the program with a clear line.
 func TestRunRefuses(t *testing.T) {
+	t.Parallel()
 	c := kafkatest.Embedded(t)
 	s := newStation(t, c, "")
-	c.CreateTopic(t, s.topic+".reported", 5, map[string]string{"cleanup.policy": "compact"})
+	c.CreateTopic(t, s.topic+".reported", 5, map[string]string{"cleanup.policy": "delete"})
 	code, _, errs := command(t, "", "run", "--config", s.file)
-	if code != exitFailed || !strings.Contains(errs, "5 partitions") {
+	if code != exitFailed || !strings.Contains(errs, "its cleanup.policy is") {
 		t.Errorf("an unfit state topic: exit code %d\n%s", code, errs)
 	}
 	var stderr bytes.Buffer
@@ -328,15 +389,38 @@ func TestRunRefuses(t *testing.T) {
 
 // TestDemo wants the demo to end by itself and to add up.
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	code, out, errs := command(t, "", "demo", "--events", "2000", "--rate", "2000")
-	if code != exitDone || !strings.Contains(out, "published         2000") || !strings.Contains(out, "It adds up") {
+	if code != exitDone || !strings.Contains(out, "published         2000") || !strings.Contains(out, "The counts add up") {
 		t.Errorf("exit code %d\n%s\n%s", code, out, errs)
+	}
+}
+
+// TestDemoShapes wants the demo to add up with records of each shape.
+func TestDemoShapes(t *testing.T) {
+	t.Parallel()
+	for _, name := range shape.Names() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			code, out, errs := command(t, "", "demo", "--events", "200", "--rate", "2000", "--shape", name)
+			if code != exitDone || !strings.Contains(out, "published          200") || !strings.Contains(out, "The counts add up") {
+				t.Errorf("exit code %d\n%s\n%s", code, out, errs)
+			}
+			if file := "docs/mapping/" + name + "/clientevents.yaml maps it"; !strings.Contains(out, file) || !strings.Contains(out, "/jobs/") {
+				t.Errorf("the introduction has no %q\n%s", file, out)
+			}
+		})
+	}
+	code, _, errs := command(t, "", "demo", "--shape", "round")
+	if code != exitUsage || !strings.Contains(errs, "flat, nested, segment, cloudevents, avro, protobuf") {
+		t.Errorf("an unknown shape: exit code %d\n%s", code, errs)
 	}
 }
 
 // TestDemoCutShort wants a demo that is told to stop amid its traffic to add up
 // all the same.
 func TestDemoCutShort(t *testing.T) {
+	t.Parallel()
 	address := freeAddress(t)
 	_, port, _ := strings.Cut(address, ":")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -348,7 +432,7 @@ func TestDemoCutShort(t *testing.T) {
 	}()
 	kafkatest.WaitFor(t, 30*time.Second, "some traffic", func() bool { return published(ctx, address) > 1000 })
 	cancel()
-	if code := <-ended; code != exitDone || !strings.Contains(out.String(), "It adds up") {
+	if code := <-ended; code != exitDone || !strings.Contains(out.String(), "The counts add up") {
 		t.Errorf("exit code %d\n%s", code, out.String())
 	}
 }
@@ -372,36 +456,9 @@ func published(ctx context.Context, broker string) (sum int64) {
 	return sum
 }
 
-// TestSeriesOfPartitionsGivenAway wants a replica to drop the series of what it
-// does not own any more.
-func TestSeriesOfPartitionsGivenAway(t *testing.T) {
-	first := newStation(t, kafkatest.Embedded(t), "")
-	second := *first
-	second.admin, second.file = freeAddress(t), filepath.Join(t.TempDir(), "second.yaml")
-	text, err := os.ReadFile(first.file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(second.file, bytes.ReplaceAll(text, []byte(first.admin), []byte(second.admin)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	series := func(s *station) int {
-		_, metrics := s.get(t, "/metrics")
-		return strings.Count(metrics, "\nclientevents_consumer_lag{")
-	}
-	stopFirst := background(t, "run", "--config", first.file)
-	kafkatest.WaitFor(t, 30*time.Second, "the first replica to own all", func() bool { return series(first) == 3 })
-	stopSecond := background(t, "run", "--config", second.file)
-	kafkatest.WaitFor(t, 30*time.Second, "the two to share", func() bool {
-		a, b := series(first), series(&second)
-		return a > 0 && b > 0 && a+b == 3
-	})
-	stopSecond()
-	stopFirst()
-}
-
 // TestCheckOfWhatIsNotKafka wants an answer about a port where nobody speaks.
 func TestCheckOfWhatIsNotKafka(t *testing.T) {
+	t.Parallel()
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

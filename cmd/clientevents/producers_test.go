@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/clientevents/clientevents/emulator"
-	"github.com/clientevents/clientevents/internal/kafkatest"
+	"github.com/clientevents/clientevents/test/kafkatest"
 )
 
 const producersFolder = "../../docs/producers"
@@ -93,6 +93,7 @@ func (p producer) publish(t *testing.T, file string, c *kafkatest.Cluster, topic
 // TestProducers runs the programs of docs/producers.md: what they publish is valid
 // and reported, and they agree on ids, contents and partitions.
 func TestProducers(t *testing.T) {
+	t.Parallel()
 	kafkatest.Each(t, func(t *testing.T, c *kafkatest.Cluster) {
 		api := emulator.New(emulator.Options{KeepAll: true})
 		server := httptest.NewServer(api)

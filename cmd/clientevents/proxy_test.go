@@ -31,7 +31,7 @@ import (
 	"github.com/clientevents/clientevents/emulator"
 	"github.com/clientevents/clientevents/internal/googleauth"
 	"github.com/clientevents/clientevents/internal/googleauth/tokenserver"
-	"github.com/clientevents/clientevents/internal/kafkatest"
+	"github.com/clientevents/clientevents/test/kafkatest"
 )
 
 // connectProxy is a proxy for CONNECT, which leads every call to one address.
@@ -103,6 +103,7 @@ func selfSigned(t *testing.T, name string) tls.Certificate {
 // TestProxy runs the program where nothing can be reached but through a proxy,
 // as the environment says.
 func TestProxy(t *testing.T) {
+	t.Parallel()
 	tokens := &tokenserver.Server{URL: "https://talent.invalid"}
 	api := emulator.New(emulator.Options{Faults: emulator.Faults{Token: func(token string) bool {
 		r := httptest.NewRequest(http.MethodPost, "/", nil)

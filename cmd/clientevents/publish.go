@@ -3,29 +3,38 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/spf13/cobra"
 
 	"github.com/clientevents/clientevents/event"
-	"github.com/clientevents/clientevents/internal/app"
+	"github.com/clientevents/clientevents/internal/check"
+	"github.com/clientevents/clientevents/internal/config"
+	"github.com/clientevents/clientevents/internal/connect"
 	"github.com/clientevents/clientevents/internal/ndjson"
 	"github.com/clientevents/clientevents/internal/progress"
+	"github.com/clientevents/clientevents/internal/publish"
+	"github.com/clientevents/clientevents/internal/terminal"
 	"github.com/clientevents/clientevents/internal/validate"
 )
 
 func newPublishCommand(s Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "publish --config FILE [FILE…]",
-		Short: "Check events and publish them to the source topic",
-		Long: `Check newline-delimited JSON events and publish those that are in order to the
-source topic, keyed by their request id, so that the events of one journey are
-in one partition. Faults are shown as 'validate' shows them, and the exit code
-is then 1; the other events are published nevertheless.`,
+		Short: "Validate events and publish them to the source topic",
+		Long: `Validate newline-delimited JSON and publish the valid lines to the source topic. The
+key is the request ID, so that the events of a journey are in one partition. Invalid
+lines are printed as 'validate' prints them and are not published; the exit code is
+then 1.
+
+If the configuration has an input section, a line is a record's value in that format:
+the mapping is applied to validate it and to find its request ID, and the line is
+published unchanged. A line for which the mapping returns no event is not published.
+Formats other than json and cloudevents can't be published.`,
 		Example: `  clientevents publish --config clientevents.yaml events.ndjson
   clientevents generate --events 1000 | clientevents publish --config clientevents.yaml`,
 		Args: cobra.ArbitraryArgs,
@@ -36,50 +45,68 @@ is then 1; the other events are published nevertheless.`,
 		if err != nil {
 			return err
 		}
-		k, err := app.NewKafka(c, nil)
-		if err != nil {
-			return err
+		if f := c.Input.Format; f != "json" && f != "cloudevents" {
+			return fmt.Errorf("input.format: %s: publish writes json and cloudevents only", f)
 		}
-		defer k.Close()
-		p := &publisher{
-			to:      app.NewPublisher(k, c.Kafka.Topic),
-			other:   ndjson.Elsewhere{},
-			explain: func(err error) error { return app.ExplainKafka(cmd.Context(), k, c, err) },
-			version: c.API.Version,
-			out:     s.Out,
-			shown:   progress.New(s.Err, "published"),
-		}
-		err = p.publish(cmd.Context(), inputs(cmd.Context(), s, files))
-		p.shown.Close()
-		if err != nil {
-			return fmt.Errorf("%w (%d events were published before)", err, p.to.Written())
-		}
-		fmt.Fprintf(s.Err, "%d events published to %s, %d at fault\n", p.published, c.Kafka.Topic, p.faults)
-		if hint := p.other.String(); hint != "" {
-			fmt.Fprintf(s.Err, "%s: is api.version (%s) right?\n", hint, c.API.Version)
-		}
-		if p.faults > 0 {
-			return &silentError{exitFailed}
-		}
-		return nil
+		return publishFiles(cmd.Context(), s, c, files)
 	}
 	return cmd
 }
 
-type publisher struct {
-	to        *app.Publisher
-	explain   func(error) error // an error of the brokers, in words
-	version   event.Version
-	out       io.Writer
-	shown     *progress.Counter
-	published int
-	faults    int
-	other     ndjson.Elsewhere
+func publishFiles(ctx context.Context, s Streams, c *config.Config, files []string) error {
+	decode, err := lineDecoder(ctx, c)
+	if err != nil {
+		return err
+	}
+	k, err := connect.NewKafka(c, connect.Options{})
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	p := &publisher{
+		to:      publish.New(k, c.Kafka.Topic),
+		decode:  decode,
+		other:   ndjson.Elsewhere{},
+		explain: func(err error) error { return check.Explain(ctx, k, c, err) },
+		version: c.API.Version,
+		out:     s.Out,
+		shown:   progress.New(s.Err, "published"),
+	}
+	err = p.publish(ctx, inputs(ctx, s, files))
+	p.shown.Close()
+	if err != nil {
+		return fmt.Errorf("%w (%d published before)", err, p.to.Written())
+	}
+	fmt.Fprintf(s.Err, "%d published to %s, %d invalid\n", p.published, c.Kafka.Topic, p.faults)
+	if p.skipped > 0 {
+		fmt.Fprintf(s.Err, "%d not published: the mapping returns no event for them\n", p.skipped)
+	}
+	printedHints(s, p.printed)
+	if hint := p.other.String(); hint != "" {
+		fmt.Fprintf(s.Err, "%s: is api.version (%s) correct?\n", hint, c.API.Version)
+	}
+	if p.faults > 0 {
+		return &silentError{exitFailed}
+	}
+	return nil
 }
 
-// publish publishes what the sources hold, as far as it is in order.
+type publisher struct {
+	to      *publish.Publisher
+	decode  func(ndjson.Line) ([]*event.Event, *event.Fault)
+	explain func(error) error // an error of the brokers, in words
+	version event.Version
+	out     io.Writer
+	shown   *progress.Counter
+	// The counts are of lines; skipped ones have no event.
+	published, skipped, faults int
+	other                      ndjson.Elsewhere
+	// printed are the sources with an invalid line that opens a value of several lines.
+	printed []string
+}
+
+// publish publishes the valid lines of the sources.
 func (p *publisher) publish(ctx context.Context, sources iter.Seq2[validate.Source, error]) (err error) {
-	defer func() { err = errors.Join(err, p.to.Close()) }()
 	for source, err := range sources {
 		if err == nil {
 			err = p.source(ctx, source)
@@ -91,7 +118,7 @@ func (p *publisher) publish(ctx context.Context, sources iter.Seq2[validate.Sour
 	return p.written(p.to.Flush(ctx))
 }
 
-// written is what came of writing to the topic.
+// written explains an error of writing to the topic.
 func (p *publisher) written(err error) error {
 	if err == nil {
 		return nil
@@ -104,14 +131,21 @@ func (p *publisher) source(ctx context.Context, in validate.Source) error {
 		if err != nil {
 			return fmt.Errorf("read %s, line %d: %w", in.Name, line.Number, err)
 		}
-		e, fault := line.Decode(p.version)
+		events, fault := p.decode(line)
 		if fault != nil {
 			p.faults++
 			p.other.Add(line, p.version)
-			fmt.Fprintf(p.out, "%s:%d: %s: %s\n", in.Name, line.Number, fault.Reason, fault.Detail)
+			if line.Opens() && !slices.Contains(p.printed, in.Name) {
+				p.printed = append(p.printed, in.Name)
+			}
+			fmt.Fprintf(p.out, "%s:%d: %s: %s\n", terminal.Printable(in.Name), line.Number, fault.Reason, terminal.Printable(fault.Detail))
 			continue
 		}
-		if err := p.to.Add(ctx, kafka.Message{Key: []byte(e.RequestID), Value: bytes.Clone(line.Data)}); err != nil {
+		if len(events) == 0 {
+			p.skipped++
+			continue
+		}
+		if err := p.to.Add(ctx, kafka.Message{Key: []byte(events[0].RequestID), Value: bytes.Clone(line.Data)}); err != nil {
 			return p.written(err)
 		}
 		p.published++

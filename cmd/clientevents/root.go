@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/clientevents/clientevents/internal/config"
+	"github.com/clientevents/clientevents/internal/scrub"
+	"github.com/clientevents/clientevents/internal/terminal"
 	"github.com/clientevents/clientevents/internal/version"
 )
 
@@ -20,6 +21,14 @@ type Streams struct {
 	In       io.Reader
 	Out, Err io.Writer
 	Environ  []string
+	// secrets removes the secrets of the configuration from what commands print; a
+	// command that needs no configuration has none.
+	secrets *scrub.Scrubber
+}
+
+// complain prints an error or a warning, which may repeat text of any origin.
+func (s Streams) complain(text string) {
+	fmt.Fprintln(s.Err, terminal.Lines(s.secrets.Text(text)))
 }
 
 // Exit codes.
@@ -53,31 +62,43 @@ func Main(ctx context.Context, args []string, s Streams) (code int) {
 		// A person gets one line and not a stack trace. The panics of other
 		// goroutines can't be caught here.
 		if p := recover(); p != nil {
-			fmt.Fprintf(s.Err, "clientevents: this is a fault of the program: %v\n", p)
+			s.complain(fmt.Sprintf("clientevents: this is a fault of the program: %v", p))
 			code = exitFailed
 		}
 	}()
+	s.secrets = &scrub.Scrubber{}
+	s.secrets.AddEnviron(s.Environ)
 	root := newRoot(s)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitDone
+	}
+	code, message := failureOf(err)
+	if message != "" {
+		s.complain(message)
+		if wantsJSON(cmd, args) {
+			_ = writeJSON(s.Out, failedJSON{s.secrets.Text(message)})
+		}
+	}
+	return code
+}
+
+// failureOf returns the exit code and the message of a command that failed. The message is
+// empty if the output says it all.
+func failureOf(err error) (code int, message string) {
 	var silent *silentError
 	var wrong *usageError
 	var faults config.Faults
 	switch {
-	case err == nil:
-		return exitDone
 	case errors.As(err, &silent):
-		return silent.code
+		return silent.code, ""
 	case errors.As(err, &faults):
-		fmt.Fprintln(s.Err, faults.Error())
-		return exitUsage
+		return exitUsage, faults.Error()
 	case errors.As(err, &wrong):
-		fmt.Fprintln(s.Err, wrong.Error())
-		return exitUsage
-	default:
-		fmt.Fprintln(s.Err, "clientevents: "+err.Error())
-		return exitFailed
+		return exitUsage, wrong.Error()
 	}
+	return exitFailed, "clientevents: " + err.Error()
 }
 
 func newRoot(s Streams) *cobra.Command {
@@ -85,12 +106,12 @@ func newRoot(s Streams) *cobra.Command {
 		Use:   "clientevents",
 		Short: "Carry job seekers' events from Kafka to Cloud Talent Solution",
 		Long: `clientevents carries job seekers' events (impression, view, apply …) from a Kafka
-topic to Google Cloud Talent Solution: nothing lost, nothing twice, and what
-can't be delivered goes to a dead-letter topic with its reason.`,
-		Example: `  # See it at work, with nothing else installed
+topic to Google Cloud Talent Solution. It loses none and reports none twice; an event that
+can't be delivered becomes a dead letter with its reason.`,
+		Example: `  # Try it, with nothing else installed
   clientevents demo
 
-  # Carry events, once the configuration is sound
+  # Carry events
   clientevents check --config clientevents.yaml
   clientevents run --config clientevents.yaml`,
 		SilenceErrors: true,
@@ -112,15 +133,30 @@ can't be delivered goes to a dead-letter topic with its reason.`,
 		&cobra.Group{ID: "events", Title: "Make and check events:"},
 		&cobra.Group{ID: "try", Title: "Try it out:"},
 	)
+	addCommands(root, s)
+	root.Version = version.Number()
+	root.SetVersionTemplate("clientevents {{.Version}}\n")
+	completeDefaults(root)
+	return root
+}
+
+// addCommands adds each command to its group in the help.
+func addCommands(root *cobra.Command, s Streams) {
 	for _, c := range []struct {
 		group   string
 		command *cobra.Command
 	}{
 		{"carry", newRunCommand(s)},
 		{"carry", newCheckCommand(s)},
+		{"carry", newConfigCommand(s)},
+		{"carry", newTopicsCommand(s)},
 		{"carry", newAdminCommand(s)},
+		{"carry", newTopCommand(s)},
 		{"carry", newDeadLettersCommand(s)},
+		{"carry", newRehearseCommand(s)},
+		{"carry", newFindCommand(s)},
 		{"events", newValidateCommand(s)},
+		{"events", newTestCommand(s)},
 		{"events", newPublishCommand(s)},
 		{"events", newGenerateCommand(s)},
 		{"events", newSchemaCommand(s)},
@@ -134,10 +170,6 @@ can't be delivered goes to a dead-letter topic with its reason.`,
 		}
 		root.AddCommand(c.command)
 	}
-	root.Version = version.Number()
-	root.SetVersionTemplate("clientevents {{.Version}}\n")
-	completeDefaults(root)
-	return root
 }
 
 // completeDefaults makes the commands that cobra adds refuse what they don't
@@ -174,7 +206,7 @@ func onlySubcommands(cmd *cobra.Command) {
 		for _, c := range cmd.Commands() {
 			forms = append(forms, "'"+c.CommandPath()+"'")
 		}
-		return usage("want one of %s", strings.Join(forms, ", "))
+		return usage("expected one of %s", strings.Join(forms, ", "))
 	}
 	cmd.RunE = func(*cobra.Command, []string) error { return nil }
 }
@@ -199,7 +231,7 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 	return usage("unknown command %q: did you mean %s? See '%s --help'", name, config.Nearest(name, known), cmd.CommandPath())
 }
 
-// flagError says what is wrong with a flag, and which one was meant where it is
+// flagError describes the fault of a flag, and names the intended one if it is
 // misspelt.
 func flagError(cmd *cobra.Command, err error) error {
 	message := err.Error()
@@ -212,7 +244,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	}
 	if wrong, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
 		f := wrong.GetFlag()
-		message = fmt.Sprintf("--%s: %q: want %s", f.Name, wrong.GetValue(), valuesOf(f))
+		message = fmt.Sprintf("--%s: %q: expected %s", f.Name, wrong.GetValue(), valuesOf(f))
 	}
 	return &usageError{cmd.CommandPath(), errors.New(message)}
 }
@@ -234,23 +266,15 @@ func valuesOf(f *pflag.Flag) string {
 	return "a " + f.Value.Type()
 }
 
-// notNegative says what is wrong with a flag's value that is a count or a time.
-func notNegative[T int | time.Duration](flag string, value T) error {
-	if value < 0 {
-		return usage("--%s: %v: want 0 or more", flag, value)
-	}
-	return nil
-}
-
-// port says what is wrong with a flag's value that is a port.
+// port describes the fault of a flag's value that is a port.
 func port(flag string, value int) error {
 	if value < 0 || value > 65535 {
-		return usage("--%s: %d: want a port from 0 to 65535; 0 is any that is free", flag, value)
+		return usage("--%s: %d: expected a port from 0 to 65535; 0 is any that is free", flag, value)
 	}
 	return nil
 }
 
-// address says what is wrong with a flag's value that is an address to listen on.
+// address describes the fault of a flag's value that is an address to listen on.
 func address(flag, value string) error {
 	if err := config.CheckListen(value); err != nil {
 		return usage("--%s: %q: %w", flag, value, err)
@@ -264,8 +288,9 @@ func loadConfig(s Streams, path string) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.Hide(s.secrets)
 	for _, w := range c.Warnings {
-		fmt.Fprintln(s.Err, "clientevents: warning: "+w)
+		s.complain("clientevents: warning: " + w)
 	}
 	return c, nil
 }

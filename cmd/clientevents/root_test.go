@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"flag"
 	"io"
 	"net"
 	"net/http"
@@ -19,7 +20,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/clientevents/clientevents/event"
-	"github.com/clientevents/clientevents/internal/kafkatest"
+	"github.com/clientevents/clientevents/internal/scrub"
+	"github.com/clientevents/clientevents/test/kafkatest"
 )
 
 // TestMain lets the test binary be the program, for tests of the process.
@@ -28,6 +30,11 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
+	// These tests wait for processes and brokers more than they compute.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		panic(err)
+	}
 	os.Exit(m.Run())
 }
 
@@ -35,41 +42,41 @@ func TestWrongUsage(t *testing.T) {
 	tests := []struct{ args, want string }{
 		{"rnu", `clientevents: unknown command "rnu": did you mean run? See 'clientevents --help'`},
 		{"hlep", `clientevents: unknown command "hlep": did you mean help? See 'clientevents --help'`},
-		{"help nope", `clientevents: unknown command "nope": did you mean demo? See 'clientevents --help'`},
+		{"help nope", `clientevents: unknown command "nope": did you mean top? See 'clientevents --help'`},
 		{"help run it", `clientevents: unknown command "it": 'clientevents run' has none of its own`},
-		{"completion", `clientevents: want one of 'clientevents completion bash', 'clientevents completion fish', 'clientevents completion powershell', 'clientevents completion zsh'`},
+		{"completion", `clientevents: expected one of 'clientevents completion bash', 'clientevents completion fish', 'clientevents completion powershell', 'clientevents completion zsh'`},
 		{"completion fsh", `clientevents: unknown command "fsh": did you mean fish? See 'clientevents completion --help'`},
 		{"completion bash x", `clientevents: clientevents completion bash takes no arguments, but got "x": see 'clientevents completion bash --help'`},
-		{"dead-letters", `clientevents: want one of 'clientevents dead-letters list', 'clientevents dead-letters replay'`},
+		{"dead-letters", `clientevents: expected one of 'clientevents dead-letters list', 'clientevents dead-letters replay', 'clientevents dead-letters summary'`},
 		{"dead-letters lst", `clientevents: unknown command "lst": did you mean list? See 'clientevents dead-letters --help'`},
 		{"dead-letters list --reason malfromed", `clientevents: --reason: "malfromed" is not a reason: did you mean malformed?`},
 		{"version now", `clientevents: clientevents version takes no arguments, but got "now": see 'clientevents version --help'`},
 		{"run --confg x", `clientevents run: unknown flag: --confg: did you mean --config?`},
 		{"run --config", `clientevents run: flag needs an argument: --config`},
 		{"-x", `clientevents: unknown shorthand flag: 'x' in -x`},
-		{"generate", `clientevents: --events is required: want how many events to write, 1 or more`},
-		{"generate --events x", `clientevents generate: --events: "x": want a whole number`},
-		{"generate --events 0", `clientevents: --events: 0: want how many events to write, 1 or more`},
-		{"generate --events 1 --seed -1", `clientevents generate: --seed: "-1": want a whole number, 0 or more`},
-		{"generate --events 1 --start today", `clientevents: --start: "today": want an RFC 3339 time, such as 2026-01-02T15:04:05Z`},
-		{"generate --events 1 --api-version v2", `clientevents: --api-version: "v2" is not a version of the API: want v3, v4beta1 or v4`},
-		{"generate --events 1 --api-version v4 --parent projects/p", `clientevents: --parent: "projects/p" is not a parent for v4: want projects/PROJECT/tenants/TENANT`},
-		{"demo --events -1", `clientevents: --events: -1: want how many events to carry, 1 or more`},
-		{"demo --events 0", `clientevents: --events: 0: want how many events to carry, 1 or more`},
-		{"demo --rate 0", `clientevents: --rate: 0: want events a second, more than 0`},
-		{"demo --rate NaN", `clientevents: --rate: NaN: want events a second, more than 0`},
-		{"demo --rate Inf", `clientevents: --rate: +Inf: want events a second, more than 0`},
-		{"demo --kafka-port 99999", `clientevents: --kafka-port: 99999: want a port from 0 to 65535; 0 is any that is free`},
-		{"demo --api-port -1", `clientevents: --api-port: -1: want a port from 0 to 65535; 0 is any that is free`},
-		{"demo --admin here", `clientevents: --admin: "here": want host:port or :port, such as :9090`},
-		{"demo --rate fast", `clientevents demo: --rate: "fast": want a number`},
-		{"demo --verbose=maybe", `clientevents demo: --verbose: "maybe": want true or false`},
-		{"emulator --keep -1", `clientevents: --keep: -1: want 0 or more`},
-		{"emulator --latency -1s", `clientevents: --latency: -1s: want 0 or more`},
-		{"emulator --jitter -1s", `clientevents: --jitter: -1s: want 0 or more`},
-		{"emulator --listen 8080", `clientevents: --listen: "8080": want host:port or :port, such as :9090`},
-		{"emulator --listen :99999", `clientevents: --listen: ":99999": want host:port with a port from 0 to 65535; 0 is any that is free`},
-		{"emulator --latency 5", `clientevents emulator: --latency: "5": want a duration, such as 500ms, 30s or 24h`},
+		{"generate", `clientevents: --events is required: a number of events, 1 or more`},
+		{"generate --events x", `clientevents generate: --events: "x": expected a whole number`},
+		{"generate --events 0", `clientevents: --events: 0: expected a number of events, 1 or more`},
+		{"generate --events 1 --seed -1", `clientevents generate: --seed: "-1": expected a whole number, 0 or more`},
+		{"generate --events 1 --start today", `clientevents: --start: "today": expected an RFC 3339 time, such as 2026-01-02T15:04:05Z`},
+		{"generate --events 1 --api-version v2", `clientevents: --api-version: "v2" is not a version of the API: expected v3, v4beta1 or v4`},
+		{"generate --events 1 --api-version v4 --parent projects/p", `clientevents: --parent: "projects/p" is not a parent for v4: expected projects/PROJECT/tenants/TENANT`},
+		{"demo --events -1", `clientevents: --events: -1: expected a number of events, 1 or more`},
+		{"demo --events 0", `clientevents: --events: 0: expected a number of events, 1 or more`},
+		{"demo --rate 0", `clientevents: --rate: 0: expected events per second, more than 0`},
+		{"demo --rate NaN", `clientevents: --rate: NaN: expected events per second, more than 0`},
+		{"demo --rate Inf", `clientevents: --rate: +Inf: expected events per second, more than 0`},
+		{"demo --kafka-port 99999", `clientevents: --kafka-port: 99999: expected a port from 0 to 65535; 0 is any that is free`},
+		{"demo --api-port -1", `clientevents: --api-port: -1: expected a port from 0 to 65535; 0 is any that is free`},
+		{"demo --admin here", `clientevents: --admin: "here": expected host:port or :port, such as :9090`},
+		{"demo --rate fast", `clientevents demo: --rate: "fast": expected a number`},
+		{"demo --verbose=maybe", `clientevents demo: --verbose: "maybe": expected true or false`},
+		{"emulator --keep -1", `clientevents: --keep: -1: expected 0 or more`},
+		{"emulator --latency -1s", `clientevents: --latency: -1s: expected 0 or more`},
+		{"emulator --jitter -1s", `clientevents: --jitter: -1s: expected 0 or more`},
+		{"emulator --listen 8080", `clientevents: --listen: "8080": expected host:port or :port, such as :9090`},
+		{"emulator --listen :99999", `clientevents: --listen: ":99999": expected host:port with a port from 0 to 65535; 0 is any that is free`},
+		{"emulator --latency 5", `clientevents emulator: --latency: "5": expected a duration, such as 500ms, 30s or 24h`},
 		{"run --config nowhere.yaml", `can't read the configuration: there is no such file (nowhere.yaml)`},
 	}
 	for _, test := range tests {
@@ -89,7 +96,7 @@ func TestFaultsOfTheConfiguration(t *testing.T) {
 	if err := os.WriteFile("c.yaml", []byte("kafka:\n  brokers: [a:1]\n  topic: t\n  group: g\napi:\n  version: v3\n  parent: projects/p\nreport:\n  rate: abc\n  bathc_size: 5\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	const want = "report.rate: \"abc\": want a number of events per second, 0 or more (c.yaml:9:9)\n" +
+	const want = "report.rate: \"abc\": expected a number of events per second, 0 or more (c.yaml:9:9)\n" +
 		"report.bathc_size: unknown key: did you mean report.batch_size? (c.yaml:10:3)\n"
 	for _, command := range []string{"run", "check", "publish", "dead-letters list", "dead-letters replay"} {
 		got := callMain(t.Context(), strings.NewReader(""), append(strings.Fields(command), "--config", "c.yaml")...)
@@ -167,12 +174,12 @@ func TestGenerate(t *testing.T) {
 		}
 	}
 	before := time.Now()
-	got := callMain(t.Context(), nil, "generate", "--events", "1", "--parent", "projects/my-board")
-	e, fault := event.Decode([]byte(got.out), event.V3)
+	got := callMain(t.Context(), nil, "generate", "--events", "1", "--parent", "projects/my-board/tenants/main")
+	e, fault := event.Decode([]byte(got.out), event.V4)
 	if fault != nil {
 		t.Fatal(fault)
 	}
-	if !strings.HasPrefix(e.Jobs[0], "projects/my-board/jobs/") || e.Time.Before(before.Add(-time.Millisecond)) || e.Time.After(time.Now()) {
+	if !strings.HasPrefix(e.Jobs[0], "projects/my-board/tenants/main/jobs/") || e.Time.Before(before.Add(-time.Millisecond)) || e.Time.After(time.Now()) {
 		t.Errorf("got %s", got.out)
 	}
 }
@@ -205,6 +212,7 @@ func TestOutputThatCannotBeWritten(t *testing.T) {
 
 // Who reads only the beginning of what the demo says leaves nothing behind.
 func TestDemoIntoAClosedPipe(t *testing.T) {
+	t.Parallel()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "demo", "--events", "500", "--rate", "1000")
 	temp := t.TempDir()
 	cmd.Env = append(os.Environ(), "BE_THE_PROGRAM=1", "TMPDIR="+temp)
@@ -249,6 +257,7 @@ func program(t *testing.T, args ...string) (cmd *exec.Cmd, url string, stderr *b
 }
 
 func TestSignalsEndTheProcessInOrder(t *testing.T) {
+	t.Parallel()
 	for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
 		cmd, _, stderr := program(t, "emulator", "--listen", "127.0.0.1:0")
 		if err := cmd.Process.Signal(signal); err != nil {
@@ -288,6 +297,7 @@ func busy(t *testing.T, args ...string) (cmd *exec.Cmd, url string, answered <-c
 // timeout(1) sends the signal to the process and then to its group. That is one
 // wish to stop, and what is under way is finished.
 func TestSignalThatComesTwice(t *testing.T) {
+	t.Parallel()
 	cmd, url, answered := busy(t, "--latency", "500ms")
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -309,6 +319,7 @@ func TestSignalThatComesTwice(t *testing.T) {
 }
 
 func TestSignalThatComesLaterEndsTheProcess(t *testing.T) {
+	t.Parallel()
 	cmd, _, _ := busy(t, "--outage", "hang")
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
@@ -318,5 +329,16 @@ func TestSignalThatComesLaterEndsTheProcess(t *testing.T) {
 	})
 	if err := <-ended; err == nil || !strings.Contains(err.Error(), "signal: terminated") {
 		t.Errorf("it ended with %v", err)
+	}
+}
+
+// TestSecretsOfTheEnvironment requires that no command prints a proxy's password.
+func TestSecretsOfTheEnvironment(t *testing.T) {
+	var out, errs bytes.Buffer
+	code := Main(t.Context(), []string{"version", "--json", "http://u:opensesame@proxy"}, Streams{
+		Out: &out, Err: &errs, Environ: []string{"HTTPS_PROXY=http://u:opensesame@proxy"},
+	})
+	if text := out.String() + errs.String(); code != exitUsage || strings.Contains(text, "opensesame") || strings.Count(text, scrub.Hidden) != 2 {
+		t.Errorf("exit %d, %s", code, text)
 	}
 }

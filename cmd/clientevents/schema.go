@@ -10,9 +10,8 @@ func newSchemaCommand(s Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "schema",
 		Short: "Write the JSON Schema of events",
-		Long: `Write the JSON Schema (draft 2020-12) of a record's value, for producers to check
-their events with. It says all of the rules that a schema can say; 'validate'
-checks them all.`,
+		Long: `Write the JSON Schema (draft 2020-12) of a record's value, for tests of producers. It
+expresses the rules that a schema can express; 'validate' checks all of them.`,
 		Example: `  clientevents schema --api-version v4 > client-event.json`,
 	}
 	version := versionFlag(cmd)

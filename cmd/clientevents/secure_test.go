@@ -13,7 +13,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
-	"github.com/clientevents/clientevents/internal/kafkatest"
+	"github.com/clientevents/clientevents/test/kafkatest"
 )
 
 // TestSecureBrokers carries events over every kind of connection and login that
@@ -57,7 +57,7 @@ func TestSecureBrokers(t *testing.T) {
 	t.Run("wrong password", func(t *testing.T) {
 		s := newStation(t, c, "")
 		wrong := filepath.Join(t.TempDir(), "wrong")
-		if err := os.WriteFile(wrong, []byte("not the password"), 0o600); err != nil {
+		if err := os.WriteFile(wrong, []byte("xq7-wrong-9f"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		s.through(t, secure.SASL, "sasl: {mechanism: scram-sha-512, username: "+secure.Username+", password_file: "+wrong+"}")
@@ -79,6 +79,7 @@ func TestSecureBrokers(t *testing.T) {
 
 // TestCheckOfSecureBrokers meets a real broker in all the ways that don't fit.
 func TestCheckOfSecureBrokers(t *testing.T) {
+	t.Parallel()
 	secure := kafkatest.RealSecure(t)
 	c := kafkatest.Real(t)
 	password := filepath.Join(t.TempDir(), "password")
@@ -95,12 +96,12 @@ func TestCheckOfSecureBrokers(t *testing.T) {
 		has     []string
 	}{
 		"TLS, without":       {secure.TLS, "start: earliest", []string{"TLS", "set kafka.tls.enabled to true"}},
-		"no TLS, with":       {c.Brokers, trusting, []string{"does not speak TLS at this port"}},
+		"no TLS, with":       {c.Brokers, trusting, []string{"the port does not serve TLS"}},
 		"unknown authority":  {secure.TLS, "tls: {enabled: true}", []string{"an authority that is not trusted", "kafka.tls.ca_file"}},
-		"no certificate":     {secure.MTLS, trusting, []string{"wants one", "kafka.tls.cert_file"}},
-		"a login is wanted":  {secure.SASL, "start: earliest", []string{"it wants a login"}},
-		"no login is wanted": {c.Brokers, login("plain"), []string{"it wants no login at this port"}},
-		"unknown mechanism":  {secure.OAuth, login("scram-sha-512"), []string{"it does not know logins by SCRAM-SHA-512"}},
+		"no certificate":     {secure.MTLS, trusting, []string{"requires one", "kafka.tls.cert_file"}},
+		"a login is wanted":  {secure.SASL, "start: earliest", []string{"it requires a login"}},
+		"no login is wanted": {c.Brokers, login("plain"), []string{"it supports no login at this port"}},
+		"unknown mechanism":  {secure.OAuth, login("scram-sha-512"), []string{"it does not support logins by SCRAM-SHA-512"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStation(t, c, "")
@@ -181,7 +182,7 @@ func TestKcat(t *testing.T) {
 		out.Close()
 	}()
 	lines := bufio.NewScanner(in)
-	for lines.Scan() && !strings.Contains(lines.Text(), "format: text") { // the end of the introduction
+	for lines.Scan() && !strings.Contains(lines.Text(), "publish --config") { // the end of the introduction
 		continue
 	}
 	produce := exec.CommandContext(ctx, kcat, "-P", "-b", address, "-t", "client-events", "-k", "mine")

@@ -10,43 +10,100 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/clientevents/clientevents/event"
+	"github.com/clientevents/clientevents/input"
+	"github.com/clientevents/clientevents/internal/config"
 	"github.com/clientevents/clientevents/internal/ndjson"
+	"github.com/clientevents/clientevents/internal/terminal"
 	"github.com/clientevents/clientevents/internal/validate"
 )
 
 func newValidateCommand(s Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "validate [FILE…]",
-		Short: "Check newline-delimited JSON events against the rules",
-		Long: `Check events, one JSON object a line, in files or on standard input. Each fault is
-one line on standard output: FILE:LINE: reason: detail. The reasons are those of
-the dead letters. An id that stands twice with different content, and a parent
-that stands in the input and can't lead to its child, are faults too; a parent
-that isn't in the input is one with --complete alone. "-" is standard input.`,
+		Short: "Validate newline-delimited JSON events",
+		Long: `Validate events, one JSON object per line, in files or on standard input ("-"). Each invalid
+event is one line on standard output: FILE:LINE: reason: detail. The reasons are those of
+dead letters. An ID with two different contents and a parent that can't lead to its child
+are also invalid; with --complete, so is a parent that is missing from the input.
+Exit code 1 if an event is invalid, 2 if a file can't be read.
+
+With --config, the rules are those of its API version, and its input section is applied to
+each line, a record's value. For binary formats, a line is the value as JSON.`,
 		Example: `  clientevents validate events.ndjson
   clientevents generate --events 100 | clientevents validate`,
 		Args: cobra.ArbitraryArgs,
 	}
 	version := versionFlag(cmd)
-	complete := cmd.Flags().Bool("complete", false, "the input holds whole journeys: a parent that is not in it is a fault")
+	path := configFlag(cmd)
+	asJSON := jsonFlag(cmd, "each invalid event")
+	complete := cmd.Flags().Bool("complete", false, "the input holds whole journeys: a parent that is missing from it is invalid")
 	cmd.RunE = func(cmd *cobra.Command, files []string) error {
 		v, err := event.ParseVersion(*version)
 		if err != nil {
 			return usage("--api-version: %w", err)
 		}
-		return validateFiles(cmd.Context(), s, files, validate.Options{Version: v, Complete: *complete})
+		o := validate.Options{Version: v, Complete: *complete}
+		if *path != "" {
+			if cmd.Flags().Changed("api-version") {
+				return usage("expected either --config, which has an API version, or --api-version")
+			}
+			if o, err = configured(cmd.Context(), s, *path, o); err != nil {
+				return err
+			}
+		}
+		return validateFiles(cmd.Context(), s, files, o, *asJSON)
 	}
 	return cmd
 }
 
-func validateFiles(ctx context.Context, s Streams, files []string, o validate.Options) error {
-	result, err := validate.Validate(ctx, inputs(ctx, s, files), o, s.Out)
+// configured applies the input section of a configuration to each line.
+func configured(ctx context.Context, s Streams, path string, o validate.Options) (validate.Options, error) {
+	c, err := loadConfig(s, path)
+	if err != nil {
+		return o, err
+	}
+	o.Version = c.API.Version
+	o.Decode, err = lineDecoder(ctx, c)
+	return o, err
+}
+
+// lineDecoder returns a function that applies the input section of a configuration to a
+// line: the record's value as JSON.
+func lineDecoder(ctx context.Context, c *config.Config) (func(ndjson.Line) ([]*event.Event, *event.Fault), error) {
+	decoder, err := input.New(c.Decoding())
+	if err != nil {
+		return nil, err
+	}
+	return func(line ndjson.Line) ([]*event.Event, *event.Fault) {
+		if line.TooLong {
+			_, fault := line.Decode(c.API.Version)
+			return nil, fault
+		}
+		r := input.Record{Topic: c.Kafka.Topic, Offset: int64(line.Number), Value: line.Data}
+		events, fault, err := decoder.DecodeJSON(ctx, &r, nil)
+		if err != nil {
+			fault = &event.Fault{Reason: event.ReasonUndecodable, Detail: err.Error()}
+		}
+		return events, fault
+	}, nil
+}
+
+func validateFiles(ctx context.Context, s Streams, files []string, o validate.Options, asJSON bool) error {
+	var written error
+	result, err := validate.Validate(ctx, inputs(ctx, s, files), o, func(f validate.Finding) error {
+		written = printInvalid(s, f, asJSON)
+		return written
+	})
 	fmt.Fprintf(s.Err, "%d events, %d at fault\n", result.Events, result.Faults)
+	printedHints(s, result.Printed)
 	if hint := result.Elsewhere.String(); hint != "" {
-		fmt.Fprintf(s.Err, "%s: is --api-version right?\n", hint)
+		fmt.Fprintf(s.Err, "%s: is --api-version correct?\n", hint)
 	}
 	if result.Forgot {
 		fmt.Fprintf(s.Err, "Of so many events, each was compared with the %d before it alone, at least.\n", validate.DefaultRemember/2)
+	}
+	if err != nil && written == nil && ctx.Err() == nil {
+		return &usageError{"clientevents validate", err} // a file that can't be read
 	}
 	if err != nil {
 		return err
@@ -57,8 +114,24 @@ func validateFiles(ctx context.Context, s Streams, files []string, o validate.Op
 	return nil
 }
 
+// printedHints tells what to do with files in which JSON is printed over several lines.
+func printedHints(s Streams, files []string) {
+	for _, file := range files {
+		fmt.Fprintln(s.Err, ndjson.PrintedHint(terminal.Printable(file)))
+	}
+}
+
+// printInvalid prints one line about an invalid event.
+func printInvalid(s Streams, f validate.Finding, asJSON bool) error {
+	if asJSON {
+		return writeJSON(s.Out, f)
+	}
+	_, err := fmt.Fprintln(s.Out, f)
+	return err
+}
+
 func versionFlag(cmd *cobra.Command) *string {
-	return cmd.Flags().String("api-version", "v3", "the API's `VERSION` whose rules apply: v3, v4beta1 or v4")
+	return cmd.Flags().String("api-version", "v4", "the API's `VERSION` whose rules apply: v3, v4beta1 or v4")
 }
 
 // inputs opens the files in turn, or takes standard input where there are none;
@@ -95,7 +168,7 @@ func allReadable(files []string) error {
 			return err
 		}
 		if info.IsDir() {
-			return fmt.Errorf("%s is a directory: want files of newline-delimited JSON", name)
+			return fmt.Errorf("%s is a directory: expected files of newline-delimited JSON", name)
 		}
 	}
 	return nil

@@ -5,11 +5,7 @@
 package main
 
 import (
-	"context"
-	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/clientevents/clientevents/internal/discovery"
 	"github.com/clientevents/clientevents/internal/discoverycli"
@@ -17,21 +13,4 @@ import (
 
 func main() { os.Exit(run()) }
 
-func run() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	api, err := discovery.JobsV4()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	program := &discoverycli.Program{
-		Name:    "jobs4",
-		Version: discoverycli.BuildVersion(),
-		API:     api,
-		Stdout:  os.Stdout,
-		Stderr:  os.Stderr,
-		Getenv:  os.Getenv,
-	}
-	return program.Run(ctx, os.Args[1:])
-}
+func run() int { return discoverycli.Main("jobs4", discovery.JobsV4) }

@@ -44,7 +44,7 @@ func main() {
 
 type object = map[string]any
 
-// document is the whole discovery document, indented.
+// document returns the whole discovery document, indented.
 func document() ([]byte, error) {
 	comments, revision, err := readComments()
 	if err != nil {
@@ -125,7 +125,7 @@ var (
 	whiteSpace = regexp.MustCompile(`\s+`)
 )
 
-// prose is a comment as discovery documents have it: one line, references by
+// prose returns a comment as discovery documents have it: one line, references by
 // their names alone.
 func prose(comment string) string {
 	comment = whiteSpace.ReplaceAllString(strings.TrimSpace(comment), " ")
@@ -159,7 +159,7 @@ func (g *generator) countNames(messages protoreflect.MessageDescriptors) {
 	}
 }
 
-// schemaName is the message's name, behind that of its parent where several
+// schemaName returns the message's name, behind that of its parent where several
 // have it, as in JobDerivedInfo.
 func (g *generator) schemaName(m protoreflect.MessageDescriptor) string {
 	if parent, nested := m.Parent().(protoreflect.MessageDescriptor); nested && g.names[string(m.Name())] == "several" {
@@ -189,7 +189,7 @@ func (g *generator) addMessage(m protoreflect.MessageDescriptor) {
 	}
 }
 
-// goName is the name of a message's type in the generated code.
+// goName returns the name of a message's type in the generated code.
 func goName(m protoreflect.MessageDescriptor) string {
 	if parent, nested := m.Parent().(protoreflect.MessageDescriptor); nested {
 		return goName(parent) + "_" + string(m.Name())
@@ -231,7 +231,7 @@ func (g *generator) fieldSchema(f protoreflect.FieldDescriptor) object {
 	return schema
 }
 
-// typeSchema is the type of one value.
+// typeSchema returns the type of one value.
 func (g *generator) typeSchema(f protoreflect.FieldDescriptor) object {
 	switch f.Kind() {
 	case protoreflect.StringKind:
@@ -252,7 +252,7 @@ func (g *generator) typeSchema(f protoreflect.FieldDescriptor) object {
 	panic(fmt.Sprintf("%s is a %s", f.FullName(), f.Kind()))
 }
 
-// enumNames are an enum's names by their numbers, which must leave no gap: the
+// enumNames returns an enum's names by their numbers, which must leave no gap: the
 // place in the list stands for the number.
 func enumNames(e protoreflect.EnumDescriptor) []string {
 	var names []string
@@ -335,7 +335,7 @@ func (g *generator) addMethod(resources object, m protoreflect.MethodDescriptor,
 
 var resourceName = regexp.MustCompile(`(Client)?(Event|Job|Company|Companie|Tenant)s?`)
 
-// methodName is what discovery documents call a method: create for CreateJob,
+// methodName returns what discovery documents call a method: create for CreateJob,
 // patch for UpdateJob, searchForAlert for SearchJobsForAlert.
 func methodName(rpc string) string {
 	name := resourceName.ReplaceAllString(rpc, "")
@@ -357,7 +357,7 @@ func httpOf(rule *annotations.HttpRule) (verb, path string) {
 	return "DELETE", rule.GetDelete()
 }
 
-// collectionsOf are those that a path names.
+// collectionsOf returns those that a path names.
 func collectionsOf(path string) []string {
 	path = template.ReplaceAllString(path, "$2")
 	path, _, _ = strings.Cut(path, ":")

@@ -7,7 +7,7 @@ import { discovery, gapic } from './clients.mjs';
 const url = process.argv[2];
 const project = 'projects/p';
 const now = () => new Date().toISOString();
-const posting = (company, extra) => ({ requisitionId: 'R1', title: 'Plumber', description: 'Mends pipes', applicationInfo: { uris: ['https://example.com/apply'] }, ...company, ...extra });
+const posting = (company, extra) => ({ requisitionId: 'R1', title: 'Plumber', description: 'Repairs pipes', applicationInfo: { uris: ['https://example.com/apply'] }, ...company, ...extra });
 const metadata = { domain: 'example.com', userId: 'u', sessionId: 's' };
 const gone = (status) => (err) => {
   assert.ok([err.code, err.status].map(Number).some((code) => code === status || code === 5), err);
@@ -20,7 +20,7 @@ async function lifeInV3() {
   const { data: job } = await jobs.create({ parent: project, requestBody: { job: posting({ companyName: company.name }) } });
   assert.equal((await jobs.get({ name: job.name })).data.title, 'Plumber');
   const masked = await jobs.patch({ name: job.name, requestBody: { job: { name: job.name, title: 'Master' }, updateMask: 'title' } });
-  assert.deepEqual([masked.data.title, masked.data.description], ['Master', 'Mends pipes']);
+  assert.deepEqual([masked.data.title, masked.data.description], ['Master', 'Repairs pipes']);
   const whole = await jobs.patch({ name: job.name, requestBody: { job: posting({ companyName: company.name }, { name: job.name, title: 'Chief' }) } });
   assert.equal(whole.data.title, 'Chief');
   const listed = await jobs.list({ parent: project, filter: `companyName = "${company.name}"` });
@@ -43,7 +43,7 @@ async function lifeInV4() {
   const { data: company } = await companies.create({ parent: tenant.name, requestBody: { externalId: 'acme', displayName: 'Acme' } });
   const { data: job } = await jobs.create({ parent: tenant.name, requestBody: posting({ company: company.name }) });
   const masked = await jobs.patch({ name: job.name, updateMask: 'title', requestBody: { name: job.name, title: 'Master' } });
-  assert.deepEqual([masked.data.title, masked.data.description], ['Master', 'Mends pipes']);
+  assert.deepEqual([masked.data.title, masked.data.description], ['Master', 'Repairs pipes']);
   const whole = await jobs.patch({ name: job.name, requestBody: posting({ company: company.name }, { name: job.name, title: 'Chief' }) });
   assert.equal(whole.data.title, 'Chief');
   const listed = await jobs.list({ parent: tenant.name, filter: `companyName = "${company.name}"` });
@@ -69,7 +69,7 @@ async function lifeInGapic(version) {
   const [job] = await jobs.createJob({ parent: tenant.name, job: posting({ company: company.name }) });
   assert.equal((await jobs.getJob({ name: job.name }))[0].title, 'Plumber');
   const [masked] = await jobs.updateJob({ job: { name: job.name, title: 'Master' }, updateMask: { paths: ['title'] } });
-  assert.deepEqual([masked.title, masked.description], ['Master', 'Mends pipes']);
+  assert.deepEqual([masked.title, masked.description], ['Master', 'Repairs pipes']);
   const [whole] = await jobs.updateJob({ job: posting({ company: company.name }, { name: job.name, title: 'Chief' }) });
   assert.equal(whole.title, 'Chief');
   const [listed] = await jobs.listJobs({ parent: tenant.name, filter: `companyName = "${company.name}"` });

@@ -13,7 +13,7 @@ from googleapiclient.errors import HttpError
 POSTING = {
     "requisitionId": "R1",
     "title": "Plumber",
-    "description": "Mends pipes",
+    "description": "Repairs pipes",
     "applicationInfo": {"uris": ["https://example.com/apply"]},
 }
 METADATA = {"domain": "example.com", "userId": "u", "sessionId": "s"}
@@ -49,7 +49,7 @@ def live(service, version):
     name = job["name"]
     assert jobs.get(name=name).execute()["title"] == "Plumber"
     masked = jobs.patch(name=name, **wrapped(version, "job", {"name": name, "title": "Master"}, "title")).execute()
-    assert (masked["title"], masked["description"]) == ("Master", "Mends pipes"), masked
+    assert (masked["title"], masked["description"]) == ("Master", "Repairs pipes"), masked
     whole = jobs.patch(name=name, **wrapped(version, "job", POSTING | owner | {"name": name, "title": "Chief"})).execute()
     assert whole["title"] == "Chief", whole
     listed = jobs.list(parent=parent, filter=f'companyName = "{company["name"]}"').execute()

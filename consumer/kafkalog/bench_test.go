@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
-// eventRecords are the like of what the source topic holds: 400 bytes of JSON.
+// eventRecords resemble the source topic's: 400 bytes of JSON.
 func eventRecords(n int) []Record {
 	random := rand.New(rand.NewPCG(1, 2))
 	records := make([]Record, n)
@@ -28,7 +28,7 @@ func eventRecords(n int) []Record {
 	return records
 }
 
-// stateRecords are the like of what the state topic holds.
+// stateRecords resemble the state topic's.
 func stateRecords(n int) []Record {
 	records := make([]Record, n)
 	for i := range records {
@@ -37,7 +37,7 @@ func stateRecords(n int) []Record {
 	return records
 }
 
-// perRecord reports the time that one of n records took.
+// perRecord reports the time for one of n records.
 func perRecord(b *testing.B, n int) {
 	b.Helper()
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/record")
@@ -56,17 +56,14 @@ func BenchmarkDecode(b *testing.B) {
 		for _, reuse := range []bool{false, true} {
 			b.Run(fmt.Sprintf("%v/reuse=%v", codec, reuse), func(b *testing.B) {
 				b.ReportAllocs()
-				unpack := newUnpacker(maxUnpacked)
 				req := FetchRequest{Topic: "t"}
-				req.setDefaults()
-				var batch *Batch
 				for b.Loop() {
-					if !reuse {
-						batch = nil
-					}
-					batch = batch.renew()
-					if err := batch.read(answer, req, unpack); err != nil || len(batch.Records) != batches*each {
+					batch, err := readRequest(req, answer)
+					if err != nil || len(batch.Records) != batches*each {
 						b.Fatal(len(batch.Records), err)
+					}
+					if reuse {
+						batch.body, req.Reuse = nil, batch
 					}
 				}
 				perRecord(b, batches*each)
@@ -80,7 +77,7 @@ func BenchmarkEncode(b *testing.B) {
 	client := NewClient(kafka.TCP("localhost:1"), nil)
 	b.ReportAllocs()
 	for b.Loop() {
-		batch, err := client.encodeBatch(records, len("state"))
+		batch, _, err := client.encodeBatch(records, len("state"), Uncompressed)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -90,8 +87,7 @@ func BenchmarkEncode(b *testing.B) {
 	perRecord(b, len(records))
 }
 
-// The broker is in the same process and takes most of the time; it keeps
-// nothing.
+// The broker is in the same process and uses most of the time; it stores nothing.
 func BenchmarkAppend(b *testing.B) {
 	c := embedded(b, kfake.BlackholeProduce())
 	client, topic := c.client(b), c.topic(b)

@@ -9,11 +9,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/clientevents/clientevents/internal/kafkatest"
+	"github.com/clientevents/clientevents/test/kafkatest"
 )
 
-// cluster is a Kafka that a test talks to: with the client under test, and with
-// franz-go as the other side.
+// cluster is a Kafka for a test, with the client under test on one side and franz-go on
+// the other.
 type cluster struct{ *kafkatest.Cluster }
 
 func embedded(t testing.TB, opts ...kfake.Opt) cluster {
@@ -29,8 +29,8 @@ func each(t *testing.T, test func(*testing.T, cluster)) {
 
 func (c cluster) client(t testing.TB) *Client { return NewClient(c.Addr(), c.Transport(t)) }
 
-// franz is a client of franz-go that sends nothing by itself, so that what is in a batch
-// is not for the moment to decide.
+// franz returns a client of franz-go that sends only when it is flushed, so that the
+// content of a batch does not depend on timing.
 func (c cluster) franz(t testing.TB, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	cl, err := kgo.NewClient(append([]kgo.Opt{
@@ -43,10 +43,10 @@ func (c cluster) franz(t testing.TB, opts ...kgo.Opt) *kgo.Client {
 	return cl
 }
 
-// topic makes a topic of one partition that no other test uses.
+// topic creates a topic of one partition that no other test uses.
 func (c cluster) topic(t testing.TB) string { return c.NewTopic(t, "log", 1) }
 
-// retry does something until it succeeds, as long as its failure is retriable.
+// retry calls do until it succeeds, as long as its failure is retriable.
 func retry(t testing.TB, do func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -91,8 +91,7 @@ func produceBatch(t testing.TB, cl *kgo.Client, records ...*kgo.Record) {
 	}
 }
 
-// readAll fetches from an offset until the end, and checks on the way what has
-// to hold for every batch.
+// readAll fetches from an offset to the end, and checks each batch with checkBatch.
 func readAll(t testing.TB, c *Client, req FetchRequest) []Record {
 	t.Helper()
 	var all []Record
@@ -111,13 +110,13 @@ func readAll(t testing.TB, c *Client, req FetchRequest) []Record {
 			return all
 		}
 		if batch.NextOffset == req.Offset {
-			t.Fatalf("the fetch at %d did not go on, and the partition ends at %d", req.Offset, end)
+			t.Fatalf("the fetch at %d did not continue, and the partition ends at %d", req.Offset, end)
 		}
 		req.Offset = batch.NextOffset
 	}
 }
 
-// checkBatch checks that offsets grow, and lie where they should.
+// checkBatch checks that offsets increase from the fetch's to before NextOffset.
 func checkBatch(t testing.TB, from int64, batch *Batch) {
 	t.Helper()
 	if batch.NextOffset < from {

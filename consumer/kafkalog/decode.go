@@ -1,6 +1,7 @@
 package kafkalog
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,7 +10,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/compress"
 )
 
@@ -21,42 +21,51 @@ const (
 	controlBit       = 0x20
 )
 
-// What a record and a header take in memory beside their bytes, which are not
+// decoder reads the records of one answer into a batch. Uncompressed records are not
 // copied.
-const (
-	recordCost = 104
-	headerCost = 40
-)
-
-// decoder reads the records of one answer into a batch. The answer's memory is
-// not copied.
 type decoder struct {
+	ctx     context.Context // of waiting for memory
 	batch   *Batch
 	from    int64
 	aborted []abortedTxn // in the order in which they began
 	open    []int64      // producers that are in an aborted transaction here
 	unpack  *unpacker
-	// room is what the answer may still take in memory, and most how many
-	// records. They may be passed by one batch, which is bounded by itself.
-	room, most int
-	// shared says that records lie in the answer itself.
+	loan    *loan
+	turn    turn
+	hasTurn bool
+	// share is the memory of a piece of a large batch, most is the number of records
+	// after which no further batch is read, and maxRecord bounds one record's bytes.
+	share           int64
+	most, maxRecord int
+	// shared is true if records lie in the answer itself.
 	shared bool
-	// packed and unpacked count what was decompressed so far.
+	// packed and unpacked count the bytes that were decompressed so far.
 	packed, unpacked int
-	// at is the offset of the batch that is being read.
-	at int64
+	// at is the offset of the batch that is being read. next is the offset after the
+	// last record of it that was read.
+	at, next int64
+	// need is how much more memory errNoRoom asks for.
+	need int64
 }
 
 const panicked = "reading it failed"
 
-// decode reads batches until it has read all, or has taken enough memory. After
-// a fault, the batch holds what came before.
+var (
+	// errCut ends an answer before its end: the memory is used up.
+	errCut = errors.New("the rest is for the next fetch")
+	// errNoRoom means that decoder.need more bytes are needed.
+	errNoRoom = errors.New("more memory is needed")
+)
+
+// decode reads batches until it has read all, or has used its memory. After a fault,
+// the batch holds the records before it.
 func (d *decoder) decode(data []byte) (err error) {
 	d.at = d.from
 	good := len(d.batch.Records)
 	defer func() {
+		d.endTurn()
 		// Everything below is checked against the bytes that are there. Should
-		// a check be missing, it is still the data's fault and not a reason to
+		// a check be missing, it is still the data's fault and no reason to
 		// end the process.
 		if p := recover(); p != nil {
 			err = fmt.Errorf("%s: %v", panicked, p)
@@ -72,7 +81,7 @@ func (d *decoder) decode(data []byte) (err error) {
 			return err
 		}
 		if !ok {
-			break // the answer ends within a batch, as it may
+			break // the answer may end within a batch
 		}
 		if some && h.base < d.batch.NextOffset {
 			return fmt.Errorf("it follows one that ends at %d", d.batch.NextOffset-1)
@@ -82,29 +91,50 @@ func (d *decoder) decode(data []byte) (err error) {
 			break
 		}
 		data = data[h.size:]
-		d.batch.Wire += h.size
 		if h.last >= d.from {
-			if err := d.read(h, len(data)); err != nil {
+			if done, err := d.readBatch(h, len(data)); done || err != nil {
 				return err
 			}
-			d.batch.NextOffset, some = h.last+1, true
-			good = len(d.batch.Records)
+			some, good = true, len(d.batch.Records)
+		}
+		d.batch.Wire += h.size
+		if d.hasTurn { // others wait for it
+			d.batch.Cut = len(data) > 0
+			break
 		}
 	}
 	if had > 0 && !some {
-		return fmt.Errorf("%d bytes came, and in them no whole batch of records at or after offset %d", had, d.from)
+		return fmt.Errorf("%d bytes contain no whole batch of records at or after offset %d", had, d.from)
 	}
 	return nil
 }
 
-// isTooMuch says whether the next batch would pass what may be taken, as far as
-// can be told before it is decompressed.
+// readBatch reads a batch, or as much of it as there is memory for, after which the
+// answer is done.
+func (d *decoder) readBatch(h batchHeader, following int) (done bool, err error) {
+	d.next = 0
+	err = d.read(h, following)
+	switch {
+	case err == nil:
+		d.batch.NextOffset = h.last + 1
+		return false, nil
+	case !errors.Is(err, errCut):
+		return false, err
+	}
+	d.batch.Cut = true
+	d.batch.NextOffset = max(d.batch.NextOffset, d.next)
+	d.batch.Wire += h.size // of which the rest will be fetched again
+	return true, nil
+}
+
+// isTooMuch reports whether the next batch would need more memory than there is, as
+// far as can be told before it is decompressed.
 func (d *decoder) isTooMuch(h batchHeader) bool {
 	need := h.count * recordCost
 	if h.compression() != compress.None {
 		need += d.ratio(len(h.body))
 	}
-	return need > d.room || len(d.batch.Records)+h.count > d.most
+	return int64(need) > d.loan.free() || len(d.batch.Records)+h.count > d.most
 }
 
 // wanted is how many bytes of batches like h may follow it.
@@ -116,10 +146,12 @@ func (d *decoder) wanted(h batchHeader) int {
 	return int(min(math.MaxInt32, float64(h.size)*float64(records)/float64(h.count)))
 }
 
-// batchHeader is what stands before the records of a batch.
+// batchHeader is the part of a batch before its records, or of a message of an old
+// format before its key.
 type batchHeader struct {
+	format     byte
 	base, last int64
-	size       int // of all of it
+	size       int // of the whole batch
 	attributes uint16
 	firstTime  int64
 	maxTime    int64
@@ -134,44 +166,69 @@ func (h *batchHeader) compression() compress.Compression {
 	return compress.Compression(h.attributes & compressionMask)
 }
 
-// time is that of a record in milliseconds.
+// time returns a record's time.
 func (h *batchHeader) time(delta int64) time.Time {
 	ms := h.firstTime + delta
 	if h.has(logAppendTimeBit) {
 		ms = h.maxTime
 	}
+	return timeOf(ms)
+}
+
+func timeOf(ms int64) time.Time {
 	const none = -1
 	if ms == none {
 		return time.Time{}
 	}
-	return time.UnixMilli(ms)
+	return time.UnixMilli(min(max(ms, earliest), latest))
 }
 
-// nextBatch reads a header and checks the batch's checksum. It is not ok where
-// data ends within the batch.
+// A producer may write any time, and JSON and RFC 3339 have only the years 0 to 9999,
+// in whatever zone: others are taken for the nearest of these, in milliseconds.
+var (
+	earliest = time.Date(0, time.January, 2, 0, 0, 0, 0, time.UTC).UnixMilli()
+	latest   = time.Date(9999, time.December, 30, 0, 0, 0, 0, time.UTC).UnixMilli()
+)
+
+// nextBatch reads a header and verifies the batch's checksum. It is not ok where
+// less than a batch is left.
 func (d *decoder) nextBatch(data []byte) (h batchHeader, ok bool, err error) {
-	be := binary.BigEndian
 	if len(data) <= batchMagicAt {
 		return h, false, nil
 	}
+	be := binary.BigEndian
 	h.base = int64(be.Uint64(data))
 	d.at = h.base
-	// The older formats have the number in the same place, for just this.
-	if magic := data[batchMagicAt]; magic != batchMagic {
-		return h, false, fmt.Errorf("its record format is %d: want %d, the only one that Kafka writes since 0.11 "+
-			"unless the topic's message.format.version is lower", magic, batchMagic)
+	size := int64(int32(be.Uint32(data[batchLengthAt:]))) + beforeLength
+	least := int64(batchHeaderSize)
+	switch h.format = data[batchMagicAt]; h.format {
+	case batchMagic:
+	case 0, 1:
+		least = legacyLeast
+	default:
+		return h, false, fmt.Errorf("its record format is %d, which is not known", h.format)
 	}
-	size := beforeLength + int64(int32(be.Uint32(data[batchLengthAt:])))
-	if size < batchHeaderSize {
-		return h, false, fmt.Errorf("it says that it has %d bytes, and its header has %d", size, batchHeaderSize)
+	if size < least {
+		return h, false, fmt.Errorf("its header claims %d bytes", size)
 	}
 	if size > int64(len(data)) {
 		return h, false, nil
 	}
 	h.size = int(size)
 	data = data[:size:size]
+	if h.format < batchMagic {
+		err = h.readLegacy(data)
+	} else {
+		err = h.read(data)
+	}
+	return h, err == nil, err
+}
+
+// read reads the header of a batch of format 2.
+func (h *batchHeader) read(data []byte) error {
+	be := binary.BigEndian
 	if want, got := be.Uint32(data[batchCRCAt:]), crc32.Checksum(data[batchAttributesAt:], castagnoli); want != got {
-		return h, false, fmt.Errorf("its checksum is %08x and should be %08x", got, want)
+		return fmt.Errorf("its checksum is %08x and should be %08x", got, want)
 	}
 	h.attributes = be.Uint16(data[batchAttributesAt:])
 	lastDelta := int32(be.Uint32(data[batchLastDeltaAt:]))
@@ -181,19 +238,22 @@ func (d *decoder) nextBatch(data []byte) (h batchHeader, ok bool, err error) {
 	h.count = int(int32(be.Uint32(data[batchCountAt:])))
 	h.body = data[batchHeaderSize:]
 	if h.base < 0 || lastDelta < 0 || h.base > math.MaxInt64-1-int64(lastDelta) {
-		return h, false, fmt.Errorf("its offsets are %d and %d after that", h.base, lastDelta)
+		return fmt.Errorf("its offsets are %d and %d after that", h.base, lastDelta)
 	}
 	h.last = h.base + int64(lastDelta)
-	// Fewer records than offsets are what compaction leaves, down to none.
+	// Fewer records than offsets are the result of compaction, down to none.
 	if h.count < 0 || int64(h.count) > int64(lastDelta)+1 {
-		return h, false, fmt.Errorf("it says that it has %d records in %d offsets", h.count, int64(lastDelta)+1)
+		return fmt.Errorf("its header claims %d records in %d offsets", h.count, int64(lastDelta)+1)
 	}
-	return h, true, nil
+	return nil
 }
 
-// read decides whether a batch is for the reader, and reads its records. So
-// does Kafka's own consumer (CompletedFetch in the Java client).
+// read decides whether a batch is for the reader, and reads its records, like Kafka's
+// own consumer (CompletedFetch in the Java client).
 func (d *decoder) read(h batchHeader, following int) error {
+	if h.format < batchMagic {
+		return d.readMessage(h, following)
+	}
 	for len(d.aborted) > 0 && d.aborted[0].first <= h.last {
 		d.open = append(d.open, d.aborted[0].producer)
 		d.aborted = d.aborted[1:]
@@ -231,163 +291,3 @@ func (d *decoder) readControl(h batchHeader) error {
 }
 
 var errShort = errors.New("it ends too early")
-
-func (d *decoder) readRecords(h batchHeader, following int) error {
-	following = min(following, d.wanted(h))
-	r, err := d.plain(h, following)
-	if err != nil {
-		return err
-	}
-	if err := d.makeRoom(h, len(r.b), following); err != nil {
-		return err
-	}
-	previous := int64(-1)
-	headers := d.unpack.limit / headerCost
-	for i := range h.count {
-		record := reader{b: r.nullable()}
-		record.skip(1) // attributes: none are defined
-		timeDelta, offsetDelta := record.varint(), record.varint()
-		key, value, n := record.nullable(), record.nullable(), record.varint()
-		if r.bad || record.bad {
-			return recordError(h, i, errShort)
-		}
-		if offsetDelta <= previous || offsetDelta > h.last-h.base {
-			return recordError(h, i, fmt.Errorf("its offset is %d", h.base+offsetDelta))
-		}
-		previous = offsetDelta
-		rec := Record{Offset: h.base + offsetDelta, Time: h.time(timeDelta), Key: key, Value: value}
-		if n != 0 {
-			if n < 0 || n > int64(min(len(record.b), headers)) {
-				return recordError(h, i, fmt.Errorf("it says that it has %d headers", n))
-			}
-			headers -= int(n)
-			rec.Headers = d.readHeaders(&record, int(n), h.count-i+h.count*(following/h.size))
-		}
-		switch {
-		case record.bad:
-			return recordError(h, i, errShort)
-		case len(record.b) > 0:
-			return recordError(h, i, fmt.Errorf("%d bytes follow its last header", len(record.b)))
-		}
-		if rec.Offset >= d.from {
-			d.batch.Records = append(d.batch.Records, rec)
-		}
-	}
-	if len(r.b) > 0 {
-		return fmt.Errorf("%d bytes follow its last record", len(r.b))
-	}
-	return nil
-}
-
-func recordError(h batchHeader, i int, err error) error {
-	return fmt.Errorf("record %d of %d: %w", i+1, h.count, err)
-}
-
-// plain reads a batch's records as they were before they were compressed.
-func (d *decoder) plain(h batchHeader, following int) (reader, error) {
-	codec := h.compression()
-	if codec == compress.None {
-		if !d.shared {
-			d.shared = true
-			d.batch.Memory += int64(cap(d.batch.body))
-		}
-		return reader{b: h.body}, nil
-	}
-	chunk, fresh := d.plainChunk(len(h.body), following)
-	plain, err := d.unpack.unpack(chunk[len(chunk):], h.body, codec)
-	if err != nil {
-		return reader{}, err
-	}
-	if beginsAtEndOf(chunk, plain) {
-		chunk = chunk[:len(chunk)+len(plain)]
-	} else {
-		chunk, fresh = plain, true
-	}
-	if fresh {
-		d.batch.Memory += int64(cap(chunk))
-	}
-	d.batch.plain = chunk
-	d.packed, d.unpacked = d.packed+len(h.body), d.unpacked+len(plain)
-	d.room -= len(plain)
-	return reader{b: slices.Clip(plain)}, nil
-}
-
-// ratio estimates what n compressed bytes become.
-func (d *decoder) ratio(n int) int {
-	if d.packed == 0 {
-		return 4 * n
-	}
-	return n*d.unpacked/d.packed + n/4
-}
-
-// plainChunk returns memory whose spare part is likely to hold a batch, and
-// where it has to be new (fresh), also the batches that follow.
-func (d *decoder) plainChunk(packed, following int) (chunk []byte, fresh bool) {
-	want := d.ratio(packed)
-	if chunk = d.batch.plain; cap(chunk)-len(chunk) >= want {
-		return chunk, false
-	}
-	more := 0
-	if d.packed > 0 {
-		more = min(d.ratio(following), max(0, d.room-want))
-	}
-	return make([]byte, 0, min(d.unpack.limit, want+more)), true
-}
-
-// beginsAtEndOf says whether b lies in the spare part of chunk.
-func beginsAtEndOf(chunk, b []byte) bool {
-	return cap(b) > 0 && cap(chunk) > len(chunk) && &b[:1][0] == &chunk[:len(chunk)+1][len(chunk)]
-}
-
-// makeRoom takes memory for a batch's records, and for those that follow if
-// they are like these.
-func (d *decoder) makeRoom(h batchHeader, plain, following int) error {
-	const leastRecord = 7
-	if h.count > plain/leastRecord {
-		return fmt.Errorf("it says that it has %d records, in %d bytes", h.count, plain)
-	}
-	if h.count > d.unpack.limit/recordCost {
-		return fmt.Errorf("it has %d records: %d are the most that is read from one batch", h.count, d.unpack.limit/recordCost)
-	}
-	d.room -= h.count * recordCost
-	if free := cap(d.batch.Records) - len(d.batch.Records); free < h.count {
-		more := h.count * (following / h.size)
-		d.batch.Records = slices.Grow(d.batch.Records, h.count+max(0, min(more, d.room/recordCost)))
-	}
-	return nil
-}
-
-// readHeaders reads the n headers of a record; left is how many records may
-// have as many.
-func (d *decoder) readHeaders(r *reader, n, left int) []kafka.Header {
-	const most = 4096
-	all := d.batch.headers
-	if cap(all)-len(all) < n {
-		all = make([]kafka.Header, 0, max(n, min(n*left, most)))
-		d.batch.Memory += int64(headerCost * cap(all))
-	}
-	begin := len(all)
-	for range n {
-		size := r.varint()
-		name := r.bytes(size)
-		all = append(all, kafka.Header{Key: d.name(name), Value: r.nullable()})
-	}
-	d.batch.headers = all
-	d.room -= n * headerCost
-	return all[begin:len(all):len(all)]
-}
-
-// name makes a string of a header's name, without allocating it anew each time.
-func (d *decoder) name(b []byte) string {
-	const most = 32
-	for _, known := range d.batch.names {
-		if known == string(b) {
-			return known
-		}
-	}
-	s := string(b)
-	if len(d.batch.names) < most {
-		d.batch.names = append(d.batch.names, s)
-	}
-	return s
-}

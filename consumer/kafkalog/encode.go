@@ -25,23 +25,66 @@ const (
 	batchCountAt      = 57
 	batchHeaderSize   = 61
 	batchMagic        = 2
-	// beforeLength is what a batch's length does not count.
+	// beforeLength is the number of bytes that a batch's length does not count.
 	beforeLength = 12
 )
 
-// batchSize is how many bytes appendBatch writes.
-func batchSize(records []Record, now time.Time) int {
-	base := millis(&records[0], now)
-	size := batchHeaderSize
-	for i := range records {
-		n := recordSize(&records[i], millis(&records[i], now)-base, int64(i))
-		size += varintSize(int64(n)) + n
-	}
-	return size
+// BatchSize adds up the encoded size of an uncompressed batch, record by record, as
+// the encoder makes it. The zero value is an empty batch. Records must have a Time:
+// the size of another depends on when it is encoded.
+type BatchSize struct {
+	bytes, records int
+	base           int64
 }
 
-// appendBatch writes records as one batch, uncompressed: state records are
-// mostly hashes, which do not get smaller.
+// Bytes returns the size of the batch.
+func (s *BatchSize) Bytes() int { return s.bytes }
+
+// With returns the size that the batch would have with one more record.
+func (s *BatchSize) With(r *Record) int { return s.with(r, r.Time.UnixMilli()) }
+
+// Add adds a record and returns the size with it.
+func (s *BatchSize) Add(r *Record) int { return s.add(r, r.Time.UnixMilli()) }
+
+func (s *BatchSize) with(r *Record, ms int64) int {
+	if s.records == 0 {
+		return batchHeaderSize + framedSize(r, 0, 0)
+	}
+	return s.bytes + framedSize(r, ms-s.base, int64(s.records))
+}
+
+func (s *BatchSize) add(r *Record, ms int64) int {
+	s.bytes = s.with(r, ms)
+	if s.records == 0 {
+		s.base = ms
+	}
+	s.records++
+	return s.bytes
+}
+
+// framedSize is a record's size with the length before it.
+func framedSize(r *Record, timeDelta, offsetDelta int64) int {
+	n := recordSize(r, timeDelta, offsetDelta)
+	return varintSize(int64(n)) + n
+}
+
+// batchSize is the number of bytes that appendBatch writes.
+func batchSize(records []Record, now time.Time) int {
+	var s BatchSize
+	for i := range records {
+		s.add(&records[i], millis(&records[i], now))
+	}
+	return s.bytes
+}
+
+// sealBatch sets a batch's length and checksum.
+func sealBatch(b []byte) []byte {
+	binary.BigEndian.PutUint32(b[batchLengthAt:], uint32(len(b)-beforeLength))
+	binary.BigEndian.PutUint32(b[batchCRCAt:], crc32.Checksum(b[batchAttributesAt:], castagnoli))
+	return b
+}
+
+// appendBatch writes records as one batch, uncompressed.
 func appendBatch(b []byte, records []Record, now time.Time) []byte {
 	at := len(b)
 	b = append(b, make([]byte, batchHeaderSize)...)
@@ -54,7 +97,6 @@ func appendBatch(b []byte, records []Record, now time.Time) []byte {
 	}
 	h := b[at:]
 	be := binary.BigEndian
-	be.PutUint32(h[batchLengthAt:], uint32(len(h)-beforeLength))
 	be.PutUint32(h[batchEpochAt:], math.MaxUint32) // leader epoch: none
 	h[batchMagicAt] = batchMagic
 	be.PutUint32(h[batchLastDeltaAt:], uint32(len(records)-1))
@@ -64,7 +106,7 @@ func appendBatch(b []byte, records []Record, now time.Time) []byte {
 	be.PutUint16(h[batchProducerAt+8:], math.MaxUint16)
 	be.PutUint32(h[batchProducerAt+10:], math.MaxUint32) // epoch and sequence
 	be.PutUint32(h[batchCountAt:], uint32(len(records)))
-	be.PutUint32(h[batchCRCAt:], crc32.Checksum(h[batchAttributesAt:], castagnoli))
+	sealBatch(h)
 	return b
 }
 
@@ -79,12 +121,22 @@ func millis(r *Record, now time.Time) int64 {
 func recordSize(r *Record, timeDelta, offsetDelta int64) int {
 	const attributes = 1
 	size := attributes + varintSize(timeDelta) + varintSize(offsetDelta) +
-		nullableSize(r.Key) + nullableSize(r.Value) + varintSize(int64(len(r.Headers)))
+		nullableSize(r.Key) + nullableSize(r.Value) + varintSize(int64(r.headerCount()))
+	if r.Encoded != nil {
+		size += len(r.Encoded.Bytes)
+	}
 	for i := range r.Headers {
 		h := &r.Headers[i]
 		size += varintSize(int64(len(h.Key))) + len(h.Key) + nullableSize(h.Value)
 	}
 	return size
+}
+
+func (r *Record) headerCount() int {
+	if r.Encoded == nil {
+		return len(r.Headers)
+	}
+	return r.Encoded.Count + len(r.Headers)
 }
 
 func appendRecord(b []byte, r *Record, timeDelta, offsetDelta int64) []byte {
@@ -94,7 +146,10 @@ func appendRecord(b []byte, r *Record, timeDelta, offsetDelta int64) []byte {
 	b = binary.AppendVarint(b, offsetDelta)
 	b = appendNullable(b, r.Key)
 	b = appendNullable(b, r.Value)
-	b = binary.AppendVarint(b, int64(len(r.Headers)))
+	b = binary.AppendVarint(b, int64(r.headerCount()))
+	if r.Encoded != nil {
+		b = append(b, r.Encoded.Bytes...)
+	}
 	for i := range r.Headers {
 		h := &r.Headers[i]
 		b = binary.AppendVarint(b, int64(len(h.Key)))

@@ -9,17 +9,17 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
 )
 
-// ErrCorrupt marks data that is not what was written, or can't be read at all.
-// To go on behind it would be to lose records. Every error that has it in its
-// chain is a CorruptError.
+// ErrCorrupt marks data that can't be decoded. Continuing behind it would lose records.
+// Every error that has it in its chain is a CorruptError.
 var ErrCorrupt = errors.New("corrupt data")
 
-// CorruptError says where a log can't be read.
+// CorruptError describes where a log can't be read.
 type CorruptError struct {
 	Topic     string
 	Partition int32
@@ -38,12 +38,40 @@ func (e *CorruptError) Is(target error) bool { return target == ErrCorrupt }
 
 func (e *CorruptError) Unwrap() error { return e.Err }
 
-// errAnswer is an answer that does not fit its request. What is wrong with it
-// is the connection or the broker, not the log; the connection is closed.
+// TooLargeError describes a record, or a batch, above a limit of the reader.
+// The data is valid. Retrying helps only with a larger limit.
+type TooLargeError struct {
+	Topic     string
+	Partition int32
+	// Offset is the record's, and Next the offset after it. For a batch that can't
+	// be read, Offset is the first that can't be read.
+	Offset, Next int64
+	// Size is the record's size in bytes, and Limit the largest that is read; 0 where
+	// the size is not the reason.
+	Size, Limit int64
+	// Time and Key are the record's, as far as its first bytes contain them.
+	Time time.Time
+	Key  []byte
+	// Err is the reason where it is not the size.
+	Err error
+}
+
+func (e *TooLargeError) Error() string {
+	place := fmt.Sprintf("%s/%d: record at offset %d", e.Topic, e.Partition, e.Offset)
+	if e.Err != nil {
+		return fmt.Sprintf("%s: %v", place, e.Err)
+	}
+	return fmt.Sprintf("%s has %d bytes: at most %d are read", place, e.Size, e.Limit)
+}
+
+func (e *TooLargeError) Unwrap() error { return e.Err }
+
+// errAnswer is an answer that does not fit its request. The connection or the broker is
+// at fault, not the log; the connection is closed.
 var errAnswer = errors.New("the broker's answer can't be read")
 
-// brokerError makes the faults that kafka-go finds by itself, before it asks any
-// broker, the same that a broker would have answered with.
+// brokerError gives the faults that kafka-go finds itself, before it asks a broker, the
+// code with which a broker would have answered.
 func brokerError(err error) error {
 	for own, code := range map[protocol.Error]kafka.Error{
 		protocol.ErrNoTopic:     kafka.UnknownTopicOrPartition,
@@ -57,9 +85,16 @@ func brokerError(err error) error {
 	return err
 }
 
-// leaderOf finds a partition's leader in what the transport knows of the cluster.
+// errNoCluster means that the transport has no metadata. clusterError returns the
+// reason.
+var errNoCluster = fmt.Errorf("no broker has described the cluster yet (%w)", kafka.LeaderNotAvailable)
+
+// leaderOf finds a partition's leader in the transport's metadata.
 func leaderOf(cluster protocol.Cluster, topic string, partition int32) (protocol.Broker, error) {
 	none := protocol.Broker{ID: -1}
+	if len(cluster.Brokers) == 0 {
+		return none, errNoCluster
+	}
 	t, ok := cluster.Topics[topic]
 	if !ok {
 		return none, brokerError(protocol.NewErrNoTopic(topic))
@@ -78,17 +113,15 @@ func leaderOf(cluster protocol.Cluster, topic string, partition int32) (protocol
 	return leader, nil
 }
 
-// Retriable says whether a request that failed with err may succeed later
-// without anybody doing something about it: the network, a broker that restarts,
-// a leader that moves, too few replicas in sync. It is false for what is wrong
-// with the request, the data or the rights, and where it was the caller who
-// cancelled.
+// Retriable reports whether a request that failed with err may succeed later without
+// anyone's intervention: after faults of the network, while a broker restarts, a
+// leader moves, or too few replicas are in sync. It is false for faults of the request,
+// the data or the permissions, and where the caller cancelled.
 //
-// A deadline that passed is retriable: whether it was the caller's own is for
-// the caller to know. After such a failure an Append may have been written all
-// the same.
+// A deadline that passed is retriable: only the caller knows whether it was its own.
+// After such a failure an Append may have been written all the same.
 func Retriable(err error) bool {
-	if err == nil || errors.Is(err, ErrCorrupt) || errors.Is(err, context.Canceled) {
+	if err == nil || errors.Is(err, ErrCorrupt) || errors.Is(err, ErrNeverFits) || errors.Is(err, context.Canceled) {
 		return false
 	}
 	if code, ok := errors.AsType[kafka.Error](err); ok {
@@ -121,10 +154,10 @@ func Retriable(err error) bool {
 	return ok
 }
 
-// retriableCode follows the Java client (org.apache.kafka.common.protocol.Errors
-// and RetriableException) for the codes that reading and writing can meet. It
-// differs in two: Unknown, which is what a broker answers with when something
-// unexpected happened to it, and BrokerNotAvailable.
+// retriableCode follows the Java client (org.apache.kafka.common.protocol.Errors and
+// RetriableException) for the codes that reading and writing can meet. It differs in
+// two: Unknown, with which a broker answers after an unexpected fault of its own, and
+// BrokerNotAvailable.
 func retriableCode(code kafka.Error) bool {
 	switch code {
 	case kafka.Unknown,

@@ -4,103 +4,150 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
 )
 
-// FetchRequest says what to fetch.
+// FetchRequest describes a fetch from one partition.
 type FetchRequest struct {
 	Topic     string
 	Partition int32
 	Offset    int64
-	// MaxBytes bounds the answer, but for a single batch that is larger.
-	// Where it is 0, it is 1 MiB.
+	// MaxBytes bounds the answer, except for a single batch that is larger. The
+	// default is 1 MiB.
 	MaxBytes int
-	// MaxMemory bounds what is unpacked of an answer: decompressed bytes and
-	// what a record takes beside its own. MaxRecords bounds how many records
-	// are taken. Both go by whole batches, of which one is always taken; what
-	// is over comes with the next fetch. Where they are 0, they are eight times
-	// MaxBytes, and no bound.
-	MaxMemory  int
+	// MaxMemory bounds the memory of an answer beside its own bytes: decompressed
+	// bytes, records and headers. A batch that needs more is read in pieces, one
+	// with each fetch; at least one record is always returned. The default is eight
+	// times MaxBytes.
+	MaxMemory int
+	// MaxPiece bounds the memory of one piece of a batch that is read in pieces. The
+	// batch is decompressed from its start for each. The default is MaxMemory.
+	MaxPiece int
+	// MaxRecords is the number of records after which no further batch is read. The
+	// default is no bound.
 	MaxRecords int
-	// MinBytes is how much the broker waits for, MaxWait at the longest; where
-	// it is 0, any record is enough.
+	// MaxRecord bounds the bytes of one record. A larger one is a TooLargeError. The
+	// default is 32 MiB.
+	MaxRecord int
+	// MinBytes is the number of bytes that the broker waits for, for at most MaxWait.
+	// The default is 1.
 	MinBytes int
-	// MaxWait is how long the broker may wait. Where the context has an earlier
-	// deadline, it is shortened so that the answer can come before that.
+	// MaxWait is shortened if the context ends earlier, so that the answer can
+	// arrive before that.
 	MaxWait time.Duration
-	// ReadCommitted passes over aborted transactions and does not read into
-	// open ones.
+	// ReadCommitted leaves out aborted transactions and ends before open ones.
 	ReadCommitted bool
-	// Reuse is a batch of before, whose memory is used again: it, its records
-	// and what they point to must not be used any more, whether the fetch
+	// Account lends the memory. The fetch reserves it before it allocates it: MaxMemory
+	// and the answer's size, and more for a batch or a record that needs more. After
+	// a success the account has lent Batch.Memory, until Batch.Release; after an
+	// error nothing. Nil means no account, and at most 128 MiB at a time.
+	Account Account
+	// Reuse is an earlier batch whose memory is used again. It has been released, and
+	// it, its records and their memory must not be used any more, whether the fetch
 	// succeeds or not. Nil takes new memory.
 	Reuse *Batch
 }
 
-// Batch is what one fetch brought.
+// Batch is the result of one fetch.
 type Batch struct {
 	Records []Record
-	// NextOffset is where to go on. It is past the last record where what
-	// follows is not for the reader: control records, aborted transactions, and
-	// what was compacted away.
+	// NextOffset is where the next fetch continues. It is beyond the last record
+	// where offsets follow that are not for the reader: control records, aborted
+	// transactions, and compacted records.
 	NextOffset int64
-	// HighWatermark is the partition's end: the offset of the next record to
-	// be written. LastStableOffset is the end of what is not part of an open
-	// transaction.
+	// HighWatermark is the partition's end: the offset of the next record to be
+	// written. LastStableOffset is smaller while a transaction is open, and then
+	// the offset of its first record (see Client.OpenTransaction).
 	HighWatermark    int64
 	LastStableOffset int64
 	// LogStartOffset is the first offset that the broker still has.
 	LogStartOffset int64
-	// Memory is how many bytes stay in memory for as long as any of the records
-	// is used, since they share them.
+	// Memory is the number of bytes that stay in memory while any of the records is
+	// used, since they share them.
 	Memory int64
-	// Wire is how many bytes the records had in the answer. Cut says that there
+	// Wire is the number of bytes of the records in the answer. Cut is true if there
 	// were more, which MaxMemory or MaxRecords left for the next fetch.
 	Wire int
 	Cut  bool
+	// Throttled is how long the broker demands to wait because of a quota. The
+	// client waits before its next fetch of the partition. If HighWatermark is
+	// then 0, the broker sent nothing about the partition.
+	Throttled time.Duration
 
-	body    []byte         // the answer, which uncompressed records lie in
-	plain   []byte         // what was decompressed; records of before may lie in other memory
+	account Account        // nil after Release
+	body    []byte         // the answer, in which uncompressed records lie
+	plain   []byte         // decompressed data; earlier records may lie in other memory
 	headers []kafka.Header // the same for headers
 	names   []string       // of headers: they are few, and each costs an allocation
 }
 
-// Fetch reads records from a partition. An error that the broker answered with
-// is a kafka.Error; data that can't be read is a CorruptError. What comes before
-// such data is delivered first, so the error's offset is the first that can't be
-// had.
+// Fetch reads records from a partition. An error with which the broker answered is
+// a kafka.Error; data that can't be decoded is a CorruptError; a record or batch
+// above a limit is a TooLargeError. Records before such data are returned first, so
+// the error's offset is the first that can't be read.
 //
-// When the context ends, Fetch returns at once; the request itself goes on until
+// When the context ends, Fetch returns at once; the request itself continues until
 // its answer or its deadline.
 func (c *Client) Fetch(ctx context.Context, req FetchRequest) (*Batch, error) {
 	req.setDefaults()
+	caller, of := ctx, throttled{"Fetch", req.Topic, req.Partition}
+	if err := c.throttle.wait(ctx, of); err != nil { // its time is not the request's
+		return nil, err
+	}
 	ctx, cancel := withDeadline(ctx, req.MaxWait+requestTimeout)
 	defer cancel()
 	req.shortenWait(ctx)
-	batch := req.Reuse.renew()
-	m := &fetchMessage{req: req, clientID: c.clientID, correlation: c.correlation.Add(1), buf: batch.body}
-	// From here on the answer's memory is the connection's: where the context
-	// ends first, it may still be written to.
-	batch.body = nil
-	answer, err := c.roundTrip(ctx, m)
-	if err == nil {
-		err = batch.read(answer, req, c.unpack)
-	}
+	var batch *Batch
+	err := c.withLeader(ctx, func() (err error) {
+		batch, err = c.fetch(ctx, caller, req, of)
+		req.Reuse = nil
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("fetch from %s/%d at %d: %w", req.Topic, req.Partition, req.Offset, err)
 	}
 	return batch, nil
 }
 
+// fetch sends one request under ctx. It decodes the answer under caller, which may have
+// no deadline: waiting for memory there holds up no connection.
+func (c *Client) fetch(ctx, caller context.Context, req FetchRequest, of throttled) (*Batch, error) {
+	batch := req.Reuse.renew(req.MaxMemory)
+	m := &fetchMessage{
+		ctx: ctx, req: req, clientID: c.clientID, correlation: c.correlation.Add(1),
+		buf: batch.body, reused: batch.Memory, loan: &loan{account: req.Account},
+	}
+	// From here on the connection owns the answer's memory: if the context ends
+	// first, the connection may still write to it.
+	batch.body = nil
+	answer, err := c.roundTrip(ctx, m)
+	if err != nil {
+		m.abandon()
+		return nil, err
+	}
+	decoding, cancel := context.WithTimeout(caller, memoryTimeout)
+	defer cancel()
+	d := decoder{ctx: decoding, batch: batch, unpack: c.unpack, loan: m.loan, turn: c.large}
+	err = batch.read(answer, req, &d)
+	c.throttle.note(int32(batch.Throttled.Milliseconds()), of)
+	if err != nil {
+		m.loan.end()
+		return nil, err
+	}
+	return batch, nil
+}
+
 func (r *FetchRequest) setDefaults() {
-	const usualBytes = 1 << 20
+	const usualBytes, usualRecord = 1 << 20, 32 << 20
 	if r.MaxBytes <= 0 {
 		r.MaxBytes = usualBytes
 	}
@@ -108,8 +155,15 @@ func (r *FetchRequest) setDefaults() {
 	if r.MaxMemory <= 0 {
 		r.MaxMemory = 8 * r.MaxBytes
 	}
+	r.MaxPiece = max(r.MaxPiece, r.MaxMemory)
 	if r.MaxRecords <= 0 {
 		r.MaxRecords = math.MaxInt
+	}
+	if r.MaxRecord <= 0 {
+		r.MaxRecord = usualRecord
+	}
+	if r.Account == nil {
+		r.Account = unlimited{}
 	}
 	r.MinBytes = min(max(1, r.MinBytes), math.MaxInt32)
 	r.MaxWait = min(max(0, r.MaxWait), math.MaxInt32*time.Millisecond)
@@ -121,20 +175,24 @@ func (r *FetchRequest) shortenWait(ctx context.Context) {
 	}
 }
 
-// renew makes an empty batch with the memory of b, if any.
-func (b *Batch) renew() *Batch {
+// renew makes an empty batch with the memory of b, if any, and unless it is more than
+// limit.
+func (b *Batch) renew(limit int) *Batch {
 	if b == nil {
 		return &Batch{}
 	}
 	clear(b.Records) // they may keep memory that is not reused
 	clear(b.headers)
 	*b = Batch{Records: b.Records[:0], body: b.body, plain: b.plain[:0], headers: b.headers[:0], names: b.names}
-	b.Memory = int64(cap(b.plain) + headerCost*cap(b.headers))
+	b.Memory = int64(cap(b.plain) + headerCost*cap(b.headers) + recordCost*cap(b.Records))
+	if b.Memory > int64(limit) {
+		*b = Batch{body: b.body, names: b.names}
+	}
 	return b
 }
 
-// read decodes an answer. What it could read before a fault is a success.
-func (b *Batch) read(m protocol.Message, req FetchRequest, unpack *unpacker) error {
+// read decodes an answer. Records before a fault are a success.
+func (b *Batch) read(m protocol.Message, req FetchRequest, d *decoder) error {
 	answer, ok := m.(*fetchAnswer)
 	if !ok {
 		return fmt.Errorf("%w: it is a %T", errAnswer, m)
@@ -144,14 +202,33 @@ func (b *Batch) read(m protocol.Message, req FetchRequest, unpack *unpacker) err
 	if err != nil {
 		return err
 	}
-	d := decoder{batch: b, from: req.Offset, aborted: aborted, unpack: unpack, room: req.MaxMemory, most: req.MaxRecords}
+	d.from, d.aborted, d.share, d.most, d.maxRecord = req.Offset, aborted, int64(req.MaxPiece), req.MaxRecords, req.MaxRecord
 	err = d.decode(records)
-	b.Memory += int64(recordCost * cap(b.Records))
-	if !d.shared {
-		b.Memory += int64(cap(b.body)) // it is kept to be used again
+	if err != nil && b.NextOffset == req.Offset {
+		return d.fault(req, err)
 	}
-	if err == nil || b.NextOffset > req.Offset {
-		return nil
+	const kept = 1 << 20
+	if size := cap(b.body); !d.shared && size > kept {
+		d.loan.give(int64(size))
+		b.body = nil
+	}
+	d.loan.trim()
+	b.Memory, b.account = d.loan.used, d.loan.account
+	return nil
+}
+
+// fault names the place of a decoding error.
+func (d *decoder) fault(req FetchRequest, err error) error {
+	large, ok := errors.AsType[*TooLargeError](err)
+	switch {
+	case ok:
+		large.Topic, large.Partition = req.Topic, req.Partition
+		return large
+	case errors.Is(err, ErrNeverFits):
+		offset := max(d.at, req.Offset)
+		return &TooLargeError{Topic: req.Topic, Partition: req.Partition, Offset: offset, Next: offset + 1, Err: err}
+	case d.ctx.Err() != nil:
+		return err
 	}
 	return &CorruptError{Topic: req.Topic, Partition: req.Partition, Offset: d.at, Err: err}
 }
@@ -159,17 +236,22 @@ func (b *Batch) read(m protocol.Message, req FetchRequest, unpack *unpacker) err
 // abortedTxn is a transaction that was aborted, and where it began.
 type abortedTxn struct{ producer, first int64 }
 
-// readAnswer reads what comes before the records, and returns those as they are.
+// readAnswer reads the part of an answer before the records, and returns the records
+// as they are.
 func (b *Batch) readAnswer(a *fetchAnswer, req FetchRequest) (records []byte, aborted []abortedTxn, err error) {
 	r := &reader{b: a.body}
-	r.skip(4) // throttle time: the broker itself holds its answers back
+	b.Throttled = time.Duration(max(0, r.int32())) * time.Millisecond
 	if a.version >= 7 {
 		if code := r.int16(); code != 0 {
 			return nil, nil, kafka.Error(code)
 		}
 		r.skip(4) // session
 	}
-	topics, topic := r.int32(), r.string()
+	topics := r.int32()
+	if topics == 0 && b.Throttled > 0 && !r.bad {
+		return nil, nil, nil // the quota is used up: such an answer names no topic
+	}
+	topic := r.string()
 	partitions, partition := r.int32(), r.int32()
 	if r.bad || topics != 1 || partitions != 1 || topic != req.Topic || partition != req.Partition {
 		return nil, nil, fmt.Errorf("%w: it is for %d topics, %d partitions, %s/%d", errAnswer, topics, partitions, topic, partition)
@@ -200,25 +282,74 @@ func (b *Batch) readAnswer(a *fetchAnswer, req FetchRequest) (records []byte, ab
 	return records, aborted, nil
 }
 
-// The versions of the Fetch request that this package speaks: transactions came
-// with 4, and 12 has another encoding.
+// The versions of the Fetch request that this package uses: transactions exist since 4,
+// and 12 has another encoding.
 const (
 	fetchMin = 4
 	fetchMax = 11
 )
 
-// maxAnswer bounds what is read into memory for one answer. A batch may be
-// larger than MaxBytes, but not without end.
+// maxAnswer bounds one answer. A batch may be larger than MaxBytes, but not without
+// end.
 const maxAnswer = 256 << 20
 
-// fetchMessage is a fetch request that writes itself and reads its own answer.
+// fetchMessage is a fetch request that encodes itself and reads its own answer.
 type fetchMessage struct {
+	ctx         context.Context
 	req         FetchRequest
 	clientID    string
 	correlation int32
 	version     int16
 	buf         []byte
+	reused      int64 // memory of the batch that is used again, beside buf
+	loan        *loan
+
+	mu               sync.Mutex
+	exchanging, over bool
 }
+
+// abandon returns the memory, as soon as the connection does not use it any more.
+func (m *fetchMessage) abandon() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.over = true
+	if !m.exchanging {
+		m.loan.end()
+	}
+}
+
+// exchange marks the time in which the connection uses the memory.
+func (m *fetchMessage) exchange(do func() ([]byte, error)) (body []byte, err error) {
+	m.mu.Lock()
+	m.exchanging = true
+	m.mu.Unlock()
+	defer func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.exchanging = false
+		if m.over {
+			m.loan.end()
+		}
+	}()
+	return do()
+}
+
+// reserve reserves the memory of an answer of so many bytes.
+func (m *fetchMessage) reserve(size int) error {
+	body := int64(max(size, cap(m.buf)))
+	need := body + m.reused
+	if size > emptyAnswer+len(m.req.Topic) {
+		need = body + int64(m.req.MaxMemory)
+	}
+	if err := m.loan.reserve(m.ctx, need); err != nil {
+		return err
+	}
+	m.loan.take(body + m.reused)
+	return nil
+}
+
+// emptyAnswer is more than an answer without records has beside the topic's name.
+const emptyAnswer = 128
 
 var (
 	_ protocol.RawExchanger  = (*fetchMessage)(nil)
@@ -242,15 +373,17 @@ func (m *fetchMessage) Required(versions map[protocol.ApiKey]int16) bool {
 // RawExchange sends the request and reads the answer whole.
 func (m *fetchMessage) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
 	if m.version < fetchMin {
-		return nil, fmt.Errorf("%w: the broker speaks Fetch only up to version %d: want %d, that is Kafka 0.11, or newer",
+		return nil, fmt.Errorf("%w: the broker supports Fetch only up to version %d: expected %d (Kafka 0.11) or newer",
 			kafka.UnsupportedVersion, m.version, fetchMin)
 	}
-	const besideRecords = 64 << 10
-	body, err := exchange(rw, m.encode(), m.buf, m.req.MaxBytes+besideRecords)
+	body, err := m.exchange(func() ([]byte, error) {
+		return exchangeWithin(rw, m.encode(), m.buf, maxAnswer, m.reserve)
+	})
 	if err != nil {
 		return nil, err
 	}
-	return &fetchAnswer{version: m.version, body: body}, nil
+	first := reader{b: body}
+	return unlessMuted(&fetchAnswer{version: m.version, body: body}, first.int32())
 }
 
 func (m *fetchMessage) encode() []byte {
@@ -258,8 +391,8 @@ func (m *fetchMessage) encode() []byte {
 	b := make([]byte, 0, 128+len(m.clientID)+len(req.Topic))
 	b = appendHead(b, protocol.Fetch, m.version, m.correlation, m.clientID)
 	const replica = -1
-	// The partition's own bound, below, is the one that counts; the answer's is
-	// only what is taken at all.
+	// The partition's own bound, below, is the effective one; the answer's only the
+	// largest that is accepted.
 	b = appendInt32s(b, replica, int32(req.MaxWait.Milliseconds()), int32(req.MinBytes), maxAnswer)
 	isolation := byte(0)
 	if req.ReadCommitted {
@@ -290,7 +423,7 @@ func (m *fetchMessage) encode() []byte {
 	return b
 }
 
-// fetchAnswer is an answer as it came.
+// fetchAnswer is an answer as it arrived.
 type fetchAnswer struct {
 	version int16
 	body    []byte

@@ -3,6 +3,7 @@ package kafkalog
 import (
 	"bytes"
 	"encoding/binary"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -11,7 +12,7 @@ import (
 	"github.com/segmentio/kafka-go/compress"
 )
 
-// fuzzLogs are logs to begin with.
+// fuzzLogs are seeds.
 func fuzzLogs() [][]byte {
 	headers := appendBatch(nil, variedRecords(time.UnixMilli(1_700_000_000_000))[:3], time.UnixMilli(1))
 	headers = append(headers, appendBatch(nil, []Record{{Headers: []kafka.Header{{Key: "h", Value: []byte("v")}, {Key: "h"}}}}, time.UnixMilli(1))...)
@@ -28,8 +29,7 @@ func fuzzLogs() [][]byte {
 	return logs
 }
 
-// resealed is data with the checksums right, so that what is behind them is
-// reached.
+// resealed returns data with correct checksums, so that decoding continues behind them.
 func resealed(data []byte) []byte {
 	data = bytes.Clone(data)
 	for rest := data; len(rest) >= batchHeaderSize; {
@@ -44,8 +44,8 @@ func resealed(data []byte) []byte {
 	return data
 }
 
-// Whatever the bytes, decoding ends, does not panic, takes bounded memory and
-// gives offsets that grow.
+// Whatever the bytes, decoding ends, does not panic, uses bounded memory and returns
+// increasing offsets.
 func FuzzDecode(f *testing.F) {
 	for _, data := range fuzzLogs() {
 		for _, from := range []int64{0, 4, 1 << 40} {
@@ -54,14 +54,20 @@ func FuzzDecode(f *testing.F) {
 		}
 	}
 	const limit, maxBytes = 1 << 16, 1 << 12
-	unpack := newUnpacker(limit)
 	f.Fuzz(func(t *testing.T, data []byte, from, producer, first int64, reseal bool) {
 		if reseal {
 			data = resealed(data)
 		}
 		from = max(0, from)
 		batch := &Batch{NextOffset: from}
-		d := decoder{batch: batch, from: from, aborted: []abortedTxn{{producer, first}}, unpack: unpack, room: maxBytes, most: maxBytes}
+		account := &limited{limit: limit}
+		d := decoder{
+			ctx: t.Context(), batch: batch, from: from, aborted: []abortedTxn{{producer, first}}, unpack: testUnpacker,
+			loan: &loan{account: account}, turn: newTurn(), share: maxBytes, most: maxBytes, maxRecord: maxBytes,
+		}
+		if err := d.loan.reserve(t.Context(), maxBytes); err != nil {
+			t.Fatal(err)
+		}
 		err := d.decode(data)
 		if err != nil && strings.Contains(err.Error(), panicked) {
 			t.Fatal(err)
@@ -70,11 +76,8 @@ func FuzzDecode(f *testing.F) {
 		if err == nil && len(data) > 0 && batch.NextOffset == from {
 			t.Fatal("no progress and no error")
 		}
-		if n := len(batch.Records) * recordCost; n > limit+maxBytes {
-			t.Fatalf("%d records", len(batch.Records))
-		}
-		if n := cap(batch.plain); n > 8*limit {
-			t.Fatalf("%d bytes of memory for what was decompressed", n)
+		if n := int64(len(batch.Records)*recordCost + cap(batch.plain)); n > d.loan.used || d.loan.used > d.loan.held || d.loan.held > limit {
+			t.Fatalf("%d bytes of memory, %d used, %d reserved", n, d.loan.used, d.loan.held)
 		}
 	})
 }
@@ -86,18 +89,17 @@ func FuzzAnswer(f *testing.F) {
 		f.Add(answerWith(data).body, int16(fetchMin), false)
 	}
 	f.Add([]byte("\x00\x00\x00\x01\x00\x01t\x00\x00\x00\x02"+strings.Repeat("\x00", 22)+"\x00\x00\x00\x01"+strings.Repeat("\x00", 18)), int16(produceMin), false)
-	unpack := newUnpacker(1 << 16)
 	f.Fuzz(func(t *testing.T, body []byte, version int16, committed bool) {
 		req := FetchRequest{Topic: "t", ReadCommitted: committed}
 		req.setDefaults()
-		batch := &Batch{}
-		if err := batch.read(&fetchAnswer{version: version, body: body}, req, unpack); err == nil {
+		batch, err := readRequest(req, &fetchAnswer{version: version, body: body})
+		if err == nil {
 			checkBatch(t, 0, batch)
 		} else if strings.Contains(err.Error(), panicked) {
 			t.Fatal(err)
 		}
 		parts := []*appending{{topic: "t", done: make(chan struct{})}, {topic: "t", partition: 1, done: make(chan struct{})}}
-		err := (&produceAnswer{version: version, body: body}).read(parts)
+		err = (&produceAnswer{version: version, body: body}).read(parts)
 		for _, a := range parts {
 			if (err == nil && !a.answered) || (a.err != nil && a.base != 0) {
 				t.Fatalf("the answer is read with error %v, and of partition %d is answered %v, offset %d, error %v", err, a.partition, a.answered, a.base, a.err)
@@ -106,7 +108,7 @@ func FuzzAnswer(f *testing.F) {
 	})
 }
 
-// What is written is read, whatever it is.
+// All records that are written can be read.
 func FuzzRoundTrip(f *testing.F) {
 	f.Add([]byte("key"), []byte("value"), "name", []byte("header"), int64(1_700_000_000_000), int64(5), uint8(0))
 	f.Add([]byte{}, []byte{}, "", []byte{}, int64(0), int64(-5), uint8(0xFF))
@@ -133,7 +135,7 @@ func FuzzRoundTrip(f *testing.F) {
 		if got := batchSize(want, now); got != len(b) {
 			t.Fatalf("batchSize is %d, and %d bytes were written", got, len(b))
 		}
-		batch, err := readFrom(0, true, maxUnpacked, answerWith(b))
+		batch, err := readFrom(0, true, plenty, answerWith(b))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -144,6 +146,50 @@ func FuzzRoundTrip(f *testing.F) {
 		}
 		if diff := diffRecords(want, batch.Records); diff != "" {
 			t.Fatalf("(-want +got)\n%s", diff)
+		}
+	})
+}
+
+// Whatever a compressed batch contains, it is read within the account, and allocates
+// at most 32 MB beside it.
+func FuzzUnpack(f *testing.F) {
+	plain := body(Record{Value: bytes.Repeat([]byte("0123456789"), 50_000)}, Record{Value: []byte("v")})
+	for _, p := range packings() {
+		f.Add(p.pack(plain), uint8(p.codec), byte(batchMagic))
+		f.Add(p.pack(plain[:100]), uint8(p.codec), byte(batchMagic))
+	}
+	set := oldMessage{format: 1, value: bytes.Repeat([]byte("0"), 300_000)}.bytes()
+	for codec := compress.Gzip; codec <= compress.Lz4; codec++ {
+		f.Add(pack(set, codec), uint8(codec), byte(1))
+		f.Add(pack(set, codec), uint8(codec), byte(0))
+	}
+	const limit, beside = 4 << 20, 32 << 20
+	f.Fuzz(func(t *testing.T, packed []byte, codec uint8, format byte) {
+		codec = 1 + codec%4
+		data := oldMessage{offset: 20, format: int8(format & 1), attributes: int8(codec), value: packed}.bytes()
+		if format >= batchMagic {
+			data = rawBatch{base: 20, body: packed, count: 2, lastDelta: 1, attributes: uint16(codec)}.bytes()
+		}
+		if len(data) > limit/4 {
+			return
+		}
+		account := &limited{limit: limit}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		batch, err := readRequest(FetchRequest{Topic: "t", Offset: 20, Account: account, MaxMemory: limit / 4}, answerWith(data))
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; took > limit+beside {
+			t.Errorf("%d bytes were allocated", took)
+		}
+		if err != nil {
+			if account.lent != 0 || strings.Contains(err.Error(), panicked) {
+				t.Fatalf("%v, and %d bytes are still lent", err, account.lent)
+			}
+			return
+		}
+		checkBatch(t, 20, batch)
+		if batch.Memory != account.lent || account.most > limit {
+			t.Errorf("Memory is %d, and %d bytes are lent, %d at most", batch.Memory, account.lent, account.most)
 		}
 	})
 }

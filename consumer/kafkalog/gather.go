@@ -3,23 +3,24 @@ package kafkalog
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
 )
 
-// Appends to partitions that have the same leader go in one request: to the broker
-// and to us, one with ten small batches costs little more than one with one. What
-// comes while a request is under way waits for the next, though not for long: the
-// request may be held up by a replica of one partition only.
+// Appends to partitions that have the same leader share a request: one with ten small
+// batches costs broker and client little more than one with a single batch. Appends
+// that arrive during a request wait for the next, though not for long: a replica of one
+// partition may delay the request.
 
-// gatherFor is how long an append waits for another's answer at the most.
+// gatherFor is the longest time that an append waits for another's answer.
 const gatherFor = 5 * time.Millisecond
 
 // maxGathered bounds a request of several appends, in bytes.
 const maxGathered = 1 << 20
 
-// appending is an append that goes on.
+// appending is an append in progress.
 type appending struct {
 	topic     string
 	partition int32
@@ -39,8 +40,8 @@ func (a *appending) answer(base int64, err error) {
 	}
 }
 
-// flight is the request of some appends. It goes on for as long as somebody waits
-// for one of them.
+// flight is the request of some appends. It lasts for as long as the caller of one of
+// them waits.
 type flight struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -48,12 +49,12 @@ type flight struct {
 	over    chan struct{}
 }
 
-// gatherer puts appends together.
+// gatherer combines appends.
 type gatherer struct {
 	client *Client
 
 	mu      sync.Mutex
-	leaders map[partitionName]int32 // as they were when last looked for
+	leaders map[partitionName]int32 // as of the last request
 	queues  map[queueName]*queue
 }
 
@@ -70,17 +71,19 @@ type queueName struct {
 // queue holds the appends to partitions of one topic that have one leader.
 type queue struct {
 	waiting []*appending
-	flying  int // requests that are under way
+	flying  int  // requests in progress
+	open    bool // a request of those in progress has yet to take the waiting appends
 	timer   *time.Timer
 }
 
-// add sends an append, or lets it wait for others.
+// add sends an append, or makes it wait for others.
 func (g *gatherer) add(a *appending) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	q := g.queueOf(a)
 	q.waiting = append(q.waiting, a)
 	switch {
+	case q.open:
 	case q.flying == 0:
 		g.send(q)
 	case q.timer == nil:
@@ -109,8 +112,8 @@ func (g *gatherer) queueOf(a *appending) *queue {
 	return q
 }
 
-// leave says that nobody waits for an append any more, and takes it back if it was
-// not sent yet. A request for which nobody is left has ended when leave returns:
+// leave ends the wait for an append, and takes the append back if it was not sent yet.
+// When the last caller leaves a request, the request has ended before leave returns:
 // after that, its client may be closed.
 func (g *gatherer) leave(a *appending) {
 	g.mu.Lock()
@@ -139,34 +142,51 @@ func (g *gatherer) withdraw(a *appending) {
 	}
 }
 
-// send sends what waits, as far as it can go in one request.
+// send starts a request of the waiting appends. The caller holds mu.
 func (g *gatherer) send(q *queue) {
 	if q.timer != nil {
 		q.timer.Stop()
 		q.timer = nil
 	}
-	parts := q.take()
-	if len(parts) == 0 {
+	if len(q.waiting) == 0 || q.open {
 		return
 	}
 	q.flying++
-	f := &flight{waiting: len(parts), over: make(chan struct{})}
+	q.open = true
+	go g.fly(q)
+}
+
+// fly sends a request of the waiting appends, as far as they fit in one, and then
+// another of those that arrived meanwhile.
+func (g *gatherer) fly(q *queue) {
+	runtime.Gosched() // partitions that are about to append share the request
+	f := &flight{over: make(chan struct{})}
 	f.ctx, f.cancel = context.WithTimeout(context.Background(), requestTimeout)
+	defer f.cancel()
+	defer close(f.over)
+	if parts := g.depart(q, f); len(parts) > 0 { // otherwise they were withdrawn
+		g.request(f.ctx, parts)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	q.flying--
+	g.send(q)
+}
+
+// depart takes the appends of a request.
+func (g *gatherer) depart(q *queue, f *flight) []*appending {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	q.open = false
+	parts := q.take()
+	f.waiting = len(parts)
 	for _, a := range parts {
 		a.flight = f
 	}
-	go func() {
-		defer f.cancel()
-		defer close(f.over)
-		g.request(f.ctx, parts)
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		q.flying--
-		g.send(q)
-	}()
+	return parts
 }
 
-// take takes out what can go in one request: a broker would drop one of two
+// take removes the appends that fit in one request: a broker would drop one of two
 // batches for the same partition.
 func (q *queue) take() []*appending {
 	var parts, rest []*appending
@@ -197,7 +217,7 @@ func (g *gatherer) request(ctx context.Context, parts []*appending) {
 	}
 }
 
-// roundTrip sends a request and tells the answers in it.
+// roundTrip sends a request and delivers the answers in it.
 func (g *gatherer) roundTrip(ctx context.Context, m *produceMessage) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -210,10 +230,15 @@ func (g *gatherer) roundTrip(ctx context.Context, m *produceMessage) error {
 	if !ok {
 		return fmt.Errorf("%w: it is a %T", errAnswer, answer)
 	}
+	held := make([]throttled, len(m.parts))
+	for i, part := range m.parts {
+		held[i] = throttled{"Produce", part.topic, part.partition}
+	}
+	g.client.throttle.note(a.throttleMS(), held...)
 	return a.read(m.parts)
 }
 
-// note remembers the leaders that a request has found.
+// note stores the leaders that a request has found.
 func (g *gatherer) note(m *produceMessage) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -1,11 +1,11 @@
 // Package kafkalog reads and writes the log of one Kafka partition.
 //
-// Requests go through kafka-go's Transport, which finds leaders, logs in and
-// keeps connections. The records are read and written by this package, because
-// what kafka-go's own readers make of a log is not what a pipeline that must
-// lose nothing can use: they deliver control records and aborted transactions as
-// messages, check no checksums, stand still behind a trailing transaction
-// marker, and can panic on compacted topics (segmentio/kafka-go#1332, #1416).
+// Requests go through kafka-go's Transport, which finds leaders, authenticates
+// and keeps connections. This package encodes and decodes records itself, because
+// kafka-go's own readers are unsuitable for a pipeline that must lose nothing:
+// they deliver control records and aborted transactions as messages, check no
+// checksums, never pass a trailing transaction marker, and can panic on compacted
+// topics (segmentio/kafka-go#1332, #1416).
 package kafkalog
 
 import (
@@ -19,7 +19,6 @@ import (
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
-	"github.com/segmentio/kafka-go/protocol/listoffsets"
 )
 
 // Client reads and writes partitions. It is safe for concurrent use.
@@ -30,26 +29,27 @@ type Client struct {
 
 	correlation atomic.Int32
 	unpack      *unpacker
+	pack        *packer
+	large       turn      // of the fetches that read a large batch
 	requests    sync.Pool // of *[]byte: batches and requests that were written
 	gatherer    gatherer
+	throttle    throttle
+	refresher   refresher
 }
 
 // NewClient makes a client for the cluster at addr. The transport is a
-// kafka.Transport, or something that hands its requests on to one.
-//
-// The transport looks for leaders once in its MetadataTTL: after a partition has
-// moved, requests fail with NotLeaderForPartition until then.
+// kafka.Transport, or a wrapper that passes requests to one.
 func NewClient(addr net.Addr, transport kafka.RoundTripper) *Client {
-	c := &Client{addr: addr, transport: transport, unpack: newUnpacker(maxUnpacked)}
+	c := &Client{addr: addr, transport: transport, unpack: newUnpacker(), pack: newPacker(), large: newTurn()}
 	c.gatherer.client = c
 	if t, ok := transport.(*kafka.Transport); ok {
-		c.clientID = t.ClientID // quotas go by it
+		c.clientID = t.ClientID // quotas are per client ID
 	}
 	return c
 }
 
-// requestTimeout is for requests whose caller set no deadline. The transport
-// lets go of a connection whose broker fell silent only at a deadline.
+// requestTimeout applies to requests whose caller set no deadline. The transport
+// closes a connection to a silent broker only at a deadline.
 const requestTimeout = 10 * time.Second
 
 func withDeadline(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
@@ -59,17 +59,20 @@ func withDeadline(ctx context.Context, timeout time.Duration) (context.Context, 
 	return context.WithTimeout(ctx, timeout)
 }
 
-// roundTrip sends a request, and says of a failure whether it was the context
-// that ended it.
+// roundTrip sends a request. A failure that the context caused is the context's
+// error.
 func (c *Client) roundTrip(ctx context.Context, m protocol.Message) (protocol.Message, error) {
 	answer, err := c.transport.RoundTrip(ctx, c.addr, m)
+	if muted, ok := errors.AsType[*mutedError](err); ok {
+		return muted.answer, nil
+	}
 	if err == nil {
 		return answer, nil
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return nil, ctx.Err()
 	}
-	// The connection has the same deadline, and may come to it first.
+	// The connection has the same deadline, and may reach it first.
 	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
 		return nil, errNotInTime
 	}
@@ -82,78 +85,39 @@ var errNotInTime = fmt.Errorf("no answer in time: %w", context.DeadlineExceeded)
 type Record struct {
 	// Offset is set by Fetch and ignored by Append.
 	Offset int64
-	// Time is kept to the millisecond. A record that was fetched has the zero
-	// time where the log has none; one to append gets the present then.
+	// Time has a precision of one millisecond. Fetch sets the zero time where the
+	// log has no timestamp; Append replaces the zero time with the current time.
 	Time time.Time
-	// Key and Value are nil where the log has null, which is not the same as
-	// empty. What Fetch returns shares the memory of its Batch, and so do the
-	// values of the headers.
+	// Key and Value are nil where the log has null, which differs from empty.
+	// Key, Value and header values of a fetched record share the memory of its
+	// Batch.
 	Key, Value []byte
 	Headers    []kafka.Header
+	// Encoded holds the headers of a fetched record that has more than MaxHeaders.
+	// They come before Headers when the record is written. It is nil otherwise.
+	Encoded *EncodedHeaders
 }
 
-// Special timestamps of the ListOffsets request.
-const (
-	timeLatest   = -1
-	timeEarliest = -2
-)
+// MaxHeaders is the largest number of headers for which a fetched record has
+// Record.Headers. 100,000 headers without a name take 4 MB of memory in that form, and
+// next to nothing when compressed.
+const MaxHeaders = 4096
 
-// Offsets asks for the first offset of a partition and for its end, which is
-// the high watermark: the offset of the next record to be written, whether or
-// not a transaction is open before it.
-func (c *Client) Offsets(ctx context.Context, topic string, partition int32) (first, end int64, err error) {
-	if first, err = c.listOffset(ctx, topic, partition, timeEarliest); err != nil {
-		return 0, 0, err
-	}
-	if end, err = c.listOffset(ctx, topic, partition, timeLatest); err != nil {
-		return 0, 0, err
-	}
-	return first, end, nil
+// EncodedHeaders are headers in the form that they have in a batch.
+type EncodedHeaders struct {
+	Count int
+	Bytes []byte
 }
 
-// OffsetAt asks for the first offset whose record was written at t or later,
-// or the partition's end where there is none.
-func (c *Client) OffsetAt(ctx context.Context, topic string, partition int32, t time.Time) (int64, error) {
-	// Rounded up: records have milliseconds, and 5.0 is not after 5.3.
-	ms := t.Add(time.Millisecond - 1).UnixMilli()
-	offset, err := c.listOffset(ctx, topic, partition, max(0, ms))
-	if err == nil && offset < 0 {
-		return c.listOffset(ctx, topic, partition, timeLatest)
+// AllHeaders returns the headers of a fetched record, however many they are.
+func (r *Record) AllHeaders() []kafka.Header {
+	if r.Encoded == nil {
+		return r.Headers
 	}
-	return offset, err
-}
-
-func (c *Client) listOffset(ctx context.Context, topic string, partition int32, timestamp int64) (offset int64, err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("ask for offsets of %s/%d: %w", topic, partition, err)
-		}
-	}()
-	ctx, cancel := withDeadline(ctx, requestTimeout)
-	defer cancel()
-	m, err := c.roundTrip(ctx, &listoffsets.Request{
-		ReplicaID: -1,
-		Topics: []listoffsets.RequestTopic{{Topic: topic, Partitions: []listoffsets.RequestPartition{
-			{Partition: partition, CurrentLeaderEpoch: -1, Timestamp: timestamp},
-		}}},
-	})
-	if err != nil {
-		return 0, brokerError(err)
+	all := make([]kafka.Header, 0, r.Encoded.Count+len(r.Headers))
+	from := reader{b: r.Encoded.Bytes}
+	for range r.Encoded.Count {
+		all = append(all, kafka.Header{Key: string(from.bytes(from.varint())), Value: from.nullable()})
 	}
-	answer, ok := m.(*listoffsets.Response)
-	if !ok {
-		return 0, fmt.Errorf("%w: it is a %T", errAnswer, m)
-	}
-	for _, t := range answer.Topics {
-		for _, p := range t.Partitions {
-			if t.Topic != topic || p.Partition != partition {
-				continue
-			}
-			if p.ErrorCode != 0 {
-				return 0, kafka.Error(p.ErrorCode)
-			}
-			return p.Offset, nil
-		}
-	}
-	return 0, fmt.Errorf("%w: it does not name the partition", errAnswer)
+	return append(all, r.Headers...)
 }

@@ -13,63 +13,85 @@ import (
 	"github.com/segmentio/kafka-go/protocol"
 )
 
-// Append writes records to the end of a partition, and returns the offset of
-// the first when all replicas that are in sync have them (acks=all); the others
-// have the offsets that follow. The records are written as one batch: all of
-// them or none. Appends to several partitions of a topic may share a request
-// (gather.go).
+// Append writes records to the end of a partition, uncompressed, and returns the
+// offset of the first when all in-sync replicas have them (acks=all); the others have
+// the offsets that follow. The records are written as one batch: all of them or none.
+// Appends to several partitions of a topic may share a request (gather.go).
 //
-// An error that the broker answered with is a kafka.Error, and Retriable tells
-// whether to try again. Where Append fails, the batch may have been written all
-// the same, so that trying again may write it twice. The records are not used
-// after Append has returned. It gives up after 10 s, or when ctx ends.
+// An error with which the broker answered is a kafka.Error, and Retriable tells
+// whether to try again. A batch whose Append failed may have been written all the
+// same, so that trying again may write it twice. The records are not used after
+// Append has returned. It gives up after 10 s, or when ctx ends.
 func (c *Client) Append(ctx context.Context, topic string, partition int32, records []Record) (base int64, err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("write to %s/%d: %w", topic, partition, err)
-		}
-	}()
-	if len(records) == 0 {
-		return 0, errors.New("no records to write")
-	}
-	a := &appending{topic: topic, partition: partition, done: make(chan struct{})}
-	if a.batch, err = c.encodeBatch(records, len(topic)); err != nil {
-		return 0, err
-	}
 	ctx, cancel := withDeadline(ctx, requestTimeout)
 	defer cancel()
+	err = c.withLeader(ctx, func() error {
+		base, _, err = c.append(ctx, topic, partition, records, Uncompressed)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("write to %s/%d: %w", topic, partition, err)
+	}
+	return base, nil
+}
+
+// append writes a batch. Its sizes are known even if it fails.
+func (c *Client) append(ctx context.Context, topic string, partition int32, records []Record, codec Codec) (base int64, sizes batchSizes, err error) {
+	if len(records) == 0 {
+		return 0, sizes, errors.New("no records to write")
+	}
+	if err := c.throttle.wait(ctx, throttled{"Produce", topic, partition}); err != nil {
+		return 0, sizes, err
+	}
+	a := &appending{topic: topic, partition: partition, done: make(chan struct{})}
+	if a.batch, sizes, err = c.encodeBatch(records, len(topic), codec); err != nil {
+		return 0, sizes, err
+	}
 	c.gatherer.add(a)
 	defer c.gatherer.leave(a)
 	select {
 	case <-a.done:
-		return a.base, a.err
+		return a.base, sizes, a.err
 	case <-ctx.Done():
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
-		return 0, ctx.Err()
+		return 0, sizes, ctx.Err()
 	}
-	return 0, errNotInTime
+	return 0, sizes, errNotInTime
 }
 
-// encodeBatch makes a batch of records, in memory to be given back.
-func (c *Client) encodeBatch(records []Record, topic int) (*[]byte, error) {
+// batchSizes are the sizes of a batch in bytes, as it is sent and uncompressed.
+type batchSizes struct{ size, plain int }
+
+// encodeBatch makes a batch of records, in memory for giveRequest.
+func (c *Client) encodeBatch(records []Record, topic int, codec Codec) (*[]byte, batchSizes, error) {
 	now := time.Now()
 	size := batchSize(records, now)
+	sizes := batchSizes{size, size}
 	if total := int64(size) + int64(topic+len(c.clientID)) + besideBatch; total > math.MaxInt32 {
-		return nil, fmt.Errorf("%w: %d bytes in one batch", kafka.MessageSizeTooLarge, size)
+		return nil, sizes, fmt.Errorf("%w: %d bytes in one batch", kafka.MessageSizeTooLarge, size)
 	}
 	b := c.takeRequest(size)
 	*b = appendBatch((*b)[:0], records, now)
-	return b, nil
+	if codec == Uncompressed {
+		return b, sizes, nil
+	}
+	defer c.giveRequest(b)
+	packed := c.takeRequest(size)
+	var err error
+	if *packed, err = c.pack.packBatch((*packed)[:0], *b, codec); err != nil {
+		return nil, sizes, err
+	}
+	sizes.size = len(*packed)
+	return packed, sizes, nil
 }
 
-// besideBatch is more than a request for one batch has beside the batch and the
-// names.
+// besideBatch is an upper bound of a request's bytes for one batch beside the batch and
+// the names.
 const besideBatch = 64
 
-// The versions of the Produce request that this package speaks: batches of
-// records came with 3, 9 has another encoding, and between them the request is
-// the same.
+// The versions of the Produce request that this package uses: batches of records exist
+// since 3, 9 has another encoding, and between them the request is the same.
 const (
 	produceMin = 3
 	produceMax = 8
@@ -100,7 +122,7 @@ var (
 // ApiKey is named so by protocol.Message.
 func (m *produceMessage) ApiKey() protocol.ApiKey { return protocol.Produce } //nolint:revive // the interface's name
 
-// errLeadersDiffer says that no broker leads all partitions of a request.
+// errLeadersDiffer means that no broker leads all partitions of a request.
 var errLeadersDiffer = errors.New("the partitions have different leaders")
 
 // Broker finds the leader of all the partitions.
@@ -126,7 +148,7 @@ func (m *produceMessage) Required(versions map[protocol.ApiKey]int16) bool {
 	return true
 }
 
-// encode writes the request, to memory to be given back.
+// encode writes the request, to memory for giveRequest.
 func (m *produceMessage) encode() *[]byte {
 	topic := m.parts[0].topic
 	total := len(topic) + len(m.client.clientID) + besideBatch
@@ -150,15 +172,14 @@ func (m *produceMessage) encode() *[]byte {
 	return request
 }
 
-// brokerTimeout is how long the broker may wait for its replicas, in
-// milliseconds: a little less than we wait for the broker, so that its answer
-// tells what is wrong.
+// brokerTimeout is how long the broker may wait for its replicas, in milliseconds: a
+// little less than the request's own timeout, so that its answer names the reason.
 const brokerTimeout = int32(requestTimeout / time.Millisecond * 9 / 10)
 
 // RawExchange sends the request and reads the answer whole.
 func (m *produceMessage) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
 	if m.version < produceMin {
-		return nil, fmt.Errorf("%w: the broker speaks Produce only up to version %d: want %d, that is Kafka 0.11, or newer",
+		return nil, fmt.Errorf("%w: the broker supports Produce only up to version %d: expected %d (Kafka 0.11) or newer",
 			kafka.UnsupportedVersion, m.version, produceMin)
 	}
 	request := m.encode()
@@ -168,14 +189,15 @@ func (m *produceMessage) RawExchange(rw io.ReadWriter) (protocol.Message, error)
 	if err != nil {
 		return nil, err
 	}
-	return &produceAnswer{version: m.version, body: body}, nil
+	answer := &produceAnswer{version: m.version, body: body}
+	return unlessMuted(answer, answer.throttleMS())
 }
 
 // maxKept bounds the memory that is kept for the next request.
 const maxKept = 4 << 20
 
-// takeRequest takes memory for a request. Only the connection knows when it is
-// free again, as it may go on after the caller has given up.
+// takeRequest takes memory for a request. Only the connection knows when it is free
+// again, since a request may outlast its caller.
 func (c *Client) takeRequest(size int) *[]byte {
 	if kept, ok := c.requests.Get().(*[]byte); ok && cap(*kept) >= size {
 		return kept
@@ -190,7 +212,7 @@ func (c *Client) giveRequest(b *[]byte) {
 	}
 }
 
-// produceAnswer is an answer as it came.
+// produceAnswer is an answer as it arrived.
 type produceAnswer struct {
 	version int16
 	body    []byte
@@ -199,8 +221,14 @@ type produceAnswer struct {
 // ApiKey is named so by protocol.Message.
 func (a *produceAnswer) ApiKey() protocol.ApiKey { return protocol.Produce } //nolint:revive // the interface's name
 
-// read finds what became of each batch. What the answer does not say anything
-// about has failed.
+// throttleMS returns throttle_time_ms, which is the answer's last field.
+func (a *produceAnswer) throttleMS() int32 {
+	r := reader{b: a.body[max(0, len(a.body)-4):]}
+	return r.int32()
+}
+
+// read finds the outcome of each batch. A batch that the answer does not mention
+// has failed.
 func (a *produceAnswer) read(parts []*appending) error {
 	r := &reader{b: a.body}
 	topics, topic := r.int32(), r.string()
@@ -227,7 +255,7 @@ func (a *produceAnswer) read(parts []*appending) error {
 	return nil
 }
 
-// message reads the rest of a batch's answer, and what it says about an error,
+// message reads the rest of a batch's answer and returns the message about an error,
 // which only the newest version has.
 func (a *produceAnswer) message(r *reader) string {
 	r.skip(8) // log append time

@@ -10,9 +10,14 @@ import (
 )
 
 // exchange writes a request and reads the answer's body, into buf where that is
-// large enough. Answers of up to expect bytes are ordinary; memory for a larger
-// one is only taken as its bytes come.
+// large enough. Answers of up to expect bytes are ordinary; memory for a larger one
+// is only taken as its bytes arrive.
 func exchange(rw io.ReadWriter, request []byte, buf []byte, expect int) ([]byte, error) {
+	return exchangeWithin(rw, request, buf, expect, func(int) error { return nil })
+}
+
+// exchangeWithin calls reserve with the body's size before it takes memory for it.
+func exchangeWithin(rw io.ReadWriter, request []byte, buf []byte, expect int, reserve func(int) error) ([]byte, error) {
 	if _, err := rw.Write(request); err != nil {
 		return nil, err
 	}
@@ -27,6 +32,9 @@ func exchange(rw io.ReadWriter, request []byte, buf []byte, expect int) ([]byte,
 	want := binary.BigEndian.Uint32(request[correlationAt:])
 	if got := binary.BigEndian.Uint32(head[4:]); got != want {
 		return nil, fmt.Errorf("%w: it is for request %d instead of %d", errAnswer, got, want)
+	}
+	if err := reserve(int(size)); err != nil {
+		return nil, err
 	}
 	return readBody(rw, int(size), buf, expect)
 }
@@ -89,8 +97,7 @@ func appendInt32s(b []byte, values ...int32) []byte {
 	return b
 }
 
-// reader reads numbers and bytes. After the first fault it is bad, and gives
-// zeros.
+// reader reads numbers and bytes. After the first fault it is bad, and returns zeros.
 type reader struct {
 	b   []byte
 	bad bool
@@ -112,6 +119,22 @@ func (r *reader) bytes(n int64) []byte {
 }
 
 func (r *reader) skip(n int64) { r.bytes(n) }
+
+func (r *reader) byte() byte {
+	if b := r.bytes(1); len(b) == 1 {
+		return b[0]
+	}
+	return 0
+}
+
+// little reads a little-endian number of n bytes, 4 at most.
+func (r *reader) little(n int) int {
+	v := 0
+	for i, b := range r.bytes(int64(n)) {
+		v |= int(b) << (8 * i)
+	}
+	return v
+}
 
 func (r *reader) int16() int16 {
 	if b := r.bytes(2); len(b) == 2 {
@@ -170,4 +193,13 @@ func (r *reader) nullable() []byte {
 		return nil
 	}
 	return r.bytes(n)
+}
+
+// nullable32 reads a length of 4 bytes and as many bytes; nil for null.
+func (r *reader) nullable32() []byte {
+	n := r.int32()
+	if n < 0 {
+		return nil
+	}
+	return r.bytes(int64(n))
 }

@@ -51,7 +51,7 @@ func TestContainer(t *testing.T) {
 	}
 	args[len(args)-1] = config
 
-	broker := startProcess(t, "go", "run", "./internal/kafkatest/cmd/embedded", "-topic", "client-events:6")
+	broker := startProcess(t, "go", "run", "./test/kafkatest/cmd/embedded", "-topic", "client-events:6")
 	api := strings.TrimPrefix(startProcess(t, binary, "emulator", "--listen", "127.0.0.1:0"), "listening on ")
 	admin := freeAddress(t)
 	addresses := []string{
@@ -87,7 +87,7 @@ func TestContainer(t *testing.T) {
 	}
 
 	const events = 200
-	made, err := run(nil, nil, "", binary, "generate", "--events", fmt.Sprint(events), "--api-version", "v3", "--parent", "projects/demo")
+	made, err := run(nil, nil, "", binary, "generate", "--events", fmt.Sprint(events))
 	if err != nil {
 		t.Fatal(err)
 	}

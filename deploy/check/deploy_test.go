@@ -1,9 +1,12 @@
 package check
 
 import (
+	"encoding/pem"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -27,9 +30,111 @@ func TestChart(t *testing.T) {
 	}
 }
 
+// TestChartExamples renders the values that the chart's README shows, and loads their
+// configurations.
+func TestChartExamples(t *testing.T) {
+	text, err := os.ReadFile(chartFolder + "/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples := regexp.MustCompile("(?s)\n```yaml\n(.*?)```").FindAllSubmatch(text, -1)
+	if len(examples) < 4 {
+		t.Fatalf("the README has %d examples", len(examples))
+	}
+	binary, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets := secretsFolder(t)
+	for _, example := range examples {
+		checkValues(t, binary, strings.ReplaceAll(string(example[1]), "/etc/clientevents", secrets))
+	}
+}
+
+// TestPlatforms renders the values of each platform, and loads their configurations. Each
+// has a section in docs/operations.md that names its file.
+func TestPlatforms(t *testing.T) {
+	files, err := filepath.Glob(chartFolder + "/platforms/*-values.yaml")
+	if err != nil || len(files) != 8 {
+		t.Fatalf("%d platforms (%v), expected 8", len(files), err)
+	}
+	operations, err := os.ReadFile(root + "/docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets := secretsFolder(t)
+	for _, file := range files {
+		if !strings.Contains(string(operations), "/platforms/"+filepath.Base(file)+")") {
+			t.Errorf("docs/operations.md does not name %s", filepath.Base(file))
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkValues(t, binary, strings.ReplaceAll(string(text), "/etc/clientevents", secrets))
+	}
+}
+
+// checkValues renders the chart with values and loads the configuration in them.
+func checkValues(t *testing.T, binary, values string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "values.yaml")
+	if err := os.WriteFile(file, []byte(values), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := lintChart(chartFolder, file); err != nil {
+		t.Errorf("%v in\n%s", err, values)
+	}
+	r, err := renderChart("events", chartFolder, file)
+	if err != nil {
+		t.Errorf("%v in\n%s", err, values)
+		return
+	}
+	if err := validateManifests(r.manifest()); err != nil {
+		t.Errorf("%v in\n%s", err, values)
+	}
+	config, _ := r.config()
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := run(nil, nil, "", binary, "config", "show", "--config", file); err != nil {
+		t.Errorf("%s in\n%s", out, values)
+	}
+}
+
+// secretsFolder holds the files that the examples name, as Secrets would be mounted.
+func secretsFolder(t *testing.T) string {
+	t.Helper()
+	server := httptest.NewTLSServer(nil)
+	server.Close()
+	folder := t.TempDir()
+	for name, content := range map[string][]byte{
+		"ca/ca.crt":               pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}),
+		"kafka/password":          []byte("a password of an example"),
+		"kafka/client-secret":     []byte("a secret of an example"),
+		"google/credentials.json": []byte("{}"),
+		"admin/token":             []byte("a token of an example"),
+	} {
+		path := filepath.Join(folder, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return folder
+}
+
 func TestDockerfile(t *testing.T) {
-	if err := checkDockerfile(root + "/deploy/Dockerfile"); err != nil {
-		t.Error(err)
+	for path, port := range map[string]string{"/deploy/Dockerfile": "9090", "/emulator/grpc/Dockerfile": "8080"} {
+		if err := checkDockerfile(root+path, port); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
 	}
 }
 
@@ -82,7 +187,7 @@ func TestComposePrograms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, err = run([]byte(out), nil, "", binary, "validate", "--api-version", "v3"); err != nil {
+	if out, err = run([]byte(out), nil, "", binary, "validate"); err != nil {
 		t.Error(out)
 	}
 }

@@ -57,7 +57,7 @@ func parseDockerfile(path string) (*dockerfile, error) {
 
 // checkDockerfile holds a Dockerfile to the rules that matter for this image; those
 // with a number are hadolint's.
-func checkDockerfile(path string) error {
+func checkDockerfile(path, port string) error {
 	d, err := parseDockerfile(path)
 	if err != nil {
 		return err
@@ -96,7 +96,7 @@ func checkDockerfile(path string) error {
 	}
 	last := d.stages[len(d.stages)-1]
 	want(len(d.stages) > 1 && strings.Contains(last.BaseName, "distroless/static"), "the last stage is %s: want distroless/static", last.BaseName)
-	want(slices.Equal(d.ports, []string{"9090"}), "EXPOSE %v: want the port of admin.listen", d.ports)
+	want(slices.Equal(d.ports, []string{port}), "EXPOSE %v: want %s, the port it listens on", d.ports, port)
 	want(strings.Contains(fmt.Sprint(d.stages[0].Commands), "GOARCH=$TARGETARCH"), "the build is not for TARGETARCH")
 	want(d.stages[0].Platform == "$BUILDPLATFORM", "the build stage is not for the builder's own platform")
 	want(strings.Contains(fmt.Sprint(d.stages[0].Commands), "CGO_ENABLED=0"), "the binary is not static")

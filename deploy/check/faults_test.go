@@ -96,6 +96,15 @@ func TestPlantedFaults(t *testing.T) {
 			"{{ .Values.terminationGracePeriodSeconds }}", "10", chart("minimal-values.yaml"), "a drain takes",
 		},
 		{
+			"reload: a configuration behind subPath", "helm/clientevents/templates/deployment.yaml",
+			"mountPath: {{ include \"clientevents.configFile\" . | dir }}", "mountPath: {{ include \"clientevents.configFile\" . }}\n              subPath: clientevents.yaml",
+			chart("live-values.yaml"), "subPath",
+		},
+		{
+			"reload: a secret behind subPath", "helm/clientevents/templates/deployment.yaml",
+			"mountPath: {{ $file.mountPath }}", "mountPath: {{ $file.mountPath }}\n              subPath: ca.crt", chart("full-values.yaml"), "subPath",
+		},
+		{
 			"configuration: an unknown key", "helm/clientevents/ci/minimal-values.yaml",
 			"    topic:", "    compression: zstd\n    topic:", chart("minimal-values.yaml"), "kafka.compression",
 		},
@@ -109,6 +118,8 @@ func TestPlantedFaults(t *testing.T) {
 		{"kustomize: a resource that isn't there", "kustomize/base/kustomization.yaml", "- service.yaml", "- services.yaml", checkKustomization, "services.yaml"},
 		{"kustomize: an unknown field of Kubernetes", "kustomize/base/service.yaml", "clusterIP:", "clusterIp:", checkKustomization, "clusterIp"},
 		{"kustomize: not what the chart deploys", "kustomize/base/deployment.yaml", "periodSeconds: 10", "periodSeconds: 11", checkKustomization, "differ in spec"},
+		{"kustomize: a configuration behind subPath", "kustomize/base/deployment.yaml", "name: config\n              readOnly: true", "name: config\n              readOnly: true\n              subPath: clientevents.yaml", checkKustomization, "mounted with subPath"},
+		{"kustomize: the folder of another file", "kustomize/base/deployment.yaml", "mountPath: /etc/clientevents/config", "mountPath: /etc/clientevents/configuration", checkKustomization, "the folder of --config"},
 		{"kustomize: an unknown key of the configuration", "kustomize/example/clientevents.yaml", "  rate:", "  rates:", checkKustomization, "report.rates"},
 		{"kustomize: native histograms alone", "kustomize/monitoring/servicemonitor.yaml", "scrapeClassicHistograms: true", "", checkMonitored, "scrapeClassicHistograms"},
 		{"kustomize: not what the chart scrapes", "kustomize/monitoring/servicemonitor.yaml", "path: /metrics", "path: /metric", checkMonitored, "differ in spec"},
@@ -143,7 +154,7 @@ func TestPlantedFaults(t *testing.T) {
 }
 
 func dockerfileCheck(deploy string) error {
-	return checkDockerfile(filepath.Join(deploy, "Dockerfile"))
+	return checkDockerfile(filepath.Join(deploy, "Dockerfile"), "9090")
 }
 
 func composeCheck(deploy string) error { return checkCompose(filepath.Join(deploy, "compose.yaml")) }

@@ -164,13 +164,34 @@ func checkPods(o object) error {
 		want(memory == fmt.Sprint(container.at("resources", "requests", "memory")), "memory: the request is not the limit")
 		got, limit := environmentValue(container, "GOMEMLIMIT"), mebibytes(memory)
 		want(got == fmt.Sprintf("%dMiB", limit*9/10), "GOMEMLIMIT is %q: want 90 %% of %s", got, memory)
+		for _, mount := range list(container.at("volumeMounts")) {
+			want(mount["subPath"] == nil && mount["subPathExpr"] == nil, "%v is mounted with subPath: the running pod would not see its changes", mount["mountPath"])
+		}
+		file := configFile(container)
+		want(mounted(container, "config", filepath.Dir(file)), "the folder of --config %s is not the mount of the volume config", file)
 	}
 	return errors.Join(faults...)
 }
 
-// drainSeconds is how long the program takes to end, at the most: contract,
+// drainSeconds is how long the program takes to end, at most: contract,
 // "Delivery", 5.
 const drainSeconds = 10
+
+// configFile returns the value of --config in the container's arguments.
+func configFile(container object) string {
+	args, _ := container.at("args").([]any)
+	if i := slices.Index(args, any("--config")); i >= 0 && i+1 < len(args) {
+		return fmt.Sprint(args[i+1])
+	}
+	return ""
+}
+
+// mounted reports whether the volume is mounted at the path.
+func mounted(container object, volume, path string) bool {
+	return slices.ContainsFunc(list(container.at("volumeMounts")), func(mount map[string]any) bool {
+		return mount["name"] == volume && mount["mountPath"] == path
+	})
+}
 
 func list(v any) (all []map[string]any) {
 	items, _ := v.([]any)
@@ -242,7 +263,7 @@ func checkConfig(config string, env []string) error {
 	if errors.As(err, &exit) && exit.ExitCode() == 2 {
 		return fmt.Errorf("configuration: %s", out)
 	}
-	if !strings.Contains(out, "configuration: sound") {
+	if !strings.Contains(out, "configuration: valid") {
 		return fmt.Errorf("clientevents check: %s", out)
 	}
 	return nil

@@ -4,16 +4,28 @@ package main
 // none.
 const ageNow = `(clamp_min(time() - min(clientevents_oldest_unfinished_timestamp_seconds{FILTER} > 0), 0) or vector(0))`
 
+// deadLetterShare is the share of records that became dead letters in the last
+// five minutes; 0 where no record had an outcome.
+const deadLetterShare = `(sum(rate(clientevents_dead_letters_total{FILTER}[5m])) / (sum(rate(clientevents_records_total{FILTER}[5m])) > 0) or vector(0))`
+
+// orNone completes an expression for the case that no reason holds.
+const orNone = ` or on() label_replace(vector(0), "reason", "none", "", "")`
+
 var dashboards = []dashboard{service, api, partitions}
 
 var service = dashboard{
-	file: "clientevents-service", title: "clientevents / Service", description: "Is it well, and how far behind is it?",
+	file: "clientevents-service", title: "clientevents / Service", description: "Throughput, dead letters, lag and problems.",
 	rows: []row{
 		{"Now", []panel{
 			{
-				title: "Replicas ready", kind: "stat", unit: "none", runbook: "clienteventsnotready",
-				description: "Replicas that are members of the group, have read their state and don't drain.",
-				queries:     []query{{`sum(clientevents_ready{FILTER})`, "ready"}},
+				title: "Throughput", kind: "stat", unit: "cps", runbook: "clienteventslaggrowing",
+				description: "Events a second that the API accepted.",
+				queries:     []query{{`sum(rate(clientevents_reported_total{FILTER}[$__rate_interval]))`, "events/s"}},
+			},
+			{
+				title: "Dead-letter share", kind: "stat", unit: "percentunit", runbook: "clienteventsdeliverybudgetfast", objective: 0.01,
+				description: "Share of the records of the last five minutes that became dead letters. The objective is 1 % at most.",
+				queries:     []query{{deadLetterShare, "share"}},
 			},
 			{
 				title: "Age of the oldest record", kind: "stat", unit: "s", runbook: "clienteventsfreshnessbudgetfast", objective: 300,
@@ -26,15 +38,29 @@ var service = dashboard{
 				queries:     []query{{`sum(clientevents_consumer_lag{FILTER})`, "records"}},
 			},
 			{
-				title: "Reasons to stand still", kind: "stat", unit: "none", runbook: "clienteventsdestinationpaused", objective: 1,
-				description: "For how many reasons some replica reports nothing; 0 is well.",
-				queries:     []query{{`sum(max by (reason) (clientevents_paused{FILTER}))`, "reasons"}},
+				title: "Problems", kind: "stat", unit: "s", width: 12, runbook: "clienteventsproblem", objective: 1,
+				latest: true, states: states{{"no problem", "green"}},
+				description: "Each reason for which a replica's status is bad, and for how long. The reasons are those of /status.",
+				queries: []query{{
+					`max by (reason) (time() - (clientevents_problem_since_timestamp_seconds{FILTER} > 0))` + orNone, "{{reason}}",
+				}},
+			},
+			{
+				title: "Active pauses", kind: "stat", unit: "none", runbook: "clienteventsdestinationpaused", objective: 1,
+				latest: true, states: states{{"sending", "green"}, {"paused", "red"}},
+				description: "Each reason for which a replica sends nothing.",
+				queries:     []query{{`(max by (reason) (clientevents_paused{FILTER}) > 0)` + orNone, "{{reason}}"}},
+			},
+			{
+				title: "Replicas ready", kind: "stat", unit: "none", runbook: "clienteventsnotready",
+				description: "Replicas that are members of the group, have read their state and do not drain.",
+				queries:     []query{{`sum(clientevents_ready{FILTER})`, "ready"}},
 			},
 		}},
 		{"Flow", []panel{
 			{
 				title: "Read and finished", unit: "cps", width: 12, runbook: "clienteventslaggrowing",
-				description: "Records a second that were read, and what became of records.",
+				description: "Records a second that were read, and the outcomes of records.",
 				queries: []query{
 					{`sum(rate(clientevents_fetched_records_total{FILTER}[$__rate_interval]))`, "read"},
 					{`sum by (outcome) (rate(clientevents_records_total{FILTER}[$__rate_interval]))`, "{{outcome}}"},
@@ -42,7 +68,7 @@ var service = dashboard{
 			},
 			{
 				title: "Dead letters by reason", unit: "cps", width: 12, runbook: "clienteventsdeliverybudgetfast",
-				description: "Records a second that were given up, and why.",
+				description: "Records a second that became dead letters, by reason.",
 				queries:     per("reason", `clientevents_dead_letters_total{FILTER}`),
 			},
 			{
@@ -54,7 +80,7 @@ var service = dashboard{
 			},
 			{
 				title: "Backlog at the present pace", unit: "s", width: 12, runbook: "clienteventslaggrowing",
-				description: "How long it would take to finish what is there, if nothing more came.",
+				description: "Time until all records have an outcome at the present rate, if no more arrive.",
 				queries:     []query{{`sum(clientevents_consumer_lag{FILTER}) / sum(rate(clientevents_records_total{FILTER}[$__rate_interval]))`, "time"}},
 			},
 			{
@@ -67,11 +93,24 @@ var service = dashboard{
 				description: "Losing one type would skew the ranking's model.",
 				queries:     per("type", `clientevents_reported_total{FILTER}`),
 			},
+			{
+				title: "Replicas", kind: "state-timeline", unit: "none", width: 12, runbook: "clienteventsnotready",
+				states:      states{{"not ready", "orange"}, {"ready", "green"}},
+				description: "Whether each replica is a member of the group, has read its state and does not drain.",
+				queries:     []query{{`clientevents_ready{FILTER}`, "{{instance}}"}},
+			},
+			{
+				title: "Quality: jobs that violate a rule", unit: "percentunit", width: 12, runbook: "operations.md#quality-of-journeys",
+				description: "Share of the jobs of judged journeys, by rule of Google's documentation. A journey is judged an hour after its first event.",
+				queries: []query{{
+					`sum by (rule) (rate(clientevents_quality_violations_total{FILTER}[$__rate_interval])) / on() group_left() clamp_min(sum(rate(clientevents_quality_jobs_total{FILTER}[$__rate_interval])), 1e-9)`, "{{rule}}",
+				}},
+			},
 		}},
 		{"Objectives", []panel{
 			{
 				title: "Share of records that become dead letters", unit: "percentunit", runbook: "clienteventsdeliverybudgetfast", objective: 0.01,
-				description: "The objective is 1 % at the most.",
+				description: "The objective is 1 % at most.",
 				queries: []query{
 					{`job:clientevents_dead_letters:ratio_rate5m{FILTERJOB}`, "5 min"},
 					{`job:clientevents_dead_letters:ratio_rate1h{FILTERJOB}`, "1 h"},
@@ -79,7 +118,7 @@ var service = dashboard{
 			},
 			{
 				title: "Share of the time in which records are late", unit: "percentunit", runbook: "clienteventsfreshnessbudgetfast", objective: 0.01,
-				description: "Late is longer than five minutes. The objective is 1 % at the most.",
+				description: "Late is longer than five minutes. The objective is 1 % at most.",
 				queries: []query{
 					{`job:clientevents_stale:avg5m{FILTERJOB}`, "5 min"},
 					{`job:clientevents_stale:avg1h{FILTERJOB}`, "1 h"},
@@ -95,7 +134,7 @@ var service = dashboard{
 }
 
 var api = dashboard{
-	file: "clientevents-api", title: "clientevents / API and quota", description: "How the API answers, and what holds requests back.",
+	file: "clientevents-api", title: "clientevents / API and quota", description: "Answers of the API, and limits of requests.",
 	rows: []row{
 		{"Answers", []panel{
 			{
@@ -119,13 +158,14 @@ var api = dashboard{
 				queries:     per("reason", `clientevents_retries_total{FILTER}`),
 			},
 			{
-				title: "Paused", unit: "bool_yes_no", runbook: "clienteventsdestinationpaused",
-				description: "Whether some replica reports nothing, by reason.",
+				title: "Pauses", kind: "state-timeline", unit: "none", runbook: "clienteventsdestinationpaused",
+				states:      states{{"sending", "green"}, {"paused", "red"}},
+				description: "Whether a replica sends nothing, by reason.",
 				queries:     []query{{`max by (reason) (clientevents_paused{FILTER})`, "{{reason}}"}},
 			},
 			{
 				title: "In flight and pending", unit: "short", runbook: "clienteventslaggrowing",
-				description: "Events that were sent and are not yet noted (a kill reports them again), and events that wait to be sent.",
+				description: "Events that were sent and whose outcome is not durable yet (a kill reports them again), and events that wait to be sent.",
 				queries: []query{
 					{`sum(clientevents_in_flight{FILTER})`, "in flight"},
 					{`sum(clientevents_pending{FILTER})`, "pending"},
@@ -135,7 +175,7 @@ var api = dashboard{
 		{"Quota", []panel{
 			{
 				title: "Sent, and what is allowed", unit: "cps", runbook: "clienteventsquotasaturated",
-				description: "Events a second that were sent, and the rate that is configured or was learned of the API's refusals; 0 is no limit.",
+				description: "Events a second that were sent, and the rate that is configured or was learned from answers of the API; 0 is no limit.",
 				queries: []query{
 					{`sum(rate(clientevents_api_requests_total{FILTER}[$__rate_interval]))`, "sent"},
 					{`sum(clientevents_rate_limit_events_per_second{FILTER})`, "allowed"},
@@ -160,7 +200,7 @@ var api = dashboard{
 			},
 			{
 				title: "Token renewals", unit: "short", runbook: "clienteventstokenfailing",
-				description: "Tries to get an access token, by what came of them.",
+				description: "Attempts to get an access token, by result.",
 				queries:     []query{{`sum by (result) (increase(clientevents_token_refreshes_total{FILTER}[$__rate_interval]))`, "{{result}}"}},
 			},
 		}},
@@ -225,28 +265,33 @@ var partitions = dashboard{
 				description: "Offsets that the broker had deleted before they were read.",
 				queries:     []query{{`sum(increase(clientevents_lost_offsets_total{FILTER}[$__rate_interval]))`, "offsets"}},
 			},
+			{
+				title: "Recreated topics", unit: "short", runbook: "clienteventstopicrecreated",
+				description: "Times that a replica found the source topic deleted and recreated.",
+				queries:     []query{{`sum by (instance) (increase(clientevents_recreated_topics_total{FILTER}[$__range]))`, "{{instance}}"}},
+			},
 		}},
 		{"State", []panel{
 			{
 				title: "State still to be read", unit: "short", runbook: "clienteventsstaterestoretoolong",
-				description: "State records to be read before a partition's events are taken.",
+				description: "State records to be read before a partition's events are read.",
 				queries:     []query{{`sum by (partition) (clientevents_state_restore_remaining_records{FILTER})`, "{{partition}}"}},
 			},
 			{
-				title: "Ids remembered", unit: "short", runbook: "clienteventsmemorynearlimit",
-				description: "Event ids within dedupe.window; each costs 37 to 55 bytes.",
+				title: "IDs remembered", unit: "short", runbook: "clienteventsmemorynearlimit",
+				description: "Event IDs within dedupe.window; each costs 37 to 55 bytes.",
 				queries:     []query{{`clientevents_dedupe_entries{FILTER}`, "{{instance}}"}},
 			},
 			{
 				title: "Time of a state write", unit: "s", runbook: "clienteventsstatetopicunwritable",
-				description: "What the note of what was reported takes.",
+				description: "Time of a write to the state topic.",
 				queries:     quantiles("clientevents_state_write_seconds"),
 			},
 		}},
 		{"Process", []panel{
 			{
 				title: "Memory", unit: "bytes", runbook: "clienteventsmemorynearlimit",
-				description: "What the process has, what records in process take of it, and what it may have (nothing is shown where there is no limit).",
+				description: "Memory of the process, the part of records in process, and the limit, if there is one.",
 				queries: []query{
 					{`process_resident_memory_bytes{FILTER}`, "{{instance}}"},
 					{`clientevents_buffered_bytes{FILTER}`, "records {{instance}}"},
@@ -260,17 +305,17 @@ var partitions = dashboard{
 			},
 			{
 				title: "Goroutines", unit: "short", runbook: "clienteventsmemorynearlimit",
-				description: "They should not grow for ever.",
+				description: "A number that keeps growing is a leak.",
 				queries:     []query{{`go_goroutines{FILTER}`, "{{instance}}"}},
 			},
 			{
 				title: "Garbage collection", unit: "percentunit", runbook: "clienteventsmemorynearlimit",
-				description: "Share of the time in which the process stood still for it.",
+				description: "Share of the time in which the process paused for it.",
 				queries:     []query{{`rate(go_gc_duration_seconds_sum{FILTER}[$__rate_interval])`, "{{instance}}"}},
 			},
 			{
 				title: "Versions and configurations", kind: "table", unit: "none", width: 16, runbook: "clienteventsconfigdrift",
-				description: "What runs. Replicas that differ in hash differ in some key of the configuration.",
+				description: "Versions and configurations that run. Replicas that differ in hash differ in some key of the configuration.",
 				queries: []query{
 					{`count by (version, commit, go) (clientevents_build_info{FILTER})`, ""},
 					{`count by (group, topic, api_version, hash) (clientevents_config_info{FILTER})`, ""},

@@ -40,13 +40,36 @@ type row struct {
 // panel is a picture with what it shows and what it is for.
 type panel struct {
 	title, unit, description string
-	// runbook is the section to read when the panel looks wrong.
+	// runbook is the section to read when the panel looks wrong, of the runbook or,
+	// as page#section, of another page.
 	runbook string
 	kind    string // "timeseries" if empty
 	width   int    // of 24; 8 if 0
 	queries []query
+	// latest shows only series that have a value now, each by its name: for states
+	// that come and go.
+	latest bool
+	// states names the values of a state.
+	states states
 	// objective is drawn as a line where it is not 0.
 	objective float64
+}
+
+// states are the names of the values 0 and 1 of a state, with their colors. A
+// value without a name is shown as a number.
+type states [2]state
+
+type state struct{ name, color string }
+
+// mappings is the states as Grafana's value mappings.
+func (s states) mappings() []object {
+	options := object{}
+	for value, state := range s {
+		if state.name != "" {
+			options[fmt.Sprint(value)] = object{"index": value, "text": state.name, "color": state.color}
+		}
+	}
+	return []object{{"type": "value", "options": options}}
 }
 
 // query is an expression, in which FILTER stands for the labels that the
@@ -59,7 +82,10 @@ const (
 	filterJob = `namespace=~"$namespace", job=~"$job"`
 )
 
-const runbookURL = "https://github.com/clientevents/clientevents/blob/main/docs/runbook.md"
+const (
+	docsURL    = "https://github.com/clientevents/clientevents/blob/main/docs/"
+	runbookURL = docsURL + "runbook.md"
+)
 
 var datasource = object{"type": "prometheus", "uid": "$datasource"}
 
@@ -154,32 +180,53 @@ func (p *panel) model(id int, at object) object {
 	if kind == "" {
 		kind = "timeseries"
 	}
+	instant := kind == "table" || p.latest
 	targets := make([]object, len(p.queries))
 	for i, q := range p.queries {
 		targets[i] = object{
 			"refId": string(rune('A' + i)), "datasource": datasource, "expr": fill(q.expr), "legendFormat": q.legend,
-			"range": kind != "table", "instant": kind == "table",
+			"range": !instant, "instant": instant,
 		}
 		if kind == "table" {
 			targets[i]["format"] = "table"
 		}
 	}
 	defaults := object{"unit": p.unit}
+	if kind == "stat" { // without thresholds, Grafana shows values from 80 in red
+		defaults["thresholds"] = object{"mode": "absolute", "steps": []object{{"color": "green", "value": nil}}}
+	}
+	if p.states != (states{}) {
+		defaults["mappings"] = p.states.mappings()
+	}
 	if p.objective != 0 {
 		defaults["thresholds"] = object{"mode": "absolute", "steps": []object{{"color": "green", "value": nil}, {"color": "red", "value": p.objective}}}
 		defaults["custom"] = object{"thresholdsStyle": object{"mode": "dashed"}}
 	}
 	return object{
 		"id": id, "type": kind, "title": p.title, "description": p.description, "datasource": datasource, "gridPos": at,
-		"fieldConfig": object{"defaults": defaults, "overrides": []object{}}, "options": options(kind), "targets": targets,
-		"links": []object{{"title": "Runbook", "url": runbookURL + "#" + p.runbook, "targetBlank": true}},
+		"fieldConfig": object{"defaults": defaults, "overrides": []object{}}, "options": p.options(kind), "targets": targets,
+		"links": []object{{"title": "Runbook", "url": p.link(), "targetBlank": true}},
 	}
 }
 
-func options(kind string) object {
+// link is where to read on: a section of the runbook, or page#section of docs.
+func (p *panel) link() string {
+	if strings.Contains(p.runbook, "#") {
+		return docsURL + p.runbook
+	}
+	return runbookURL + "#" + p.runbook
+}
+
+func (p *panel) options(kind string) object {
 	switch kind {
 	case "stat":
-		return object{"reduceOptions": object{"calcs": []string{"lastNotNull"}}, "colorMode": "value", "graphMode": "area"}
+		o := object{"reduceOptions": object{"calcs": []string{"lastNotNull"}}, "colorMode": "value", "graphMode": "area"}
+		if p.latest {
+			o["graphMode"], o["textMode"] = "none", "value_and_name"
+		}
+		return o
+	case "state-timeline":
+		return object{"showValue": "auto", "mergeValues": true, "alignValue": "left", "legend": object{"showLegend": false}}
 	case "table":
 		return object{"showHeader": true}
 	}

@@ -2,11 +2,14 @@ package tests
 
 import (
 	"encoding/json"
-	"flag"
+	"encoding/pem"
 	"io"
+	"log/slog"
 	"maps"
 	"math"
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -17,14 +20,13 @@ import (
 	"time"
 
 	"github.com/clientevents/clientevents/emulator"
+	"github.com/clientevents/clientevents/internal/filewatch"
 	"github.com/clientevents/clientevents/internal/googleauth"
 	client "github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
 const grafanaDir = "../grafana"
-
-var pictures = flag.String("pictures", "", "a folder to draw the dashboards into, as they are in the test")
 
 // dashboard is what matters here of Grafana's model.
 type dashboard struct {
@@ -40,7 +42,12 @@ type panel struct {
 	Type, Title, Description string
 	GridPos                  struct{ X, Y, W, H int }
 	FieldConfig              struct {
-		Defaults struct{ Unit string }
+		Defaults struct {
+			Unit     string
+			Mappings []struct {
+				Options map[string]struct{ Text string }
+			}
+		}
 	}
 	Targets []struct{ Expr, LegendFormat string }
 	Links   []link
@@ -89,7 +96,12 @@ func TestDashboardsAreGenerated(t *testing.T) {
 // TestDashboardsForPeople wants each panel to say what it shows, in what unit,
 // and where to read on.
 func TestDashboardsForPeople(t *testing.T) {
-	known := sections(t)
+	known := map[string]bool{}
+	for _, page := range []string{"runbook.md", "operations.md"} {
+		for _, section := range sectionsOf(t, "../../docs/"+page) {
+			known[docsBase+page+"#"+section] = true
+		}
+	}
 	for _, d := range dashboards(t) {
 		var names []string
 		for _, v := range d.Templating.List {
@@ -120,9 +132,36 @@ func TestDashboardsForPeople(t *testing.T) {
 			if p.Title == "" || p.Description == "" || p.FieldConfig.Defaults.Unit == "" || len(p.Targets) == 0 {
 				t.Errorf("%s: %q lacks a description, a unit or a query", d.Title, p.Title)
 			}
-			if len(p.Links) != 1 || !slices.ContainsFunc(known, func(s string) bool { return p.Links[0].URL == docsBase+"runbook.md#"+s }) {
-				t.Errorf("%s: %q has no link to a section of the runbook", d.Title, p.Title)
+			if len(p.Links) != 1 || !known[p.Links[0].URL] {
+				t.Errorf("%s: %q has no link to a section of the runbook or of operations.md", d.Title, p.Title)
 			}
+		}
+	}
+}
+
+// TestServiceDashboard: the first panels are throughput and the dead-letter share, and
+// panels of states name them.
+func TestServiceDashboard(t *testing.T) {
+	var titles []string
+	named := map[string]string{}
+	for _, d := range dashboards(t) {
+		for _, p := range d.Panels {
+			if d.UID == "clientevents-service" && p.Type != "row" {
+				titles = append(titles, p.Title)
+			}
+			for _, m := range p.FieldConfig.Defaults.Mappings {
+				named[p.Title] = m.Options["0"].Text + ", " + m.Options["1"].Text
+			}
+		}
+	}
+	if want := []string{"Throughput", "Dead-letter share"}; !slices.Equal(titles[:2], want) {
+		t.Errorf("Service begins with %q, expected %q", titles[:2], want)
+	}
+	for title, want := range map[string]string{
+		"Problems": "no problem, ", "Active pauses": "sending, paused", "Pauses": "sending, paused", "Replicas": "not ready, ready",
+	} {
+		if named[title] != want {
+			t.Errorf("the states of panel %q are %q, expected %q", title, named[title], want)
 		}
 	}
 }
@@ -177,13 +216,16 @@ func metricsOf(t *testing.T, address string) map[string]bool {
 // in it to be one that the program has, or one that is recorded.
 func TestRuleAndDashboardExpressions(t *testing.T) {
 	p := newPlant(t, "names", 0)
+	// Metrics of the input are there where it is configured.
+	p.config.Input.Format, p.config.Input.Registry.URL, p.config.Input.Mapping = "avro", "http://127.0.0.1:1", "."
+	p.config.Input.Registry.CAFile = authority(t)
 	address := p.run(t)
 	var known map[string]bool
 	await(t, time.Minute, "partitions to have series", func() bool {
 		known = metricsOf(t, address)
 		return known["clientevents_consumer_lag"] && known["clientevents_source_retention_seconds"]
 	})
-	for _, name := range brokerLoginMetrics(t) {
+	for _, name := range append(brokerLoginMetrics(t), watchedFileMetrics(t)...) {
 		known[name] = true
 	}
 	for _, r := range rules(t) {
@@ -213,6 +255,18 @@ func TestRuleAndDashboardExpressions(t *testing.T) {
 	}
 }
 
+// authority writes a certificate into a file and returns its path.
+func authority(t *testing.T) string {
+	t.Helper()
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	defer server.Close()
+	path := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 var metricName = regexp.MustCompile(`\bclientevents_[a-z_]+[a-z]\b`)
 
 // namedMetrics are the metrics that a text names.
@@ -230,6 +284,29 @@ func brokerLoginMetrics(t *testing.T) (names []string) {
 	registry := client.NewRegistry()
 	keeper := googleauth.NewKeeper(googleauth.KeeperConfig{Broker: true, Registerer: registry})
 	defer keeper.Close()
+	return namesIn(t, registry)
+}
+
+// watchedFileMetrics are the names of what a replica has only where files hold its
+// secrets.
+func watchedFileMetrics(t *testing.T) []string {
+	t.Helper()
+	registry := client.NewRegistry()
+	watcher := filewatch.New(slog.New(slog.DiscardHandler), registry)
+	defer watcher.Close()
+	path := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	files := filewatch.Files[string]{Name: "secret", Paths: []string{path}, Parse: func([][]byte) (string, error) { return "", nil }}
+	if _, err := filewatch.Watch(watcher, files); err != nil {
+		t.Fatal(err)
+	}
+	return namesIn(t, registry)
+}
+
+func namesIn(t *testing.T, registry *client.Registry) (names []string) {
+	t.Helper()
 	families, err := registry.Gather()
 	if err != nil || len(families) == 0 {
 		t.Fatalf("%d metrics, %v", len(families), err)
@@ -268,11 +345,7 @@ func TestDashboardsShowSomething(t *testing.T) {
 	await(t, time.Minute, "the first replica to have partitions", owned(1))
 	p.runAt(t, second) // which makes a rebalance
 	await(t, time.Minute, "both replicas to have partitions", owned(2))
-	limit := 30 * time.Second
-	if *pictures != "" {
-		limit = 2 * time.Minute
-		time.Sleep(time.Minute) // a picture of a few seconds shows little
-	}
+	const limit = 30 * time.Second
 	for _, d := range dashboards(t) {
 		for _, panel := range d.Panels {
 			for _, q := range panel.Targets {
@@ -285,20 +358,17 @@ func TestDashboardsShowSomething(t *testing.T) {
 				})
 			}
 		}
-		if *pictures != "" {
-			drawDashboard(t, prom, &d, began, filepath.Join(*pictures, d.UID+".png"))
-		}
 	}
 }
 
-// shows says whether there is a number among the values.
+// shows reports whether there is a number among the values.
 func shows(lines []line) bool {
 	return slices.ContainsFunc(lines, func(l line) bool {
 		return slices.ContainsFunc(l.Values, func(s sample) bool { return !math.IsNaN(s.value()) })
 	})
 }
 
-// unlimited says whether this machine sets no limit, of which nothing can be
+// unlimited reports whether this machine sets no limit, of which nothing can be
 // shown then.
 func unlimited(t *testing.T, prom *prometheus) bool {
 	t.Helper()

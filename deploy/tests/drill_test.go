@@ -2,29 +2,33 @@ package tests
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/clientevents/clientevents/emulator"
+	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// drill is a fault, what tells of it, and how it is mended.
+// drill is a fault, the alert and status that show it, and its repair.
 type drill struct {
 	name string
 	// lifetime of access tokens; 0 is an hour.
 	lifetime time.Duration
-	// fault breaks something, and returns what mends it.
-	fault func(*plant) (mend func())
+	// fault breaks something and returns the repair.
+	fault func(*testing.T, *plant) (repair func())
 	// alert fires with these labels within this time.
 	alert  string
 	labels map[string]string
 	within time.Duration
-	// headline is a part of what /status says.
+	// headline is a part of what /status says; "" where no replica is left to say it.
 	headline string
+	// busy says that /status does not call it bad: nothing fails.
+	busy bool
 }
 
 // times is by how much the alerts' times are shortened: five minutes are ten
@@ -38,16 +42,16 @@ const slack = 45 * time.Second
 var drills = []drill{
 	{
 		name: "api",
-		fault: func(p *plant) func() {
+		fault: func(_ *testing.T, p *plant) func() {
 			p.api.SetFaults(emulator.Faults{All: emulator.Outage()})
 			return func() { p.api.SetFaults(emulator.Faults{}) }
 		},
 		alert: "ClientEventsDestinationPaused", labels: map[string]string{"reason": "unavailable"},
-		within: 10*time.Second + 5*time.Minute/times, headline: "the API can't be reached or fails",
+		within: 10*time.Second + 5*time.Minute/times, headline: "the API is not available (503)",
 	},
 	{
 		name: "token", lifetime: 20 * time.Second,
-		fault: func(p *plant) func() {
+		fault: func(_ *testing.T, p *plant) func() {
 			p.tokens.Misbehave(func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Type", "application/json")
 				w.WriteHeader(http.StatusBadRequest)
@@ -60,7 +64,7 @@ var drills = []drill{
 	},
 	{
 		name: "partition",
-		fault: func(p *plant) func() {
+		fault: func(_ *testing.T, p *plant) func() {
 			broken := p.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: p.config.Kafka.Topic, Partitions: []int32{2}, Err: kerr.KafkaStorageError, Count: -1})
 			return broken.Remove
 		},
@@ -68,8 +72,26 @@ var drills = []drill{
 		within: 7 * time.Minute / times, headline: "records can't be read",
 	},
 	{
+		name: "source", // the right to read is taken away; nothing else fails
+		fault: func(_ *testing.T, p *plant) func() {
+			denied := p.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: p.config.Kafka.Topic, Err: kerr.TopicAuthorizationFailed, Count: -1})
+			return denied.Remove
+		},
+		alert: "ClientEventsProblem", labels: map[string]string{"reason": "source_unreadable"},
+		within: 5 * time.Minute / times, headline: "records can't be read",
+	},
+	{
+		name: "rejections", // a proxy answers 400 to everything
+		fault: func(_ *testing.T, p *plant) func() {
+			p.api.SetFaults(emulator.Faults{All: emulator.Refuse(http.StatusBadRequest, "")})
+			return func() { p.api.SetFaults(emulator.Faults{}) }
+		},
+		alert: "ClientEventsDestinationPaused", labels: map[string]string{"reason": "rejections"},
+		within: 5 * time.Minute / times, headline: "the API rejects every event permanently",
+	},
+	{
 		name: "letters",
-		fault: func(p *plant) func() {
+		fault: func(_ *testing.T, p *plant) func() {
 			full := p.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: p.config.Kafka.DeadLetterTopic, Err: kerr.KafkaStorageError, Count: -1})
 			return full.Remove
 		},
@@ -78,12 +100,69 @@ var drills = []drill{
 	},
 }
 
-// TestFaultDrill breaks one thing in each of several pipelines, and wants the
-// alert for it to fire in time, the status to say why, and both to clear when it
-// is mended. Prometheus is a real one, with the rules as they are but for their
-// times.
+// silent are the states in which nothing fails and events do not arrive.
+var silent = []drill{
+	{
+		name: "stranger", // a consumer of another topic is in the group
+		fault: func(t *testing.T, p *plant) func() {
+			return p.stranger(t).Close
+		},
+		alert: "ClientEventsProblem", labels: map[string]string{"reason": "group_fault"},
+		within: 20*time.Second + 5*time.Minute/times, headline: "has members that do not belong in it",
+	},
+	{
+		name: "transaction", // a producer left one open
+		fault: func(t *testing.T, p *plant) func() {
+			txn := p.Begin(t)
+			txn.Produce(t, p.config.Kafka.Topic, kafka.Message{Partition: 3, Value: []byte("x")})
+			return func() { txn.Abort(t) }
+		},
+		alert: "ClientEventsProblem", labels: map[string]string{"reason": "open_transaction"},
+		within: 15*time.Second + 5*time.Minute/times, headline: "a producer's transaction is open",
+	},
+	{
+		name: "garbage", // a producer publishes what is no event
+		fault: func(t *testing.T, p *plant) func() {
+			p.garbage(t, 1500)
+			return func() {}
+		},
+		alert: "ClientEventsProblem", labels: map[string]string{"reason": "dead_letters"},
+		within: 5 * time.Minute / times, headline: "of the records become dead letters, most for malformed",
+	},
+	{
+		name: "clock", // a broker's clock is behind
+		fault: func(_ *testing.T, p *plant) func() {
+			behind := p.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: p.config.Kafka.StateTopic, Err: kerr.InvalidTimestamp, Count: -1})
+			return behind.Remove
+		},
+		alert:  "ClientEventsStateTopicUnwritable",
+		within: 5 * time.Minute / times, headline: "the state topic can't be written",
+	},
+	{
+		name: "quota", // of the brokers
+		fault: func(_ *testing.T, p *plant) func() {
+			return p.throttle()
+		},
+		alert:  "ClientEventsKafkaThrottled",
+		within: 15 * time.Minute / times, headline: "Throttled by the broker", busy: true,
+	},
+	{
+		name: "absent", // the only replica of a deployment ends
+		fault: func(t *testing.T, p *plant) func() {
+			p.stop()
+			return func() { p.runAt(t, p.address) }
+		},
+		alert:  "ClientEventsAbsent",
+		within: 10 * time.Minute / times,
+	},
+}
+
+// TestFaultDrill causes one fault in each of several pipelines. The alert for it must
+// fire in time, the status must give the cause, and both must clear after the repair.
+// Prometheus is a real one, with the rules as they are but for their times.
 func TestFaultDrill(t *testing.T) {
 	tool(t, "prometheus")
+	drills := slices.Concat(drills, silent)
 	plants := make([]*plant, len(drills))
 	targets := make([]target, len(drills))
 	for i, d := range drills {
@@ -95,6 +174,7 @@ func TestFaultDrill(t *testing.T) {
 	for i, d := range drills {
 		await(t, 60*time.Second, d.name+" to be well", func() bool { return statusOf(t, targets[i]).Summary.Level == "ok" })
 	}
+	await(t, 30*time.Second, "Prometheus to have seen all replicas", func() bool { return prom.seen(t) == len(targets) })
 	t.Run("drills", func(t *testing.T) {
 		for i, d := range drills {
 			t.Run(d.name, func(t *testing.T) {
@@ -110,12 +190,12 @@ func (d *drill) run(t *testing.T, p *plant, prom *prometheus, to target) {
 		t.Fatalf("%s fires before anything is broken: %v", d.alert, found)
 	}
 	t.Cleanup(func() {
-		if t.Failed() {
+		if t.Failed() && d.headline != "" {
 			t.Logf("%s: /status says %+v", d.name, statusOf(t, to))
 		}
 	})
 	began := time.Now()
-	mend := d.fault(p)
+	repair := d.fault(t, p)
 	var found *alert
 	await(t, d.within+slack, d.alert+" to fire", func() bool {
 		found = d.firing(t, prom)
@@ -129,15 +209,18 @@ func (d *drill) run(t *testing.T, p *plant, prom *prometheus, to target) {
 	}
 	// A token that can't be renewed is told of while the old one still serves.
 	await(t, d.lifetime+slack, "/status to say: "+d.headline, func() bool {
+		if d.headline == "" {
+			return true
+		}
 		s := statusOf(t, to).Summary
-		return s.Level == "bad" && strings.Contains(s.Headline, d.headline) && s.Advice != ""
+		return (s.Level == "bad") == !d.busy && strings.Contains(s.Headline, d.headline) && s.Advice != ""
 	})
-	mended := time.Now()
-	mend()
-	await(t, 2*time.Minute, d.alert+" and /status to clear", func() bool {
+	repaired := time.Now()
+	repair()
+	await(t, 5*time.Minute, d.alert+" and /status to clear", func() bool {
 		return d.firing(t, prom) == nil && statusOf(t, to).Summary.Level != "bad"
 	})
-	t.Logf("%s: clear %s after it was mended", d.name, time.Since(mended).Round(time.Second))
+	t.Logf("%s: clear %s after its repair", d.name, time.Since(repaired).Round(time.Second))
 }
 
 // firing is the alert of this drill's pipeline; nil where it does not fire.

@@ -14,6 +14,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,10 +23,14 @@ import (
 	"github.com/clientevents/clientevents/event"
 	"github.com/clientevents/clientevents/internal/app"
 	"github.com/clientevents/clientevents/internal/config"
+	"github.com/clientevents/clientevents/internal/connect"
 	"github.com/clientevents/clientevents/internal/googleauth/tokenserver"
 	"github.com/clientevents/clientevents/internal/journey"
-	"github.com/clientevents/clientevents/internal/kafkatest"
+	"github.com/clientevents/clientevents/internal/publish"
+	"github.com/clientevents/clientevents/test/kafkatest"
 	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.yaml.in/yaml/v4"
 )
 
@@ -35,6 +41,9 @@ type plant struct {
 	api    *emulator.Emulator
 	tokens *tokenserver.Server
 	config *config.Config
+	// address is where the last replica's admin server listens, and stop ends it.
+	address string
+	stop    func()
 }
 
 const partitions = 6
@@ -58,8 +67,8 @@ func newPlant(t *testing.T, name string, lifetime time.Duration) *plant {
 		"CLIENTEVENTS_KAFKA_TOPIC=" + topic,
 		"CLIENTEVENTS_KAFKA_GROUP=" + name,
 		"CLIENTEVENTS_API_ENDPOINT=" + api.URL,
-		"CLIENTEVENTS_API_VERSION=v3",
-		"CLIENTEVENTS_API_PARENT=projects/demo",
+		"CLIENTEVENTS_API_VERSION=v4",
+		"CLIENTEVENTS_API_PARENT=projects/demo/tenants/demo",
 		"CLIENTEVENTS_API_CREDENTIALS=" + p.tokens.KeyFile(t, filepath.Join(t.TempDir(), "key.json")),
 		"CLIENTEVENTS_PARENTS_WAIT=2s",
 		"CLIENTEVENTS_ADMIN_LISTEN=127.0.0.1:0",
@@ -96,14 +105,15 @@ func (p *plant) runAt(t *testing.T, address string) string {
 		cancel()
 		t.Fatalf("it did not start: %v", err)
 		return ""
-	case address := <-listens:
-		t.Cleanup(func() {
+	case p.address = <-listens:
+		p.stop = sync.OnceFunc(func() {
 			cancel()
 			if err := <-ended; err != nil {
 				t.Errorf("stop: %v", err)
 			}
 		})
-		return address
+		t.Cleanup(p.stop)
+		return p.address
 	}
 }
 
@@ -111,11 +121,11 @@ func (p *plant) runAt(t *testing.T, address string) string {
 // ends.
 func (p *plant) traffic(t *testing.T, perSecond int) {
 	t.Helper()
-	k, err := app.NewKafka(p.config, nil)
+	k, err := connect.NewKafka(p.config, connect.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	to := app.NewPublisher(k, p.config.Kafka.Topic)
+	to := publish.New(k, p.config.Kafka.Topic)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -123,7 +133,7 @@ func (p *plant) traffic(t *testing.T, perSecond int) {
 		tick := time.NewTicker(100 * time.Millisecond)
 		defer tick.Stop()
 		n := 0
-		for r := range journey.New(journey.Options{Seed: 1, Version: event.V3, Parent: "projects/demo", Start: time.Now(), Gap: 10 * time.Millisecond}).Mixed(journey.DemoMix, 0) {
+		for r := range journey.New(journey.Options{Seed: 1, Version: event.V4, Parent: "projects/demo/tenants/demo", Start: time.Now(), Gap: 10 * time.Millisecond}).Mixed(journey.DemoMix, 0) {
 			_ = to.Add(ctx, kafka.Message{Key: r.Key, Value: r.Value}) // a broker that fails is part of the test
 			if n++; n%max(1, perSecond/10) != 0 {
 				continue
@@ -139,9 +149,45 @@ func (p *plant) traffic(t *testing.T, perSecond int) {
 	t.Cleanup(func() {
 		cancel()
 		<-done
-		_ = to.Close()
 		k.Close()
 	})
+}
+
+// stranger is another program's member of the group.
+func (p *plant) stranger(t *testing.T) *kgo.Client {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(p.Brokers...), kgo.ClientID("stranger"), kgo.ConsumerGroup(p.config.Kafka.Group),
+		kgo.ConsumeTopics(p.NewTopic(t, "other", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cl.Close)
+	return cl
+}
+
+// garbage publishes records that are no events.
+func (p *plant) garbage(t *testing.T, n int) {
+	t.Helper()
+	messages := make([]kafka.Message, n)
+	for i := range messages {
+		messages[i].Value = []byte("not an event")
+	}
+	p.ProduceByKey(t, p.config.Kafka.Topic, messages...)
+}
+
+// throttle answers fetches as a broker does whose quota the replica has used up.
+func (p *plant) throttle() (repair func()) {
+	var over atomic.Bool
+	p.Fake.ControlKey(kmsg.Fetch.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		if over.Load() {
+			return nil, nil, false
+		}
+		p.Fake.KeepControl()
+		answer := req.ResponseKind()
+		answer.(kmsg.SetThrottleResponse).SetThrottle(1000)
+		return answer, nil, true
+	})
+	return func() { over.Store(true) }
 }
 
 // prometheus is a real one.
@@ -244,8 +290,6 @@ type line struct {
 // sample is a time in Unix seconds, and a number as a text.
 type sample [2]any
 
-func (s sample) at() float64 { f, _ := s[0].(float64); return f }
-
 // between asks for an expression's values over a time, each second.
 func (p *prometheus) between(expr string, from, to time.Time) ([]line, error) {
 	var answer struct{ Result []line }
@@ -254,6 +298,16 @@ func (p *prometheus) between(expr string, from, to time.Time) ([]line, error) {
 		"start": {fmt.Sprint(from.Unix())}, "end": {fmt.Sprint(to.Unix())},
 	}, &answer)
 	return answer.Result, err
+}
+
+// seen counts the replicas whose metrics are there.
+func (p *prometheus) seen(t *testing.T) int {
+	t.Helper()
+	var answer struct{ Result []any }
+	if err := p.get("/api/v1/query", url.Values{"query": {"clientevents_build_info"}}, &answer); err != nil {
+		t.Fatal(err)
+	}
+	return len(answer.Result)
 }
 
 // alert is one that is pending or fires.

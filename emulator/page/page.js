@@ -1,5 +1,5 @@
-// The emulator's page: it waits for events, and shows them by request id, as the
-// journeys that they tell.
+// The emulator's page: it waits for events, and shows them by request id, as
+// journeys.
 "use strict";
 
 const keptJourneys = 200; // remembered, of which the latest are shown
@@ -11,7 +11,7 @@ const $ = (id) => document.getElementById(id);
 
 const journeys = new Map(); // by request id, the one that was last added to last
 let titles = new Map(), employers = new Map(); // of jobs, by their names of both kinds
-let stats = null, jobs = [], companies = [];
+let stats = null, report = null, jobs = [], companies = [];
 let latest = 0, heard = 0;
 
 // make makes an element. Text is only ever set as text.
@@ -23,9 +23,11 @@ function make(name, className, text) {
 }
 
 const count = (n) => n.toLocaleString("en");
+const percent = (share) => share.toLocaleString("en", { style: "percent", maximumFractionDigits: 1 });
+const words = (name) => name.toLowerCase().replaceAll("_", " ");
 const plural = (n, one, more) => `${count(n)} ${n === 1 ? one : more}`;
 
-// How far on its way to a job a type is; a parent is not as far.
+// The stage of a journey that a type belongs to; a parent's is earlier.
 const stages = {
   IMPRESSION: 0, NOTIFICATION: 0, VIEW: 1, APPLICATION_FINISH: 3, INTERVIEW_GRANTED: 4, HIRED: 5,
 };
@@ -61,7 +63,7 @@ function tree(events) {
   return branch(null, children);
 }
 
-// leadsTo says whether an event is among its own ancestors: ids can be made up.
+// leadsTo reports whether an event is among its own ancestors: ids can be made up.
 function leadsTo(a, parent, events) {
   for (let steps = 0; parent && steps < keptEvents; steps++) {
     if (parent === a) return true;
@@ -83,9 +85,9 @@ function branch(parent, children) {
 
 function line(a) {
   const row = make("div", "event"), type = a.event.jobEvent?.type ?? "?";
-  row.append(make("span", stage(a) === 0 ? "type start" : "type", type.toLowerCase().replaceAll("_", " ")),
+  row.append(make("span", stage(a) === 0 ? "type start" : "type", words(type)),
     make("span", "what", about(a.event.jobEvent?.jobs ?? [])));
-  if (a.duplicate) row.append(make("span", "twice", "the second of its id"));
+  if (a.duplicate) row.append(make("span", "twice", "duplicate ID"));
   row.append(make("span", "id", a.event.eventId), make("span", "when", new Date(a.time).toLocaleTimeString("en-GB")));
   for (const w of a.warnings ?? []) row.append(make("span", "warning", `${w.field}: ${w.reason}`));
   return row;
@@ -113,7 +115,7 @@ function show() {
   const found = [...journeys].reverse().filter(([id, events]) => matches(id, events)).slice(0, shownJourneys);
   $("journeys").replaceChildren(...found.map(([id, events]) => {
     const e = make("article", "journey"), head = make("h3");
-    head.append(make("code", "", id || "no request id"), make("span", "", plural(events.length, "event", "events")), make("span", "", events[0].parent + ", " + events[0].version));
+    head.append(make("code", "", id || "no request ID"), make("span", "", plural(events.length, "event", "events")), make("span", "", events[0].parent + ", " + events[0].version));
     e.append(head, tree(events));
     return e;
   }));
@@ -128,15 +130,20 @@ function summary() {
   const empty = jobs.length === 0;
   const held = empty ? "No jobs here yet" : `${plural(jobs.length, "job", "jobs")} of ${plural(companies.length, "company", "companies")}`;
   $("headline").textContent = `${held}; ${plural(stats.accepted, "event", "events")} accepted`;
-  $("detail").textContent = stats.warned === 0 ? "" : empty
-    ? "Create companies and jobs here and search them: until then it can't be told which events the service would keep."
-    : `${count(stats.warned)} of them would be discarded by the service, which accepts them all the same.`;
-  const types = {};
-  for (const byVersion of Object.values(stats.byType)) for (const [type, n] of Object.entries(byVersion)) types[type] = (types[type] ?? 0) + n;
-  define($("types"), Object.entries(types).sort((a, b) => b[1] - a[1]).map(([type, n]) => [type.toLowerCase().replaceAll("_", " "), count(n)]));
+  $("detail").textContent = stats.warned > 0
+    ? `${count(stats.warned)} of them would be discarded: the service accepts such events, and ignores them later.`
+    : empty && stats.accepted > 0
+      ? "Create companies and jobs here and search them: only then can this page show which events the service would keep."
+      : "";
+  define($("types"), report.types.map((t) => [words(t.type), `${count(t.events)} (${percent(t.share)})`]));
+  define($("rules"), [
+    ...Object.entries(report.discarded).filter(([, n]) => n > 0).map(([rule, n]) => ["discarded: " + words(rule), plural(n, "event", "events")]),
+    ...report.rules.filter((r) => r.jobs > 0).map((r) => [r.meaning, `${plural(r.jobs, "job", "jobs")} of ${plural(r.journeys, "journey", "journeys")}`]),
+  ]);
+  $("rules-note").textContent = `${plural(report.jobs, "job", "jobs")} of ${plural(report.journeys, "journey", "journeys")}`;
   define($("calls"), [
     ["HTTP requests", count(stats.requests)], ["batches, with parts", `${count(stats.batches)}, ${count(stats.parts)}`],
-    ["accepted events", count(stats.accepted)], ["of them with an id that was there before", count(stats.duplicates)],
+    ["accepted events", count(stats.accepted)], ["of them with a duplicate ID", count(stats.duplicates)],
     ["of them that would be discarded", count(stats.warned)],
     ...Object.entries(stats.refused ?? {}).map(([code, n]) => ["answered " + code, count(n)]),
   ]);
@@ -166,16 +173,16 @@ async function ask(path, timeout) {
 const rest = (ms) => new Promise((done) => setTimeout(done, ms));
 const held = () => $("hold").getAttribute("aria-pressed") === "true";
 
-// follow waits for events and shows them, for ever.
+// follow waits for events and shows them.
 async function follow() {
   for (;;) {
     try {
       const news = await ask(latest ? `events?after=${latest}&wait=20s` : "events?limit=300", 40000);
-      if (news.latest < latest) journeys.clear(); // it was started anew
+      if (news.latest < latest) journeys.clear(); // the emulator was restarted
       if (!latest) news.events.reverse();
       news.events.forEach(add);
       latest = news.latest;
-      stats = await ask("stats", 10000);
+      [stats, report] = await Promise.all([ask("stats", 10000), ask("report", 10000)]);
       summary();
       if (!held() && news.events.length) show();
     } catch {
@@ -185,7 +192,7 @@ async function follow() {
   }
 }
 
-// look looks at what the emulator holds, now and then.
+// look reads the jobs and companies every three seconds.
 async function look() {
   for (;;) {
     try {
@@ -207,7 +214,7 @@ async function look() {
 function live() {
   const silence = Date.now() - heard, lost = heard > 0 && silence > 25000;
   $("live").className = lost ? "live lost" : "live";
-  $("live").textContent = lost ? "no answer: what is shown is old" : heard ? held() ? "held" : "live" : "connecting…";
+  $("live").textContent = lost ? "no response: the page is out of date" : heard ? held() ? "held" : "live" : "connecting…";
 }
 
 $("address").textContent = location.origin;

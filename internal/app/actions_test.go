@@ -18,8 +18,9 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"github.com/clientevents/clientevents/emulator"
+	"github.com/clientevents/clientevents/internal/admin"
 	"github.com/clientevents/clientevents/internal/app"
-	"github.com/clientevents/clientevents/internal/kafkatest"
+	"github.com/clientevents/clientevents/test/kafkatest"
 )
 
 const token = "a token of many characters"
@@ -39,7 +40,7 @@ func (r *rig) setToken(t *testing.T, text string) {
 }
 
 // post asks for an action, with the headers given as pairs.
-func (s *site) post(t *testing.T, action string, headers ...string) (int, app.ActionAnswer) {
+func (s *site) post(t *testing.T, action string, headers ...string) (int, admin.ActionAnswer) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.base+"/admin/"+action, nil)
 	if err != nil {
@@ -48,7 +49,7 @@ func (s *site) post(t *testing.T, action string, headers ...string) (int, app.Ac
 	for pair := range slices.Chunk(headers, 2) {
 		req.Header.Set(pair[0], pair[1])
 	}
-	answer, err := http.DefaultClient.Do(req)
+	answer, err := s.client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +57,7 @@ func (s *site) post(t *testing.T, action string, headers ...string) (int, app.Ac
 	if err != nil {
 		t.Fatal(err)
 	}
-	var a app.ActionAnswer
+	var a admin.ActionAnswer
 	if json.Unmarshal(body, &a) != nil {
 		a.Error = string(body)
 	}
@@ -114,7 +115,7 @@ func (s *site) waitReady(t *testing.T) {
 }
 
 // partition describes one partition; nil where the replica does not have it.
-func partitionOf(s app.Status, id int32) (paused, owned bool) {
+func partitionOf(s admin.Status, id int32) (paused, owned bool) {
 	for _, p := range s.Partitions {
 		if p.Partition == id {
 			return p.Paused, true
@@ -124,7 +125,7 @@ func partitionOf(s app.Status, id int32) (paused, owned bool) {
 }
 
 func TestPausePartition(t *testing.T) {
-	kafkatest.Each(t, func(t *testing.T, c *kafkatest.Cluster) {
+	each(t, func(t *testing.T, c *kafkatest.Cluster) {
 		r := newRig(t, c, 2, emulator.Options{})
 		r.withToken(t)
 		s := r.runSite(t, nil)
@@ -168,7 +169,7 @@ func TestPausePartition(t *testing.T) {
 // TestPauseOutlivesOwners: a partition's pause goes with it, to another replica
 // and to a later one, until it is resumed there.
 func TestPauseOutlivesOwners(t *testing.T) {
-	kafkatest.Each(t, func(t *testing.T, c *kafkatest.Cluster) {
+	each(t, func(t *testing.T, c *kafkatest.Cluster) {
 		r := newRig(t, c, 2, emulator.Options{})
 		r.withToken(t)
 		one := r.runSite(t, nil)
@@ -226,193 +227,206 @@ func TestPauseOutlivesOwners(t *testing.T) {
 }
 
 // TestPauseAll: nothing is fetched or sent, whatever partitions come; the
-// membership goes on.
+// membership continues.
 func TestPauseAll(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, kafkatest.Embedded(t), 2, emulator.Options{})
-	r.withToken(t)
-	one := r.runSite(t, nil)
-	one.waitReady(t)
-	one.act(t, "pause")
-	if status := one.status(t); !status.Admin.Paused || status.InFlight != 0 || status.Summary.Level != "paused" {
-		t.Errorf("after the pause: %+v, %d in flight, %+v", status.Admin, status.InFlight, status.Summary)
-	}
-	if _, body := one.get(t, "/metrics"); !strings.Contains(body, `clientevents_paused{reason="operator"} 1`) {
-		t.Error("the metric does not say so")
-	}
-	// Another replica comes and goes; what the first gets back stays paused.
-	two := r.runSite(t, nil)
-	kafkatest.WaitFor(t, time.Minute, "the other to have a partition", func() bool { return len(two.status(t).Partitions) == 1 })
-	two.stop()
-	kafkatest.WaitFor(t, time.Minute, "the first to have both", func() bool { return len(one.status(t).Partitions) == 2 })
-	r.publish(t, 0, "zero", 5, "")
-	r.publish(t, 1, "one", 5, "")
-	kafkatest.WaitFor(t, time.Minute, "the lag to be told", func() bool { return one.status(t).Backlog.Records == 10 })
-	one.waitReady(t)
-	if n := r.api.Stats().Accepted; n != 0 {
-		t.Errorf("%d events were reported by a paused replica", n)
-	}
-	one.act(t, "resume")
-	r.waitReported(t, "zero", 5)
-	r.waitReported(t, "one", 5)
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, kafkatest.Bubble(t), 2, emulator.Options{})
+		r.withToken(t)
+		one := r.runSite(t, nil)
+		one.waitReady(t)
+		one.act(t, "pause")
+		if status := one.status(t); !status.Admin.Paused || status.InFlight != 0 || status.Summary.Level != "paused" {
+			t.Errorf("after the pause: %+v, %d in flight, %+v", status.Admin, status.InFlight, status.Summary)
+		}
+		if _, body := one.get(t, "/metrics"); !strings.Contains(body, `clientevents_paused{reason="operator"} 1`) {
+			t.Error("the metric does not say so")
+		}
+		// Another replica comes and goes; what the first gets back stays paused.
+		two := r.runSite(t, nil)
+		kafkatest.WaitFor(t, time.Minute, "the other to have a partition", func() bool { return len(two.status(t).Partitions) == 1 })
+		two.stop()
+		kafkatest.WaitFor(t, time.Minute, "the first to have both", func() bool { return len(one.status(t).Partitions) == 2 })
+		r.publish(t, 0, "zero", 5, "")
+		r.publish(t, 1, "one", 5, "")
+		kafkatest.WaitFor(t, time.Minute, "the lag to be told", func() bool { return one.status(t).Backlog.Records == 10 })
+		one.waitReady(t)
+		if n := r.api.Stats().Accepted; n != 0 {
+			t.Errorf("%d events were reported by a paused replica", n)
+		}
+		one.act(t, "resume")
+		r.waitReported(t, "zero", 5)
+		r.waitReported(t, "one", 5)
+	})
 }
 
 // TestPauseStopsPatience: a child whose parent stands unread in a paused
 // partition is no dead letter.
 func TestPauseStopsPatience(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, kafkatest.Embedded(t), 2, emulator.Options{})
-	r.withToken(t)
-	r.config.Parents.Wait = time.Second
-	s := r.runSite(t, nil)
-	s.waitReady(t)
-	r.publish(t, 0, "child", 1, "parent-0")
-	kafkatest.WaitFor(t, time.Minute, "the child to wait", func() bool { return s.status(t).Backlog.Waiting == 1 })
-	s.act(t, "pause?partition=0")
-	r.publish(t, 0, "parent", 1, "")
-	// An orphan that comes later, elsewhere, loses its patience: by then the
-	// child would have, too.
-	r.publish(t, 1, "orphan", 1, "never-0")
-	kafkatest.WaitFor(t, time.Minute, "an orphan to become a dead letter", func() bool { return s.status(t).Letters["parent_not_found"] == 1 })
-	s.act(t, "resume?partition=0")
-	r.waitReported(t, "parent", 1)
-	r.waitReported(t, "child", 1)
-	if n := s.status(t).Letters["parent_not_found"]; n != 1 {
-		t.Errorf("%d dead letters: want the orphan's alone", n)
-	}
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, kafkatest.Bubble(t), 2, emulator.Options{})
+		r.withToken(t)
+		r.config.Parents.Wait = time.Second
+		s := r.runSite(t, nil)
+		s.waitReady(t)
+		r.publish(t, 0, "child", 1, "parent-0")
+		kafkatest.WaitFor(t, time.Minute, "the child to wait", func() bool { return s.status(t).Backlog.Waiting == 1 })
+		s.act(t, "pause?partition=0")
+		r.publish(t, 0, "parent", 1, "")
+		// An orphan that comes later, elsewhere, loses its patience: by then the
+		// child would have, too.
+		r.publish(t, 1, "orphan", 1, "never-0")
+		kafkatest.WaitFor(t, time.Minute, "an orphan to become a dead letter", func() bool { return s.status(t).Letters["parent_not_found"] == 1 })
+		s.act(t, "resume?partition=0")
+		r.waitReported(t, "parent", 1)
+		r.waitReported(t, "child", 1)
+		if n := s.status(t).Letters["parent_not_found"]; n != 1 {
+			t.Errorf("%d dead letters: want the orphan's alone", n)
+		}
+	})
 }
 
 // TestDrainByAdmin: what was fetched is finished, the group is left, and the
 // process lives.
 func TestDrainByAdmin(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, kafkatest.Embedded(t), 2, emulator.Options{})
-	r.withToken(t)
-	s := r.runSite(t, nil)
-	s.waitReady(t)
-	r.publish(t, 0, "before", 10, "")
-	r.waitReported(t, "before", 10)
-	s.act(t, "drain")
-	if answer, body := s.get(t, "/readyz"); answer.StatusCode != http.StatusServiceUnavailable || !strings.Contains(body, "drained") {
-		t.Errorf("ready? %s: %s", answer.Status, body)
-	}
-	if answer, _ := s.get(t, "/livez"); answer.StatusCode != http.StatusOK {
-		t.Errorf("alive? %s", answer.Status)
-	}
-	if status := s.status(t); !status.Admin.Drained || !strings.HasPrefix(status.Summary.Headline, "Drained") {
-		t.Errorf("%+v, %+v", status.Admin, status.Summary)
-	}
-	if lag := r.Lag(t, r.config.Kafka.Group, r.config.Kafka.Topic); lag != 0 {
-		t.Errorf("the group's lag is %d", lag)
-	}
-	r.publish(t, 0, "after", 10, "")
-	other := r.runSite(t, nil)
-	other.waitReady(t)
-	r.waitReported(t, "after", 10)
-	if len(other.status(t).Partitions) != 2 {
-		t.Error("the other replica has not got all the partitions")
-	}
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, kafkatest.Bubble(t), 2, emulator.Options{})
+		r.withToken(t)
+		s := r.runSite(t, nil)
+		s.waitReady(t)
+		r.publish(t, 0, "before", 10, "")
+		r.waitReported(t, "before", 10)
+		s.act(t, "drain")
+		if answer, body := s.get(t, "/readyz"); answer.StatusCode != http.StatusServiceUnavailable || !strings.Contains(body, "drained") {
+			t.Errorf("ready? %s: %s", answer.Status, body)
+		}
+		if answer, _ := s.get(t, "/livez"); answer.StatusCode != http.StatusOK {
+			t.Errorf("alive? %s", answer.Status)
+		}
+		if status := s.status(t); !status.Admin.Drained || !strings.HasPrefix(status.Summary.Headline, "Drained") {
+			t.Errorf("%+v, %+v", status.Admin, status.Summary)
+		}
+		if lag := r.Lag(t, r.config.Kafka.Group, r.config.Kafka.Topic); lag != 0 {
+			t.Errorf("the group's lag is %d", lag)
+		}
+		r.publish(t, 0, "after", 10, "")
+		other := r.runSite(t, nil)
+		other.waitReady(t)
+		r.waitReported(t, "after", 10)
+		if len(other.status(t).Partitions) != 2 {
+			t.Error("the other replica has not got all the partitions")
+		}
+	})
 }
 
 func TestOverridesEnd(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, kafkatest.Embedded(t), 1, emulator.Options{})
-	r.withToken(t)
-	level := new(slog.LevelVar)
-	s := r.runSite(t, func(o *app.Options) { o.Level = level })
-	s.waitReady(t)
-	s.act(t, "rate?events_per_second=12.5&for=1h")
-	if status := s.status(t); status.Reporter.Rate != 12.5 || status.Admin.Rate != 12.5 || time.Until(status.Admin.RateUntil) < 59*time.Minute {
-		t.Errorf("the rate is %v, %+v", status.Reporter.Rate, status.Admin)
-	}
-	s.act(t, "rate?events_per_second=default")
-	if status := s.status(t); status.Reporter.Rate != 0 || status.Admin.Rate != 0 {
-		t.Errorf("the rate is %v, %+v", status.Reporter.Rate, status.Admin)
-	}
-	s.act(t, "rate?events_per_second=50&for=1s")
-	kafkatest.WaitFor(t, time.Minute, "the override to end", func() bool { return s.status(t).Admin.Rate == 0 })
-	if got := s.status(t).Reporter.Rate; got != 0 {
-		t.Errorf("the rate is %v after its override", got)
-	}
-	s.act(t, "log-level?level=debug&for=1h")
-	if got := s.status(t).Admin.LogLevel; got != "debug" || level.Level() != slog.LevelDebug {
-		t.Errorf("the log level is %s", got)
-	}
-	s.act(t, "log-level?level=error&for=1s")
-	kafkatest.WaitFor(t, time.Minute, "the log level to be the usual again", func() bool { return level.Level() == slog.LevelInfo })
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, kafkatest.Bubble(t), 1, emulator.Options{})
+		r.withToken(t)
+		level := new(slog.LevelVar)
+		s := r.runSite(t, func(o *app.Options) { o.Level = level })
+		s.waitReady(t)
+		s.act(t, "rate?events_per_second=12.5&for=1h")
+		if status := s.status(t); status.Reporter.Rate != 12.5 || status.Admin.Rate != 12.5 || time.Until(status.Admin.RateUntil) < 59*time.Minute {
+			t.Errorf("the rate is %v, %+v", status.Reporter.Rate, status.Admin)
+		}
+		s.act(t, "rate?events_per_second=default")
+		if status := s.status(t); status.Reporter.Rate != 0 || status.Admin.Rate != 0 {
+			t.Errorf("the rate is %v, %+v", status.Reporter.Rate, status.Admin)
+		}
+		s.act(t, "rate?events_per_second=50&for=1s")
+		kafkatest.WaitFor(t, time.Minute, "the override to end", func() bool { return s.status(t).Admin.Rate == 0 })
+		if got := s.status(t).Reporter.Rate; got != 0 {
+			t.Errorf("the rate is %v after its override", got)
+		}
+		s.act(t, "log-level?level=debug&for=1h")
+		if got := s.status(t).Admin.LogLevel; got != "debug" || level.Level() != slog.LevelDebug {
+			t.Errorf("the log level is %s", got)
+		}
+		s.act(t, "log-level?level=error&for=1s")
+		kafkatest.WaitFor(t, time.Minute, "the log level to be the usual again", func() bool { return level.Level() == slog.LevelInfo })
+	})
 }
 
 // TestWhoMayAct goes through who is refused, and sees that nothing was done.
 func TestWhoMayAct(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, kafkatest.Embedded(t), 1, emulator.Options{})
-	var log buffer
-	s := r.runSite(t, func(o *app.Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
-	s.waitReady(t)
-	right := []string{"Authorization", "Bearer " + token}
-	if code, a := s.post(t, "pause", right...); code != http.StatusForbidden || !strings.Contains(a.Error, "admin.token_file is not set") {
-		t.Errorf("without a token file: %d %+v", code, a)
-	}
-	if admin := s.status(t).Admin; admin.Actions || admin.OffBecause == "" {
-		t.Errorf("the status says %+v", admin)
-	}
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, kafkatest.Bubble(t), 1, emulator.Options{})
+		var log buffer
+		s := r.runSite(t, func(o *app.Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+		s.waitReady(t)
+		right := []string{"Authorization", "Bearer " + token}
+		if code, a := s.post(t, "pause", right...); code != http.StatusForbidden || !strings.Contains(a.Error, "admin.token_file is not set") {
+			t.Errorf("without a token file: %d %+v", code, a)
+		}
+		if admin := s.status(t).Admin; admin.Actions || admin.OffBecause == "" {
+			t.Errorf("the status says %+v", admin)
+		}
 
-	r2 := newRig(t, r.Cluster, 1, emulator.Options{})
-	r2.withToken(t)
-	s = r2.runSite(t, func(o *app.Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
-	s.waitReady(t)
-	for name, test := range map[string]struct {
-		action  string
-		headers []string
-		code    int
-		says    string
-	}{
-		"no token":         {"pause", nil, 401, "Authorization: Bearer"},
-		"another scheme":   {"pause", []string{"Authorization", "Basic " + token}, 401, "Authorization: Bearer"},
-		"a wrong token":    {"pause", []string{"Authorization", "Bearer guess"}, 401, "not that of"},
-		"the token's part": {"pause", []string{"Authorization", "Bearer " + token[:10]}, 401, "not that of"},
-		"another site":     {"pause", append([]string{"Sec-Fetch-Site", "cross-site"}, right...), 403, ""},
-		"another origin":   {"pause", append([]string{"Origin", "https://example.com"}, right...), 403, ""},
-		"an unknown param": {"pause?partitions=3", right, 400, "pause knows partition"},
-		"no such number":   {"pause?partition=all", right, 400, `"all": want the number of a partition`},
-		"no such one":      {"pause?partition=99", right, 409, "another replica"},
-		"rate zero":        {"rate?events_per_second=0&for=1m", right, 400, "want a number above 0"},
-		"rate NaN":         {"rate?events_per_second=NaN&for=1m", right, 400, "want a number above 0"},
-		"rate for ever":    {"rate?events_per_second=5", right, 400, "want a duration"},
-		"rate for long":    {"rate?events_per_second=5&for=1000h", right, 400, "want a duration"},
-		"no such level":    {"log-level?level=loud&for=1m", right, 409, "can't be changed here"},
-	} {
-		if code, a := s.post(t, test.action, test.headers...); code != test.code || !strings.Contains(a.Error, test.says) {
-			t.Errorf("%s: %d %q: want %d and %q", name, code, a.Error, test.code, test.says)
+		r2 := newRig(t, r.Cluster, 1, emulator.Options{})
+		r2.withToken(t)
+		s = r2.runSite(t, func(o *app.Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+		s.waitReady(t)
+		for name, test := range map[string]struct {
+			action  string
+			headers []string
+			code    int
+			says    string
+		}{
+			"no token":         {"pause", nil, 401, "Authorization: Bearer"},
+			"another scheme":   {"pause", []string{"Authorization", "Basic " + token}, 401, "Authorization: Bearer"},
+			"a wrong token":    {"pause", []string{"Authorization", "Bearer guess"}, 401, "not that of"},
+			"the token's part": {"pause", []string{"Authorization", "Bearer " + token[:10]}, 401, "not that of"},
+			"another site":     {"pause", append([]string{"Sec-Fetch-Site", "cross-site"}, right...), 403, ""},
+			"another origin":   {"pause", append([]string{"Origin", "https://example.com"}, right...), 403, ""},
+			"an unknown param": {"pause?partitions=3", right, 400, "pause takes partition"},
+			"no such number":   {"pause?partition=all", right, 400, `"all": expected the number of a partition`},
+			"no such one":      {"pause?partition=99", right, 409, "another replica"},
+			"rate zero":        {"rate?events_per_second=0&for=1m", right, 400, "expected a number from 0.01"},
+			"rate NaN":         {"rate?events_per_second=NaN&for=1m", right, 400, "expected a number from 0.01"},
+			"rate of hardly":   {"rate?events_per_second=1e-300&for=1m", right, 400, "expected a number from 0.01"},
+			"rate of all":      {"rate?events_per_second=1e300&for=1m", right, 400, "expected a number from 0.01"},
+			"rate for ever":    {"rate?events_per_second=5", right, 400, "expected a duration"},
+			"rate for long":    {"rate?events_per_second=5&for=1000h", right, 400, "expected a duration"},
+			"no such level":    {"log-level?level=loud&for=1m", right, 409, "can't be changed here"},
+		} {
+			if code, a := s.post(t, test.action, test.headers...); code != test.code || !strings.Contains(a.Error, test.says) {
+				t.Errorf("%s: %d %q: want %d and %q", name, code, a.Error, test.code, test.says)
+			}
 		}
-	}
-	if answer, _ := s.get(t, "/admin/pause"); answer.StatusCode != http.StatusMethodNotAllowed {
-		t.Errorf("GET: %s: want 405", answer.Status)
-	}
-	if admin := s.status(t).Admin; !admin.Actions || admin.Paused || len(admin.Latest) != 0 || admin.Rate != 0 {
-		t.Errorf("something was done: %+v", admin)
-	}
-	// Another token is known at once, and the old one no more.
-	r2.setToken(t, "another token of many characters")
-	if code, _ := s.post(t, "pause", right...); code != http.StatusUnauthorized {
-		t.Errorf("the token before: %d", code)
-	}
-	if code, a := s.post(t, "pause", "Authorization", "Bearer another token of many characters"); code != http.StatusOK {
-		t.Errorf("the new token: %d %+v", code, a)
-	}
-	r2.setToken(t, "short")
-	if code, a := s.post(t, "resume", "Authorization", "Bearer short"); code != http.StatusForbidden || !strings.Contains(a.Error, "fewer than 16") {
-		t.Errorf("a short token: %d %+v", code, a)
-	}
-	text := log.String()
-	for _, want := range []string{"admin action refused", `msg="admin action" action="pause all" by=127.0.0.1`, "admin action done"} {
-		if !strings.Contains(text, want) {
-			t.Errorf("the log does not say %q", want)
+		if answer, _ := s.get(t, "/admin/pause"); answer.StatusCode != http.StatusMethodNotAllowed {
+			t.Errorf("GET: %s: want 405", answer.Status)
 		}
-	}
-	if strings.Contains(text, token) || strings.Contains(text, "another token") {
-		t.Error("the log shows a token")
-	}
+		if admin := s.status(t).Admin; !admin.Actions || admin.Paused || len(admin.Latest) != 0 || admin.Rate != 0 {
+			t.Errorf("something was done: %+v", admin)
+		}
+		// Another token is known at once, and the old one no more.
+		r2.setToken(t, "another token of many characters")
+		if code, _ := s.post(t, "pause", right...); code != http.StatusUnauthorized {
+			t.Errorf("the token before: %d", code)
+		}
+		if code, a := s.post(t, "pause", "Authorization", "Bearer another token of many characters"); code != http.StatusOK {
+			t.Errorf("the new token: %d %+v", code, a)
+		}
+		r2.setToken(t, "short")
+		if code, a := s.post(t, "resume", "Authorization", "Bearer short"); code != http.StatusUnauthorized {
+			t.Errorf("a short token: %d %+v", code, a)
+		}
+		if code, a := s.post(t, "resume", "Authorization", "Bearer another token of many characters"); code != http.StatusOK {
+			t.Errorf("the token before the short one: %d %+v", code, a)
+		}
+		if _, series := s.scrape(t); series[`clientevents_secret_stale{secret="admin.token_file"}`] != "1" {
+			t.Error("the short token is not counted as one that can't be used")
+		}
+		text := log.String()
+		for _, want := range []string{"admin action refused", `msg="admin action" action="pause all" by=127.0.0.1`, "admin action done"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("the log does not say %q", want)
+			}
+		}
+		if strings.Contains(text, token) || strings.Contains(text, "another token") {
+			t.Error("the log shows a token")
+		}
+	})
 }
 
 // buffer is a log that is read while it is written.

@@ -1,85 +1,59 @@
-package app
+package app_test
 
 import (
-	"bytes"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/clientevents/clientevents/internal/googleauth"
+	"github.com/clientevents/clientevents/emulator"
+	"github.com/clientevents/clientevents/internal/app"
 	"github.com/clientevents/clientevents/internal/googleauth/tokenserver"
+	"github.com/clientevents/clientevents/test/kafkatest"
 )
 
-// TestMetricsOfBrokerTokens: the token for the brokers has metrics of its own, beside
-// those of the API's, and its failures are in the log.
-func TestMetricsOfBrokerTokens(t *testing.T) {
-	tokens := &tokenserver.Server{}
-	server := httptest.NewServer(tokens)
-	t.Cleanup(server.Close)
-	tokens.URL = server.URL
-	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", tokens.KeyFile(t, filepath.Join(t.TempDir(), "key.json")))
-
-	registry := prometheus.NewPedanticRegistry()
-	var log bytes.Buffer
-	logger := slog.New(slog.NewTextHandler(&log, nil))
-	api := googleauth.NewKeeper(googleauth.KeeperConfig{Registerer: registry})
-	t.Cleanup(api.Close)
-	login := newGoogleLogin(logger, registry)
-	wantSeries(t, registry, map[string]float64{
-		"clientevents_kafka_token_refreshes_total ok": 0, "clientevents_kafka_token_refreshes_total refused": 0,
-		"clientevents_kafka_token_expiry_timestamp_seconds": 0,
-	})
-	tokens.Misbehave(func(w http.ResponseWriter, _ *http.Request) {
-		http.Error(w, `{"error":"invalid_grant"}`, http.StatusBadRequest)
-	})
-	if _, _, err := login.Start(t.Context()); err == nil {
-		t.Error("a login without a token began")
-	}
-	login.keeper.Close() // the try is over, and with it what it logs
-	wantSeries(t, registry, map[string]float64{"clientevents_kafka_token_refreshes_total refused": 1, "clientevents_token_refreshes_total refused": 0})
-	if got := log.String(); !strings.Contains(got, "could not get an access token") || !strings.Contains(got, "for=brokers") {
-		t.Errorf("the log is %q", got)
-	}
-
-	tokens.Misbehave(nil)
-	again := prometheus.NewPedanticRegistry()
-	login = newGoogleLogin(logger, again)
-	t.Cleanup(login.keeper.Close)
-	if _, _, err := login.Start(t.Context()); err != nil {
-		t.Error(err)
-	}
-	end := float64(login.keeper.Status().Expiry.UnixMilli()) / 1000
-	wantSeries(t, again, map[string]float64{"clientevents_kafka_token_refreshes_total ok": 1, "clientevents_kafka_token_expiry_timestamp_seconds": end})
-	if end == 0 {
-		t.Error("the token has no end")
-	}
-}
-
-// wantSeries compares series, by their name and the value of their one label.
-func wantSeries(t *testing.T, registry *prometheus.Registry, want map[string]float64) {
-	t.Helper()
-	families, err := registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := map[string]float64{}
-	for _, f := range families {
-		for _, m := range f.GetMetric() {
-			name := f.GetName()
-			if labels := m.GetLabel(); len(labels) > 0 {
-				name += " " + labels[0].GetValue()
+// TestCredentialsFileHangs: while a stat of the credentials file hangs for a
+// minute, as on a mount whose server is away, events are reported, the admin
+// server answers, and the replica stops.
+func TestCredentialsFileHangs(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, kafkatest.Bubble(t), 2, emulator.Options{})
+		tokens := &tokenserver.Server{}
+		tokens.URL = r.serve(t, tokens)
+		r.config.API.Credentials = tokens.KeyFile(t, filepath.Join(t.TempDir(), "key.json"))
+		var mounted atomic.Bool
+		mounted.Store(true)
+		hangs := make(chan time.Time, 1)
+		s := r.runSite(t, func(o *app.Options) {
+			o.Stat = func(name string) (os.FileInfo, error) {
+				if !mounted.Load() {
+					hangs <- time.Now()
+					time.Sleep(time.Minute)
+				}
+				return os.Stat(name)
 			}
-			got[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		})
+		s.waitReady(t)
+		r.publish(t, 0, "before", 10, "")
+		r.waitReported(t, "before", 10)
+
+		mounted.Store(false)
+		began := <-hangs
+		r.publish(t, 1, "meanwhile", 10, "")
+		r.waitReported(t, "meanwhile", 10)
+		if answer, body := s.get(t, "/metrics"); answer.StatusCode != http.StatusOK || !strings.Contains(body, "clientevents_pending 0") {
+			t.Errorf("/metrics: %d", answer.StatusCode)
 		}
-	}
-	for name, value := range want {
-		if v, ok := got[name]; !ok || v != value {
-			t.Errorf("%s is %v (there: %v), want %v", name, v, ok, value)
+		if status := s.status(t); !status.Ready || status.Pending != 0 {
+			t.Errorf("/status: ready %t, %d pending; want ready and none", status.Ready, status.Pending)
 		}
-	}
+		s.stop()
+		if took := time.Since(began); took > 30*time.Second {
+			t.Errorf("reporting, two answers and the stop took %v: want less than the minute of the stat", took)
+		}
+		time.Sleep(2 * time.Minute) // the stat has to return in the bubble
+	})
 }

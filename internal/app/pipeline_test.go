@@ -2,11 +2,8 @@ package app_test
 
 import (
 	"bytes"
-	"context"
 	"fmt"
-	"log/slog"
 	"maps"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -17,94 +14,14 @@ import (
 	"github.com/clientevents/clientevents/consumer"
 	"github.com/clientevents/clientevents/emulator"
 	"github.com/clientevents/clientevents/event"
-	"github.com/clientevents/clientevents/internal/app"
-	"github.com/clientevents/clientevents/internal/config"
 	"github.com/clientevents/clientevents/internal/journey"
-	"github.com/clientevents/clientevents/internal/kafkatest"
+	"github.com/clientevents/clientevents/test/kafkatest"
 )
-
-// rig is a broker with topics, an emulator, and the configuration that leads
-// from the one to the other.
-type rig struct {
-	*kafkatest.Cluster
-	api    *emulator.Emulator
-	config *config.Config
-}
-
-func newRig(t *testing.T, c *kafkatest.Cluster, partitions int, o emulator.Options) *rig {
-	t.Helper()
-	o.KeepAll = true
-	api := emulator.New(o)
-	server := httptest.NewServer(api)
-	t.Cleanup(server.Close)
-	topic := c.NewTopic(t, "events", partitions)
-	cfg, err := config.Load("", []string{
-		"CLIENTEVENTS_KAFKA_BROKERS=" + strings.Join(c.Brokers, ","),
-		"CLIENTEVENTS_KAFKA_TOPIC=" + topic,
-		"CLIENTEVENTS_KAFKA_GROUP=" + topic,
-		"CLIENTEVENTS_API_ENDPOINT=" + server.URL,
-		"CLIENTEVENTS_API_VERSION=v3",
-		"CLIENTEVENTS_API_PARENT=projects/demo",
-		"CLIENTEVENTS_API_CREDENTIALS=none",
-		"CLIENTEVENTS_PARENTS_WAIT=5s",
-		"CLIENTEVENTS_ADMIN_LISTEN=127.0.0.1:0",
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.DeleteAfter(t, cfg.Kafka.DeadLetterTopic, cfg.Kafka.StateTopic)
-	return &rig{c, api, cfg}
-}
-
-// replica is a running pipeline.
-type replica struct {
-	*app.Pipeline
-	stop func() error // as SIGTERM does
-}
-
-func (r *rig) run(t *testing.T) *replica {
-	t.Helper()
-	return r.runWith(t, app.Options{Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))})
-}
-
-// runWith is run with more said about how.
-func (r *rig) runWith(t *testing.T, o app.Options) *replica {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	started, ended := make(chan *app.Pipeline, 1), make(chan error, 1)
-	o.Config, o.OnPipeline = r.config, func(p *app.Pipeline) { started <- p }
-	go func() { ended <- app.Run(ctx, o) }()
-	stopped := false
-	stop := func() error {
-		if stopped {
-			return nil
-		}
-		stopped = true
-		cancel()
-		return <-ended
-	}
-	t.Cleanup(func() { _ = stop() })
-	select {
-	case p := <-started:
-		return &replica{p, stop}
-	case err := <-ended:
-		t.Fatalf("the pipeline did not start: %v", err)
-		return nil
-	}
-}
-
-func (r *replica) finished() (n uint64) {
-	outcomes, _ := r.Consumer().Counts()
-	for _, count := range outcomes {
-		n += count
-	}
-	return n
-}
 
 // TestMixedRecords is the main job: believable traffic with everything that
 // goes wrong in it, from the broker to the API.
 func TestMixedRecords(t *testing.T) {
-	kafkatest.Each(t, func(t *testing.T, c *kafkatest.Cluster) {
+	each(t, func(t *testing.T, c *kafkatest.Cluster) {
 		r := newRig(t, c, 6, emulator.Options{Faults: emulator.Faults{Latency: 5 * time.Millisecond}})
 		const n = 20_000
 		mix := journey.DemoMix
@@ -118,7 +35,7 @@ func TestMixedRecords(t *testing.T) {
 			messages[i] = kafka.Message{Key: rec.Key, Value: rec.Value, Headers: []kafka.Header{{Key: "number", Value: []byte(fmt.Sprint(i))}}}
 		}
 		r.ProduceByKey(t, r.config.Kafka.Topic, messages...)
-		replica := r.run(t)
+		replica := r.run(t, nil)
 		kafkatest.WaitFor(t, 2*time.Minute, "every record to have its outcome", func() bool { return replica.finished() >= n })
 		if err := replica.stop(); err != nil {
 			t.Errorf("stop: %v", err)
@@ -228,7 +145,7 @@ func headerOf(m kafka.Message, name string) string {
 
 // TestPoison wants records that are made to hurt to do no harm.
 func TestPoison(t *testing.T) {
-	kafkatest.Each(t, func(t *testing.T, c *kafkatest.Cluster) {
+	each(t, func(t *testing.T, c *kafkatest.Cluster) {
 		r := newRig(t, c, 1, emulator.Options{})
 		keys := &bytes.Buffer{}
 		for i := range 40_000 {
@@ -262,7 +179,7 @@ func TestPoison(t *testing.T) {
 		for _, m := range messages { // each by itself: together they are larger than a batch may be
 			r.Produce(t, r.config.Kafka.Topic, m)
 		}
-		replica := r.run(t)
+		replica := r.run(t, nil)
 		kafkatest.WaitFor(t, time.Minute, "every record to have its outcome", func() bool { return replica.finished() >= uint64(len(poison)) })
 		if err := replica.stop(); err != nil {
 			t.Errorf("stop: %v", err)
@@ -288,7 +205,7 @@ func TestPoison(t *testing.T) {
 
 // TestPublishedTwice wants a restart to remember what was reported.
 func TestPublishedTwice(t *testing.T) {
-	kafkatest.Each(t, func(t *testing.T, c *kafkatest.Cluster) {
+	each(t, func(t *testing.T, c *kafkatest.Cluster) {
 		r := newRig(t, c, 3, emulator.Options{})
 		const n = 3000
 		var messages []kafka.Message
@@ -300,13 +217,12 @@ func TestPublishedTwice(t *testing.T) {
 		}
 		for round, want := range []map[string]uint64{{"reported": n}, {"duplicate": n}} {
 			r.ProduceByKey(t, r.config.Kafka.Topic, messages...)
-			replica := r.run(t)
+			replica := r.run(t, nil)
 			kafkatest.WaitFor(t, time.Minute, "every record to have its outcome", func() bool { return replica.finished() >= n })
 			if err := replica.stop(); err != nil {
 				t.Errorf("stop: %v", err)
 			}
 			outcomes, _ := replica.Consumer().Counts()
-			maps.DeleteFunc(outcomes, func(_ string, n uint64) bool { return n == 0 })
 			maps.DeleteFunc(outcomes, func(_ string, n uint64) bool { return n == 0 })
 			if !maps.Equal(outcomes, want) {
 				t.Errorf("round %d: outcomes are %v: want %v", round, outcomes, want)

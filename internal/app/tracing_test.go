@@ -3,14 +3,11 @@ package app_test
 import (
 	"bytes"
 	"compress/gzip"
-	"context"
 	"encoding/hex"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -23,7 +20,7 @@ import (
 
 	"github.com/clientevents/clientevents/emulator"
 	"github.com/clientevents/clientevents/internal/app"
-	"github.com/clientevents/clientevents/internal/kafkatest"
+	"github.com/clientevents/clientevents/test/kafkatest"
 )
 
 // traces is an OpenTelemetry collector.
@@ -87,81 +84,71 @@ func attributeOf(s *otlp.Span, name string) string {
 // has its outcome; the request's is a child of the event's; the histograms have
 // the trace as an example. What nobody wanted traced is not.
 func TestTraces(t *testing.T) {
-	c := kafkatest.Embedded(t)
-	r := newRig(t, c, 1, emulator.Options{})
-	spans := &traces{t: t}
-	server := httptest.NewServer(spans)
-	defer server.Close()
-	r.config.Tracing.Endpoint, r.config.Tracing.SampleRatio = server.URL, 0
+	bubble(t, func(t *testing.T) {
+		c := kafkatest.Bubble(t)
+		r := newRig(t, c, 1, emulator.Options{})
+		spans := &traces{t: t}
+		r.config.Tracing.Endpoint, r.config.Tracing.SampleRatio = r.serve(t, spans), 0
 
-	const producer = "00f067aa0ba902b7"
-	traceOf := func(i int) string { return fmt.Sprintf("4bf92f3577b34da6a3ce929d0e0e473%x", i) }
-	record := func(i int, id, sampled string) kafka.Message {
-		value := fmt.Sprintf(`{"eventId":%q,"requestId":"r","createTime":"2026-01-02T03:04:05Z","jobEvent":{"type":"IMPRESSION","jobs":["projects/demo/jobs/1"]}}`, id)
-		return kafka.Message{Key: []byte("r"), Value: []byte(value), Headers: []kafka.Header{
-			{Key: "traceparent", Value: []byte("00-" + traceOf(i) + "-" + producer + "-" + sampled)},
-		}}
-	}
-	c.Produce(t, r.config.Kafka.Topic, record(1, "a", "01"), record(2, "a", "01"), record(3, "", "01"), record(4, "b", "00"),
-		kafka.Message{Key: []byte("r"), Value: record(5, "c", "").Value})
+		const producer = "00f067aa0ba902b7"
+		traceOf := func(i int) string { return fmt.Sprintf("4bf92f3577b34da6a3ce929d0e0e473%x", i) }
+		record := func(i int, id, sampled string) kafka.Message {
+			value := fmt.Sprintf(`{"eventId":%q,"requestId":"r","createTime":"2026-01-02T03:04:05Z","jobEvent":{"type":"IMPRESSION","jobs":["projects/demo/jobs/1"]}}`, id)
+			return kafka.Message{Key: []byte("r"), Value: []byte(value), Headers: []kafka.Header{
+				{Key: "traceparent", Value: []byte("00-" + traceOf(i) + "-" + producer + "-" + sampled)},
+			}}
+		}
+		c.Produce(t, r.config.Kafka.Topic, record(1, "a", "01"), record(2, "a", "01"), record(3, "", "01"), record(4, "b", "00"),
+			kafka.Message{Key: []byte("r"), Value: record(5, "c", "").Value})
 
-	listening := make(chan net.Addr, 1)
-	pipeline := make(chan *app.Pipeline, 1)
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() {
-		ended <- app.Run(ctx, app.Options{
-			Config: r.config, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
-			OnListen: func(a net.Addr) { listening <- a }, OnPipeline: func(p *app.Pipeline) { pipeline <- p },
-		})
-	}()
-	running := &replica{Pipeline: <-pipeline}
-	kafkatest.WaitFor(t, 30*time.Second, "five outcomes", func() bool { return running.finished() == 5 })
-	metrics := openMetrics(t, (<-listening).String())
-	stop() // the last spans are sent before it has ended
-	if err := <-ended; err != nil {
-		t.Fatal(err)
-	}
+		listening := make(chan net.Addr, 1)
+		running := r.run(t, func(o *app.Options) { o.OnListen = func(a net.Addr) { listening <- a } })
+		kafkatest.WaitFor(t, 30*time.Second, "five outcomes", func() bool { return running.finished() == 5 })
+		metrics := openMetrics(t, r.client, (<-listening).String())
+		if err := running.stop(); err != nil { // the last spans are sent before it has ended
+			t.Fatal(err)
+		}
 
-	for i, want := range []string{1: "reported", 2: "duplicate", 3: "dead_letter"} {
-		if want == "" {
-			continue
+		for i, want := range []string{1: "reported", 2: "duplicate", 3: "dead_letter"} {
+			if want == "" {
+				continue
+			}
+			got := spans.in(traceOf(i))["report event"]
+			if len(got) != 1 || hex.EncodeToString(got[0].GetParentSpanId()) != producer || attributeOf(got[0], "clientevents.outcome") != want {
+				t.Errorf("trace %d: %v, want a child of the producer's with the outcome %s", i, got, want)
+			}
 		}
-		got := spans.in(traceOf(i))["report event"]
-		if len(got) != 1 || hex.EncodeToString(got[0].GetParentSpanId()) != producer || attributeOf(got[0], "clientevents.outcome") != want {
-			t.Errorf("trace %d: %v, want a child of the producer's with the outcome %s", i, got, want)
+		if got := attributeOf(spans.in(traceOf(3))["report event"][0], "clientevents.reason"); got != "missing_event_id" {
+			t.Errorf("the dead letter's reason is %q", got)
 		}
-	}
-	if got := attributeOf(spans.in(traceOf(3))["report event"][0], "clientevents.reason"); got != "missing_event_id" {
-		t.Errorf("the dead letter's reason is %q", got)
-	}
-	event, request := spans.in(traceOf(1))["report event"][0], spans.in(traceOf(1))["create client events"]
-	if len(request) != 1 || !bytes.Equal(request[0].GetParentSpanId(), event.GetSpanId()) {
-		t.Errorf("the request's span is %v, want a child of %v", request, event)
-	}
-	if got := spans.in(traceOf(4)); len(got) != 0 {
-		t.Errorf("an event that its producer does not want traced has %v", got)
-	}
-	spans.mu.Lock()
-	if len(spans.spans) != 4 {
-		t.Errorf("%d spans, want 4", len(spans.spans))
-	}
-	spans.mu.Unlock()
-	for _, name := range []string{"clientevents_end_to_end_seconds_bucket", "clientevents_api_request_duration_seconds_bucket"} {
-		if !hasExemplar(metrics, name, traceOf(1)) {
-			t.Errorf("%s has no example of the trace", name)
+		event, request := spans.in(traceOf(1))["report event"][0], spans.in(traceOf(1))["create client events"]
+		if len(request) != 1 || !bytes.Equal(request[0].GetParentSpanId(), event.GetSpanId()) {
+			t.Errorf("the request's span is %v, want a child of %v", request, event)
 		}
-	}
+		if got := spans.in(traceOf(4)); len(got) != 0 {
+			t.Errorf("an event that its producer does not want traced has %v", got)
+		}
+		spans.mu.Lock()
+		if len(spans.spans) != 4 {
+			t.Errorf("%d spans, want 4", len(spans.spans))
+		}
+		spans.mu.Unlock()
+		for _, name := range []string{"clientevents_end_to_end_seconds_bucket", "clientevents_api_request_duration_seconds_bucket"} {
+			if !hasExemplar(metrics, name, traceOf(1)) {
+				t.Errorf("%s has no example of the trace", name)
+			}
+		}
+	})
 }
 
-func openMetrics(t *testing.T, addr string) string {
+func openMetrics(t *testing.T, client *http.Client, addr string) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+"/metrics", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.Header.Set("Accept", "application/openmetrics-text;version=1.0.0")
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

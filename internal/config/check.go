@@ -1,20 +1,19 @@
 package config
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io/fs"
-	"net"
 	"net/url"
 	"os"
 	"strings"
 
 	"github.com/clientevents/clientevents/event"
+	"github.com/clientevents/clientevents/internal/netx"
+	"github.com/clientevents/clientevents/internal/tlsfile"
 )
 
-// withoutPath leaves of a file's error what happened; the path is shown as the
-// value at fault.
+// withoutPath removes the path from a file's error; the path is shown as the
+// faulty value.
 func withoutPath(err error) error {
 	if at, ok := errors.AsType[*fs.PathError](err); ok {
 		err = at.Err
@@ -25,7 +24,7 @@ func withoutPath(err error) error {
 	return err
 }
 
-// readable says whether a file is there and can be read.
+// readable returns an error unless a file exists and can be read.
 func readable(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -42,15 +41,17 @@ func readable(path string) error {
 	return nil
 }
 
-// checkTogether checks what no key can say by itself.
+// checkTogether checks rules that involve several keys.
 func (l *loader) checkTogether(c *Config) {
 	l.checkParent(c.API)
 	if strings.HasPrefix(c.API.Endpoint, "http://") && c.API.Credentials != "none" && !loopbackURL(c.API.Endpoint) {
-		l.check("api.endpoint", "credentials are not sent over plain http, except to a loopback address: want https, or api.credentials: none")
+		l.check("api.endpoint", "credentials are not sent over plain http, except to a loopback address: expected https, or api.credentials: none")
 	}
 	l.checkTopics(c.Kafka)
 	l.checkTLS(c.Kafka.TLS)
 	l.checkSASL(&c.Kafka.SASL)
+	l.checkInput(c)
+	l.checkPrivacy(c)
 }
 
 func (l *loader) checkParent(a API) {
@@ -66,11 +67,11 @@ func (l *loader) checkParent(a API) {
 	}
 	// Without a version it is still wrong where it fits none: v4beta1 takes all forms.
 	if event.V4Beta1.CheckParent(a.Parent) != nil {
-		l.check("api.parent", "want "+l.key("api.parent").Help)
+		l.check("api.parent", "expected "+l.key("api.parent").Help)
 	}
 }
 
-// check adds a fault to a key that has none yet, with the value it was given.
+// check adds a fault with the key's value to a key without a fault.
 func (l *loader) check(path, want string) {
 	if l.faulty(path) {
 		return
@@ -86,23 +87,25 @@ func (l *loader) check(path, want string) {
 	l.faultAt(path, v, want)
 }
 
+// longestTopic is the length in bytes of the longest name that a topic may have.
+const longestTopic = 249
+
 func (l *loader) checkTopics(k Kafka) {
 	if k.Topic == "" {
 		return
 	}
 	if k.DeadLetterTopic == k.Topic || k.DeadLetterTopic == k.StateTopic {
-		l.check("kafka.dead_letter_topic", "want a topic other than the source and the state topic")
+		l.check("kafka.dead_letter_topic", "expected a topic other than the source and the state topic")
 	}
 	if k.StateTopic == k.Topic {
-		l.check("kafka.state_topic", "want a topic other than the source topic")
+		l.check("kafka.state_topic", "expected a topic other than the source topic")
 	}
 	// The limit is checked for names that were given; these are made of one.
-	const longest = 249
-	if len(k.DeadLetterTopic) > longest {
-		l.check("kafka.dead_letter_topic", "want a name of its own: the default would be longer than a topic's name may be")
+	if len(k.DeadLetterTopic) > longestTopic {
+		l.check("kafka.dead_letter_topic", "expected a name of its own: the default would be longer than a topic's name may be")
 	}
-	if len(k.StateTopic) > longest {
-		l.check("kafka.state_topic", "want a name of its own: the default would be longer than a topic's name may be")
+	if len(k.StateTopic) > longestTopic {
+		l.check("kafka.state_topic", "expected a name of its own: the default would be longer than a topic's name may be")
 	}
 }
 
@@ -110,7 +113,7 @@ func (l *loader) checkTLS(t TLS) {
 	set := map[string]string{"kafka.tls.ca_file": t.CAFile, "kafka.tls.cert_file": t.CertFile, "kafka.tls.key_file": t.KeyFile}
 	for path, file := range set {
 		if file != "" && !t.Enabled && !l.faulty("kafka.tls.enabled") {
-			l.check(path, "has no effect: want kafka.tls.enabled: true")
+			l.check(path, "has no effect: expected kafka.tls.enabled: true")
 		}
 	}
 	switch {
@@ -119,49 +122,48 @@ func (l *loader) checkTLS(t TLS) {
 	case t.CertFile != "" && t.KeyFile == "":
 		l.check("kafka.tls.key_file", "is required together with kafka.tls.cert_file")
 	case t.CertFile != "" && !l.faulty("kafka.tls.cert_file") && !l.faulty("kafka.tls.key_file"):
-		if _, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile); err != nil {
-			l.check("kafka.tls.cert_file", "want a PEM certificate that belongs to kafka.tls.key_file: "+err.Error())
+		if _, err := tlsfile.Pair(t.CertFile, t.KeyFile); err != nil {
+			l.check("kafka.tls.cert_file", "expected a PEM certificate that belongs to kafka.tls.key_file: "+err.Error())
 		}
 	}
 	if t.CAFile == "" || l.faulty("kafka.tls.ca_file") {
 		return
 	}
-	pem, err := os.ReadFile(t.CAFile)
-	if err != nil {
-		l.check("kafka.tls.ca_file", "want a file of PEM certificates: "+withoutPath(err).Error())
-	} else if !x509.NewCertPool().AppendCertsFromPEM(pem) {
-		l.check("kafka.tls.ca_file", "want a file of PEM certificates: there is none in it")
+	if _, err := tlsfile.Pool(t.CAFile); err != nil {
+		l.check("kafka.tls.ca_file", "expected a file of PEM certificates: "+withoutPath(err).Error())
 	}
 }
 
 func (l *loader) checkSASL(s *SASL) {
+	l.checkOAuth(*s)
+	s.FixedPassword = s.Password != ""
 	if s.Password == "" && s.PasswordFile != "" && !l.faulty("kafka.sasl.password_file") {
 		data, err := readFile(s.PasswordFile)
 		s.Password = Secret(strings.TrimRight(string(data), "\r\n"))
 		switch {
 		case err != nil:
-			l.check("kafka.sasl.password_file", "want a file that can be read: "+err.Error())
+			l.check("kafka.sasl.password_file", "expected a file that can be read: "+err.Error())
 		case s.Password == "":
-			l.check("kafka.sasl.password_file", "want a file that holds the password: it is empty")
+			l.check("kafka.sasl.password_file", "expected a file that holds the password: it is empty")
 		}
 	}
 	switch s.Mechanism {
-	case "":
+	case NoLogin:
 		if s.Username != "" || s.PasswordFile != "" || s.Password != "" {
 			l.check("kafka.sasl.mechanism", "is required where other keys of kafka.sasl are set")
 		}
-	case "oauthbearer":
+	case OAuthBearer:
 		for path, set := range map[string]bool{"kafka.sasl.username": s.Username != "", "kafka.sasl.password_file": s.PasswordFile != ""} {
 			if set {
-				l.check(path, "has no effect: oauthbearer logs in with Google credentials")
+				l.check(path, "has no effect: oauthbearer logs in with a token")
 			}
 		}
 	default:
 		if s.Username == "" {
-			l.check("kafka.sasl.username", "is required for "+s.Mechanism)
+			l.check("kafka.sasl.username", "is required for "+string(s.Mechanism))
 		}
 		if s.Password == "" && s.PasswordFile == "" {
-			l.check("kafka.sasl.password_file", "is required for "+s.Mechanism+", or else environment variable CLIENTEVENTS_KAFKA_SASL_PASSWORD")
+			l.check("kafka.sasl.password_file", "is required for "+string(s.Mechanism)+", or else environment variable CLIENTEVENTS_KAFKA_SASL_PASSWORD")
 		}
 	}
 }
@@ -171,6 +173,5 @@ func loopbackURL(raw string) bool {
 	if err != nil {
 		return false
 	}
-	ip := net.ParseIP(u.Hostname())
-	return u.Hostname() == "localhost" || (ip != nil && ip.IsLoopback())
+	return netx.IsLoopback(u.Hostname())
 }

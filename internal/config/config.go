@@ -4,151 +4,248 @@ package config
 
 import (
 	"log/slog"
+	"maps"
 	"time"
 
 	"github.com/clientevents/clientevents/event"
+	"github.com/clientevents/clientevents/input"
+	"github.com/clientevents/clientevents/internal/scrub"
 )
 
 // Config is the whole configuration. [Keys] has the default of each key.
 type Config struct {
 	Kafka   Kafka
+	Input   Input
 	API     API
 	Report  Report
 	Dedupe  Dedupe
 	Parents Parents
 
 	Suspicious Suspicious
+	Privacy    Privacy
 	Admin      Admin
 	Log        Log
 	Tracing    Tracing
 
-	// Warnings are what is not a fault, but may be a mistake; one line each.
+	// Warnings are possible mistakes that are not faults; one line each.
 	Warnings []string
+
+	// Secrets removes the secrets from texts; see [Config.Hide]. nil removes none.
+	Secrets *scrub.Scrubber
+
+	settings []Setting
 }
 
-// Kafka is where events come from.
+// Kafka configures the source of events.
 type Kafka struct {
-	// Brokers are host:port of some brokers; the others are learned from them.
+	// Brokers are host:port of some brokers, which report the others.
 	Brokers []string
 	// Topic is the source topic.
 	Topic string
-	// Group is the consumer group. A new name begins anew, see Start, and its
+	// Group is the consumer group. A new name starts without offsets, see Start, and its
 	// replicas share the partitions.
 	Group string
-	// DeadLetterTopic takes the records that can't be delivered; default
+	// DeadLetterTopic receives the records that can't be delivered; default
 	// Topic + ".dead-letter".
 	DeadLetterTopic string
-	// StateTopic remembers what was reported; default Topic + ".reported". Two
+	// StateTopic records the reported events; default Topic + ".reported". Two
 	// groups that report to different places need different ones.
 	StateTopic string
-	// Start is "earliest" (default) or "latest", for partitions of which the
-	// group has no offset. With latest, what is in the topic before the group
-	// first runs is never reported.
-	Start string
+	// Start is the start position in partitions for which the group has no offset;
+	// default [Earliest]. With [Latest] it never reports the records that were
+	// published before its first run.
+	Start Start
 	TLS   TLS
 	SASL  SASL
 	// StateReplication is the replication factor of the topics that are
 	// created; 0 (default) is the broker's own.
 	StateReplication int
-	// SessionTimeout is after how long without a sign of life the brokers give
-	// a replica's partitions to the others; default 8 s. Shorter recovers
-	// sooner from a crash, longer bears longer pauses of the machine. The
-	// brokers take 6 s to 30 min unless they are told otherwise.
+	// InstanceID makes the replica a static member of the group; "" (default) for a
+	// dynamic one. Each replica needs its own.
+	InstanceID string
+	// SessionTimeout is the time without heartbeats after which the brokers reassign
+	// a replica's partitions; default 8 s. A shorter one recovers
+	// sooner from a crash, a longer one tolerates longer pauses of the machine. The
+	// brokers accept 6 s to 30 min by default.
 	SessionTimeout time.Duration
 	// MaxInFlightBytes bounds the records between fetch and outcome, for all
-	// partitions together; default 32 MiB. It is most of the memory that a
-	// backlog costs.
+	// partitions together; 0 is the consumer's default. It is most of the memory for a
+	// backlog.
 	MaxInFlightBytes int64
 	// MaxInFlightRecords bounds the same by number; default 10,000.
 	MaxInFlightRecords int64
 }
 
-// TLS is how connections to the brokers are secured.
+// ByRequestTopic returns the internal topic that events pass through with input.rekey.
+func (k Kafka) ByRequestTopic() string { return k.Topic + ".by-request" }
+
+// EventTopic returns the topic in whose partitions events are deduplicated and find
+// their parents: the source topic, or with input.rekey the internal one. The state topic
+// has the same partitions.
+func (c *Config) EventTopic() string {
+	if c.Input.Rekey {
+		return c.Kafka.ByRequestTopic()
+	}
+	return c.Kafka.Topic
+}
+
+// TLS secures connections to the brokers.
 type TLS struct {
-	// Enabled is false by default: connections are in the clear.
+	// Enabled is false by default: connections are not encrypted.
 	Enabled bool
 	// CAFile has PEM certificates to trust instead of the system's.
 	CAFile string
 	// CertFile and KeyFile are the client's PEM certificate and its key, for
-	// brokers that ask for one; both or neither.
+	// brokers that request one; both or neither.
 	CertFile, KeyFile string
 }
 
-// SASL is how the program logs in to the brokers.
+// SASL configures the login to the brokers.
 type SASL struct {
 	// Mechanism is "" (default: no login), "plain", "scram-sha-256",
-	// "scram-sha-512" or "oauthbearer", which uses Google credentials.
-	Mechanism string
+	// "scram-sha-512" or "oauthbearer", see OAuth.
+	Mechanism Mechanism
 	// Username is required for plain and scram.
 	Username string
-	// Password comes from the environment, or else from PasswordFile, without
+	// Password comes from the environment or from PasswordFile, without
 	// the line's end.
 	Password     Secret
 	PasswordFile string
+	// FixedPassword reports that Password comes from the environment, so that
+	// PasswordFile has no effect.
+	FixedPassword bool
+	OAuth         OAuth
 }
 
-// API is where events go.
+// Mechanism is a way to log in to brokers, named as SASL names it, in lower case.
+type Mechanism string
+
+// The mechanisms.
+const (
+	NoLogin     Mechanism = ""
+	Plain       Mechanism = "plain"
+	ScramSHA256 Mechanism = "scram-sha-256"
+	ScramSHA512 Mechanism = "scram-sha-512"
+	OAuthBearer Mechanism = "oauthbearer"
+)
+
+// Mechanisms lists every mechanism but [NoLogin].
+func Mechanisms() []Mechanism { return []Mechanism{Plain, ScramSHA256, ScramSHA512, OAuthBearer} }
+
+// Input configures how records are decoded into events. See package input for the formats.
+type Input struct {
+	// Format is one of [input.Formats]; default "json".
+	Format string
+	// Registry is the schema registry of the formats that use one.
+	Registry Registry
+	// DescriptorFile and Message are, for the format protobuf-file, a file with a
+	// FileDescriptorSet and the full name of a message in it.
+	DescriptorFile, Message string
+	// Mapping is a jq program that turns a decoded record into events; "" (default)
+	// uses the record as one event. It comes from MappingFile if that is set.
+	Mapping, MappingFile string
+	// Rekey is for a source topic that is not keyed by journey: its events pass through
+	// [Kafka.ByRequestTopic], keyed by request ID; default false.
+	Rekey bool
+}
+
+// PlainEvents reports whether each record's value is one event in JSON.
+func (i Input) PlainEvents() bool { return i.Format == input.FormatJSON && i.Mapping == "" }
+
+// Registry is a schema registry that speaks Confluent's API.
+type Registry struct {
+	URL string
+	// Username and PasswordFile, or BearerTokenFile, or CertFile and KeyFile log in.
+	Username, PasswordFile    string
+	BearerTokenFile           string
+	CAFile, CertFile, KeyFile string
+}
+
+// Certificates returns the files of certificates that are in use, by key.
+func (c *Config) Certificates() map[string]string {
+	files := map[string]string{
+		"kafka.tls.ca_file": c.Kafka.TLS.CAFile, "kafka.tls.cert_file": c.Kafka.TLS.CertFile, "kafka.sasl.oauth.ca_file": c.Kafka.SASL.OAuth.CAFile,
+		"input.registry.ca_file": c.Input.Registry.CAFile, "input.registry.cert_file": c.Input.Registry.CertFile,
+	}
+	maps.DeleteFunc(files, func(_, file string) bool { return file == "" })
+	return files
+}
+
+// Decoding is the configuration of the decoder.
+func (c *Config) Decoding() input.Config {
+	return input.Config{
+		Version:        c.API.Version,
+		Format:         c.Input.Format,
+		Registry:       input.Registry(c.Input.Registry),
+		DescriptorFile: c.Input.DescriptorFile,
+		Message:        c.Input.Message,
+		Mapping:        c.Input.Mapping,
+		Secrets:        c.Secrets,
+	}
+}
+
+// API configures the destination of events.
 type API struct {
 	// Endpoint is an http or https URL without a slash at its end.
 	Endpoint string
 	// Version decides the rules for records and the form of requests.
 	Version event.Version
-	// Parent is projects/P or projects/P/tenants/T, as the version takes it.
+	// Parent is projects/P or projects/P/tenants/T, depending on the version.
 	Parent string
 	// Credentials is "default" (Application Default Credentials), "none" or a
 	// file's path.
 	Credentials string
-	// QuotaProject is whose quota is used and who is billed; "" is the
-	// credentials' own.
+	// QuotaProject is the project for quota and billing; "" is the
+	// project of the credentials.
 	QuotaProject string
-	// Timeout bounds one attempt, default 30 s. An attempt that is cut off may
-	// have been accepted all the same, and is made again: too short a timeout
-	// makes duplicates.
+	// Timeout bounds one attempt; default 30 s. The API may have accepted an
+	// attempt that timed out, and it is repeated: a timeout that is too short
+	// causes duplicates.
 	Timeout time.Duration
 }
 
-// Report is how they go there.
+// Report configures the requests to the API.
 type Report struct {
-	// Concurrency is how many HTTP requests are in flight at most; default 16.
+	// Concurrency is the maximum number of HTTP requests in flight; default 16.
 	Concurrency int
-	// Rate is events a second for all replicas together; 0 (default) is no
-	// limit but the API's own.
+	// Rate is events per second for all replicas together; 0 (default) means no
+	// limit except the API's.
 	Rate float64
-	// BatchSize is how many events one request may hold, 1 to 1000; default
-	// 100. With 1, each event is a POST of its own.
+	// BatchSize is the maximum number of events in a request, 1 to 1000; default
+	// 100. With 1, each event is a separate POST.
 	BatchSize int
-	// Linger is how long a batch that is not full waits for more events;
+	// Linger is the time that a batch that is not full waits for more events;
 	// default 5 ms, 0 not at all.
 	Linger time.Duration
-	// Priority is what goes first when not everything can: "value" (default) or
-	// "arrival".
-	Priority string
+	// Priority is the order in which events are sent when there are more than can
+	// be sent; default [ByValue].
+	Priority Priority
 }
 
-// Dedupe is how repetitions are known.
+// Dedupe configures the detection of duplicates.
 type Dedupe struct {
-	// Window is how long an event id is remembered; default 24 h. The memory
-	// and the state topic grow with it, and a repetition that comes later is
+	// Window is the time for which an event ID is remembered; default 24 h. The memory
+	// and the state topic grow with it, and a later duplicate is
 	// reported again.
 	Window time.Duration
 }
 
-// Parents is what is asked of links between events.
+// Parents configures the rules for parents of events.
 type Parents struct {
-	// Policy is "require" (default): a child whose parent is not reported
-	// becomes a dead letter; or "allow": it is reported all the same.
-	Policy string
-	// Wait is how long a child waits for its parent; default 30 s. It holds up
+	// Policy decides about a child whose parent is not reported; default
+	// [RequireParent].
+	Policy Policy
+	// Wait is the time that a child waits for its parent; default 30 s. It delays
 	// its partition's commits, but not the other events.
 	Wait time.Duration
 }
 
-// Suspicious is which events the API is likely to take and then to discard.
+// Suspicious configures which events the API probably accepts and later discards.
 type Suspicious struct {
-	// Age is how old an event may be when it is published, and a search when an
+	// Age is the maximum age of an event when it is published, and of a search when an
 	// event that stems from it is reported; default 24 h.
 	Age time.Duration
-	// Ahead is how far in the future a createTime may be; default 5 min.
+	// Ahead is the maximum time by which a createTime may be in the future; default 5 min.
 	Ahead time.Duration
 	// Refuse makes events with suspicious create times dead letters; by default
 	// they are counted and reported.
@@ -158,15 +255,17 @@ type Suspicious struct {
 // Admin is the server for metrics, health and the status page.
 type Admin struct {
 	// Listen is host:port; default ":9090", which is every address of the
-	// machine. Port 0 is any that is free.
+	// machine. Port 0 selects a free port.
 	Listen string
-	// TokenFile holds the token that who asks for an action has to send, at
-	// least 16 characters; "" (default) switches actions off. It is read for
-	// each action, so the token can be replaced.
+	// Hosts are the names under which the admin port is served, besides localhost and
+	// every address.
+	Hosts []string
+	// TokenFile holds the token that requests for actions require, of 16
+	// characters or more; "" (default) switches actions off. The token can be replaced.
 	TokenFile string
 }
 
-// Tracing is where traces of events go.
+// Tracing configures the destination of traces.
 type Tracing struct {
 	// Endpoint is the base URL of an OpenTelemetry collector that takes
 	// OTLP/HTTP; "" (default) makes no traces.
@@ -176,10 +275,9 @@ type Tracing struct {
 	SampleRatio float64
 }
 
-// Log is what the program says and how.
+// Log configures the log.
 type Log struct {
 	Level slog.Level
-	// Format is "text", "json" or "", which is text on a terminal and json
-	// elsewhere.
-	Format string
+	// Format is the format of log lines; default [FormatAuto].
+	Format LogFormat
 }

@@ -14,25 +14,28 @@ import (
 	"github.com/clientevents/clientevents/internal/config"
 )
 
-var update = flag.Bool("update", false, "write the table of keys into README.md")
+var update = flag.Bool("update", false, "write the table of keys into docs/configuration.md")
 
-const readme = "../../README.md"
+const (
+	readme    = "../../README.md"
+	reference = "../../docs/configuration.md"
+)
 
 var table = regexp.MustCompile(`(?s)(<!-- keys:.*?-->\n)(.*?)(<!-- end of keys -->)`)
 
-// TestKeysInREADME keeps the table of the README equal to the keys there are.
-func TestKeysInREADME(t *testing.T) {
-	text := read(t, readme)
+// TestKeysInReference keeps the table of keys equal to the program's.
+func TestKeysInReference(t *testing.T) {
+	text := read(t, reference)
 	m := table.FindStringSubmatch(text)
 	if m == nil {
-		t.Fatal("README.md has no table of keys")
+		t.Fatal("docs/configuration.md has no table of keys")
 	}
 	if want := keysTable(); m[2] != want {
 		if !*update {
-			t.Fatalf("the table of keys in README.md is not that of the program; go test ./internal/config -run README -update writes it:\n%s", want)
+			t.Fatalf("the table of keys in docs/configuration.md differs from the program's; go test ./internal/config -run KeysInReference -update writes it:\n%s", want)
 		}
 		text = strings.Replace(text, m[2], want, 1)
-		if err := os.WriteFile(readme, []byte(text), 0o644); err != nil {
+		if err := os.WriteFile(reference, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -50,7 +53,12 @@ func keysTable() string {
 			def = ""
 		}
 		if k.Path != "kafka.sasl.password" { // not for a file; the text says so
-			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", k.Path, def, k.Help)
+			help := k.Help
+			if k.Reload {
+				help += " (reload)"
+			}
+			help = strings.ReplaceAll(help, "](docs/", "](") // links are relative to the document
+			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", k.Path, def, help)
 		}
 	}
 	return b.String()
@@ -101,7 +109,7 @@ func TestLinks(t *testing.T) {
 	if err != nil || len(docs) < 5 {
 		t.Fatalf("%d documents, %v", len(docs), err)
 	}
-	for _, doc := range append(docs, readme, "../../CONTRIBUTING.md", "../../CHANGELOG.md", "../../deploy/README.md") {
+	for _, doc := range append(docs, readme, "../../CONTRIBUTING.md", "../../CHANGELOG.md", "../../SECURITY.md", "../../deploy/README.md", "../../deploy/helm/clientevents/README.md", "../../docs/mapping/README.md") {
 		for _, m := range link.FindAllStringSubmatch(fenced.ReplaceAllString(read(t, doc), ""), -1) {
 			to := doc
 			if m[1] != "" {

@@ -7,16 +7,18 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/clientevents/clientevents/internal/oneline"
 )
 
-// Fault is one thing that is wrong with a configuration.
+// Fault is an error in a configuration.
 type Fault struct {
-	// Key is the full path of the key; "" for what concerns the whole file.
+	// Key is the full path of the key; "" for the whole file.
 	Key string
-	// Value is the value as it was given; "" where there is none, or where it
+	// Value is the value as written; "" if there is none, or if it
 	// may be a secret.
 	Value string
-	// Want says what would be right.
+	// Want describes the expected value.
 	Want string
 	// Where is the file, line and column, or the environment variable.
 	Where string
@@ -24,14 +26,14 @@ type Fault struct {
 	line, column int
 }
 
-// longestValue is how many bytes of a value a fault shows.
+// longestValue is the number of bytes of a value that a fault shows.
 const longestValue = 80
 
 // Error is the fault in one line.
 func (f Fault) Error() string {
 	var b strings.Builder
 	if f.Key != "" {
-		b.WriteString(oneLine(f.Key) + ": ")
+		b.WriteString(oneline.Of(f.Key) + ": ")
 	}
 	switch {
 	case len(f.Value) > longestValue:
@@ -39,25 +41,15 @@ func (f Fault) Error() string {
 	case f.Value != "":
 		fmt.Fprintf(&b, "%q: ", f.Value)
 	}
-	b.WriteString(oneLine(f.Want))
+	b.WriteString(oneline.Of(f.Want))
 	if f.Where != "" {
-		b.WriteString(" (" + oneLine(f.Where) + ")")
+		b.WriteString(" (" + oneline.Of(f.Where) + ")")
 	}
 	return b.String()
 }
 
-// oneLine keeps names that hold control characters from breaking the line.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return '\uFFFD'
-		}
-		return r
-	}, s)
-}
-
-// Faults is everything that is wrong with a configuration, one line a fault:
-// first what stands in the file, from top to bottom.
+// Faults are all errors in a configuration, one line each:
+// first those in the file, from top to bottom.
 type Faults []Fault
 
 func (f Faults) Error() string {
@@ -68,13 +60,13 @@ func (f Faults) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Load reads the configuration from a file, and from the environment what it
-// overrides. path may be "" for none. A key without a value, and a variable
-// that is empty, is as if it were not there. Nothing is expanded in values:
-// ${NAME} is what it says. Paths in it are relative to the working directory.
+// Load reads the configuration from a file and the environment variables that
+// override it. path may be "" for no file. A key without a value, and an empty
+// variable, count as missing. Values are not expanded:
+// ${NAME} is literal. Paths are relative to the working directory.
 //
-// The error is of type [Faults] and has all that is wrong, but for a file that
-// is not YAML, of which only the first fault is known.
+// The error is of type [Faults] and has all faults, except for a file that
+// is not YAML, for which it has only the first.
 func Load(path string, environ []string) (*Config, error) {
 	if path == "" {
 		return load(path, nil, environ)
@@ -115,14 +107,14 @@ func readFile(path string) ([]byte, error) {
 	return data, nil
 }
 
-// value is a value as it was written, and where.
+// value is a value as written, with its place.
 type value struct {
 	text         string
 	where        string
 	line, column int
 }
 
-// given is what a key was given: one value, or those of a list.
+// given are the values of a key: one, or those of a list.
 type given struct {
 	values []value
 	at     value // of the whole, without a text
@@ -142,10 +134,11 @@ func newLoader(path string) *loader {
 	return &loader{path: path, keys: Keys(), given: map[string]given{}}
 }
 
-// finish gives the configuration, or what is wrong with it.
+// finish returns the configuration or its faults.
 func (l *loader) finish(environ []string) (*Config, error) {
 	l.readEnviron(environ)
 	c := l.apply()
+	l.settle(c)
 	l.checkTogether(c)
 	c.Warnings = l.warnings
 	if len(l.faults) == 0 {
@@ -178,7 +171,7 @@ func (l *loader) index(path string) int {
 
 func (l *loader) fault(f Fault) { l.faults = append(l.faults, f) }
 
-// faultAt is a fault of a value; path's value is shown unless it is a secret.
+// faultAt adds a fault of a value; it shows path's value unless it is a secret.
 func (l *loader) faultAt(path string, v value, want string) {
 	if k := l.key(path); k != nil && k.secret {
 		v.text = ""
@@ -186,7 +179,7 @@ func (l *loader) faultAt(path string, v value, want string) {
 	l.fault(Fault{Key: path, Value: withoutLogin(v.text), Want: want, Where: v.where, line: v.line, column: v.column})
 }
 
-// withoutLogin hides the password that people put into URLs.
+// withoutLogin hides a password in a URL.
 func withoutLogin(text string) string {
 	if !strings.Contains(text, "@") || !strings.Contains(text, "://") {
 		return text
@@ -205,36 +198,40 @@ func (l *loader) key(path string) *Key {
 	return nil
 }
 
-// isSection says whether there are keys below path.
+// isSection reports whether there are keys below path.
 func (l *loader) isSection(path string) bool {
 	return slices.ContainsFunc(l.keys, func(k Key) bool { return strings.HasPrefix(k.Path, path+".") })
 }
 
-const envPrefix = "CLIENTEVENTS_"
+const (
+	envPrefix = "CLIENTEVENTS_"
+	// variable begins the place of a value from the environment.
+	variable = "environment variable "
+)
 
 func (l *loader) readEnviron(environ []string) {
 	byEnv := map[string]*Key{}
 	for i := range l.keys {
 		byEnv[l.keys[i].Env()] = &l.keys[i]
 	}
-	for _, variable := range environ {
-		name, text, _ := strings.Cut(variable, "=")
+	for _, entry := range environ {
+		name, text, _ := strings.Cut(entry, "=")
 		if !strings.HasPrefix(name, envPrefix) || text == "" {
 			continue
 		}
 		k := byEnv[name]
 		if k == nil {
-			// Not a fault: a cluster may set variables of its own, such as the
+			// Not a fault: a cluster may set other variables, such as the
 			// address of a service of this name.
 			l.warnings = append(l.warnings, name+" is not a key's variable"+l.suggestEnv(name))
 			continue
 		}
-		at := value{where: "environment variable " + name}
+		at := value{where: variable + name}
 		l.given[k.Path] = k.split(text, at)
 	}
 }
 
-// split makes a list of a text, where the key is a list.
+// split splits a text into values if the key is a list.
 func (k *Key) split(text string, at value) given {
 	g := given{at: at}
 	texts := []string{text}
@@ -249,7 +246,7 @@ func (k *Key) split(text string, at value) given {
 	return g
 }
 
-// apply gives each key its value or its default.
+// apply sets each key to its value or its default.
 func (l *loader) apply() *Config {
 	c := &Config{}
 	for i := range l.keys {
@@ -260,7 +257,7 @@ func (l *loader) apply() *Config {
 			l.set(c, k, g)
 		case k.Required:
 			if !l.broken && !l.faulty(k.Path) {
-				l.fault(Fault{Key: k.Path, Want: "is required: want " + k.Help, Where: l.placeFor(k)})
+				l.fault(Fault{Key: k.Path, Want: "is required: " + k.Help, Where: l.placeFor(k)})
 			}
 		case k.Default != "" && !k.derived():
 			if err := k.set(c, k.Default); err != nil {
@@ -277,7 +274,7 @@ func (l *loader) apply() *Config {
 	return c
 }
 
-// placeFor says where a missing key can be set.
+// placeFor describes where a missing key can be set.
 func (l *loader) placeFor(k *Key) string {
 	if l.path == "" {
 		return "in a file that --config names, or environment variable " + k.Env()
@@ -286,20 +283,28 @@ func (l *loader) placeFor(k *Key) string {
 }
 
 func (l *loader) set(c *Config, k *Key, g given) {
-	if len(g.values) == 0 {
-		l.faultAt(k.Path, g.at, "want at least one")
+	if len(g.values) == 0 && k.none != nil {
+		k.none(c)
+	} else if len(g.values) == 0 {
+		l.faultAt(k.Path, g.at, "expected at least one")
 	}
 	for _, v := range g.values {
-		if !k.secret { // whose blanks may be meant
-			v.text = strings.TrimSpace(v.text)
-		}
+		v.text = k.trim(v.text)
 		if err := k.set(c, v.text); err != nil {
 			l.faultAt(k.Path, v, err.Error())
 		}
 	}
 }
 
-// faulty says whether a fault of the key, or of a section around it, is known.
+// trim removes the blanks around a value; those of a secret may be intended.
+func (k *Key) trim(text string) string {
+	if k.secret {
+		return text
+	}
+	return strings.TrimSpace(text)
+}
+
+// faulty reports whether the key, or a section around it, has a fault.
 func (l *loader) faulty(path string) bool {
 	return slices.ContainsFunc(l.faults, func(f Fault) bool {
 		return f.Key == path || strings.HasPrefix(path, f.Key+".") && f.Key != ""

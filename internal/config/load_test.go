@@ -41,8 +41,10 @@ func TestDefaults(t *testing.T) {
 		Kafka: Kafka{
 			Brokers: []string{"a:9092", "b:9092"}, Topic: "events", Group: "reporters",
 			DeadLetterTopic: "events.dead-letter", StateTopic: "events.reported", Start: "earliest",
-			SessionTimeout: 8 * time.Second, MaxInFlightBytes: 32 << 20, MaxInFlightRecords: 10_000,
+			SASL:           SASL{OAuth: OAuth{Provider: "google"}},
+			SessionTimeout: 8 * time.Second, MaxInFlightRecords: 10_000,
 		},
+		Input: Input{Format: "json"},
 		API: API{
 			Endpoint: "https://jobs.googleapis.com", Version: event.V3, Parent: "projects/p",
 			Credentials: "default", Timeout: 30 * time.Second,
@@ -52,10 +54,12 @@ func TestDefaults(t *testing.T) {
 		Parents: Parents{Policy: "require", Wait: 30 * time.Second},
 
 		Suspicious: Suspicious{Age: 24 * time.Hour, Ahead: 5 * time.Minute},
+		Privacy:    Privacy{DeadLetters: "original"},
 
 		Admin:   Admin{Listen: ":9090"},
 		Tracing: Tracing{SampleRatio: 0.01},
 	}
+	c.settings = nil // see settings_test.go
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}
@@ -85,9 +89,21 @@ kafka:
     username: user
     password_file: password
   state_replication_factor: 3
+  instance_id: replica-1
   session_timeout: 45s
   max_in_flight_bytes: 256MiB
   max_in_flight_records: 1000
+input:
+  format: avro
+  registry:
+    url: https://registry:8081/
+    username: user
+    password_file: password
+    ca_file: cert.pem
+    cert_file: cert.pem
+    key_file: key.pem
+  mapping_file: mapping.jq
+  rekey: true
 api:
   endpoint: http://127.0.0.1:8080/
   version: v4
@@ -104,11 +120,18 @@ report:
 dedupe:
   window: 48h
 suspicious: {age: 1h, ahead: 1m, refuse: true}
+privacy:
+  extra_info:
+    keep: [source, page]
+    hash: [user]
+    hash_key_file: hash-key
+  dead_letters: redact
 parents:
   policy: allow
   wait: 1m30s
 admin:
   listen: 127.0.0.1:0
+  hosts: [clientevents.example.com, other]
   token_file: password
 log:
   level: warn
@@ -122,8 +145,16 @@ tracing:
 			Brokers: []string{"broker-1:9092", "[::1]:9093"}, Topic: "events", Group: "reporters",
 			DeadLetterTopic: "dead", StateTopic: "state", Start: "latest",
 			TLS:              TLS{Enabled: true, CAFile: "cert.pem", CertFile: "cert.pem", KeyFile: "key.pem"},
-			SASL:             SASL{Mechanism: "scram-sha-512", Username: "user", Password: " s3cret", PasswordFile: "password"},
-			StateReplication: 3, SessionTimeout: 45 * time.Second, MaxInFlightBytes: 256 << 20, MaxInFlightRecords: 1000,
+			SASL:             SASL{Mechanism: "scram-sha-512", Username: "user", Password: " s3cret", PasswordFile: "password", OAuth: OAuth{Provider: "google"}},
+			StateReplication: 3, InstanceID: "replica-1", SessionTimeout: 45 * time.Second, MaxInFlightBytes: 256 << 20, MaxInFlightRecords: 1000,
+		},
+		Input: Input{
+			Format: "avro",
+			Registry: Registry{
+				URL: "https://registry:8081", Username: "user", PasswordFile: "password",
+				CAFile: "cert.pem", CertFile: "cert.pem", KeyFile: "key.pem",
+			},
+			Mapping: "{eventId: .id}\n", MappingFile: "mapping.jq", Rekey: true,
 		},
 		API: API{
 			Endpoint: "http://127.0.0.1:8080", Version: event.V4, Parent: "projects/p/tenants/t",
@@ -134,8 +165,9 @@ tracing:
 		Parents: Parents{Policy: "allow", Wait: 90 * time.Second},
 
 		Suspicious: Suspicious{Age: time.Hour, Ahead: time.Minute, Refuse: true},
+		Privacy:    Privacy{ExtraInfo: ExtraInfo{KeepOnly: true, Keep: []string{"source", "page"}, Hash: []string{"user"}, HashKeyFile: "hash-key"}, DeadLetters: "redact"},
 
-		Admin:   Admin{Listen: "127.0.0.1:0", TokenFile: "password"},
+		Admin:   Admin{Listen: "127.0.0.1:0", Hosts: []string{"clientevents.example.com", "other"}, TokenFile: "password"},
 		Log:     Log{Level: slog.LevelWarn, Format: "json"},
 		Tracing: Tracing{Endpoint: "http://collector:4318", SampleRatio: 0.5},
 	}
@@ -144,11 +176,13 @@ tracing:
 		"KAFKA_DEAD_LETTER_TOPIC": "dead", "KAFKA_STATE_TOPIC": "state", "KAFKA_START": "latest",
 		"KAFKA_TLS_ENABLED": "true", "KAFKA_TLS_CA_FILE": "cert.pem", "KAFKA_TLS_CERT_FILE": "cert.pem", "KAFKA_TLS_KEY_FILE": "key.pem",
 		"KAFKA_SASL_MECHANISM": "scram-sha-512", "KAFKA_SASL_USERNAME": "user", "KAFKA_SASL_PASSWORD": " s3cret", "KAFKA_SASL_PASSWORD_FILE": "password",
-		"KAFKA_STATE_REPLICATION_FACTOR": "3", "KAFKA_SESSION_TIMEOUT": "45s", "KAFKA_MAX_IN_FLIGHT_BYTES": "268435456", "KAFKA_MAX_IN_FLIGHT_RECORDS": "1000",
+		"KAFKA_STATE_REPLICATION_FACTOR": "3", "KAFKA_INSTANCE_ID": "replica-1", "KAFKA_SESSION_TIMEOUT": "45s", "KAFKA_MAX_IN_FLIGHT_BYTES": "268435456", "KAFKA_MAX_IN_FLIGHT_RECORDS": "1000",
+		"INPUT_FORMAT": "avro", "INPUT_REGISTRY_URL": "https://registry:8081", "INPUT_REGISTRY_USERNAME": "user", "INPUT_REGISTRY_PASSWORD_FILE": "password",
+		"INPUT_REGISTRY_CA_FILE": "cert.pem", "INPUT_REGISTRY_CERT_FILE": "cert.pem", "INPUT_REGISTRY_KEY_FILE": "key.pem", "INPUT_MAPPING_FILE": "mapping.jq", "INPUT_REKEY": "true",
 		"API_ENDPOINT": "http://127.0.0.1:8080", "API_VERSION": "v4", "API_PARENT": "projects/p/tenants/t",
 		"API_CREDENTIALS": "credentials.json", "API_QUOTA_PROJECT": "q", "API_TIMEOUT": "5s",
 		"REPORT_CONCURRENCY": "4", "REPORT_RATE": "12.5", "REPORT_BATCH_SIZE": "1", "REPORT_LINGER": "0s", "REPORT_PRIORITY": "arrival",
-		"DEDUPE_WINDOW": "48h", "PARENTS_POLICY": "allow", "PARENTS_WAIT": "90s", "SUSPICIOUS_AGE": "1h", "SUSPICIOUS_AHEAD": "1m", "SUSPICIOUS_REFUSE": "true", "ADMIN_LISTEN": "127.0.0.1:0", "ADMIN_TOKEN_FILE": "password",
+		"DEDUPE_WINDOW": "48h", "PARENTS_POLICY": "allow", "PARENTS_WAIT": "90s", "SUSPICIOUS_AGE": "1h", "SUSPICIOUS_AHEAD": "1m", "SUSPICIOUS_REFUSE": "true", "PRIVACY_EXTRA_INFO_KEEP": "source, page", "PRIVACY_EXTRA_INFO_HASH": "user", "PRIVACY_EXTRA_INFO_HASH_KEY_FILE": "hash-key", "PRIVACY_DEAD_LETTERS": "redact", "ADMIN_LISTEN": "127.0.0.1:0", "ADMIN_HOSTS": "clientevents.example.com,other", "ADMIN_TOKEN_FILE": "password",
 		"LOG_LEVEL": "warn", "LOG_FORMAT": "json",
 		"TRACING_ENDPOINT": "http://collector:4318", "TRACING_SAMPLE_RATIO": "0.5",
 	}
@@ -178,8 +212,11 @@ func inFolderWithFiles(t *testing.T) {
 	write(t, "cert.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})))
 	write(t, "key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
 	write(t, "password", " s3cret\r\n")
+	write(t, "hash-key", "0123456789abcdef\n")
 	write(t, "empty", "")
 	write(t, "credentials.json", "{}")
+	write(t, "mapping.jq", "{eventId: .id}\n")
+	write(t, "wrong.jq", "{eventId: .id,\n x: }")
 	if err := os.Mkdir("folder", 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -197,6 +234,7 @@ func TestEveryKeyInTheFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.settings = nil // see settings_test.go
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}
@@ -204,13 +242,16 @@ func TestEveryKeyInTheFile(t *testing.T) {
 
 func TestEveryKeyInTheEnvironment(t *testing.T) {
 	_, environ, want := everything(t)
-	if n := len(Keys()); n != len(environ) {
+	want.Kafka.SASL.FixedPassword = true
+	// Some keys exclude others; TestInput, TestOAuth and TestPrivacy set them.
+	if n := len(Keys()) - 4 - 9 - 1; n != len(environ) {
 		t.Errorf("the test sets %d keys, and there are %d", len(environ), n)
 	}
 	c, err := Load("", environ)
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.settings = nil // see settings_test.go
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
 	}
@@ -304,64 +345,64 @@ func TestFaults(t *testing.T) {
 		want    []string
 	}{
 		{name: "nothing", yaml: "", want: []string{
-			`kafka.brokers: is required: want list of host:port (config.yaml, or environment variable CLIENTEVENTS_KAFKA_BROKERS)`,
-			`kafka.topic: is required: want source topic (config.yaml, or environment variable CLIENTEVENTS_KAFKA_TOPIC)`,
-			`kafka.group: is required: want consumer group (config.yaml, or environment variable CLIENTEVENTS_KAFKA_GROUP)`,
-			"api.version: is required: want `v3`, `v4beta1` or `v4` (config.yaml, or environment variable CLIENTEVENTS_API_VERSION)",
-			"api.parent: is required: want `projects/P` (v3, v4beta1) or `projects/P/tenants/T` (v4beta1, v4) (config.yaml, or environment variable CLIENTEVENTS_API_PARENT)",
+			`kafka.brokers: is required: list of host:port (config.yaml, or environment variable CLIENTEVENTS_KAFKA_BROKERS)`,
+			`kafka.topic: is required: source topic (config.yaml, or environment variable CLIENTEVENTS_KAFKA_TOPIC)`,
+			`kafka.group: is required: consumer group (config.yaml, or environment variable CLIENTEVENTS_KAFKA_GROUP)`,
+			"api.version: is required: `v3`, `v4beta1` or `v4` (config.yaml, or environment variable CLIENTEVENTS_API_VERSION)",
+			"api.parent: is required: `projects/P` (v3, v4beta1) or `projects/P/tenants/T` (v4beta1, v4) (config.yaml, or environment variable CLIENTEVENTS_API_PARENT)",
 		}},
 		{name: "number", yaml: with("", "report:\n  rate: abc\n"), want: []string{
-			`report.rate: "abc": want a number of events per second, 0 or more (config.yaml:9:9)`,
+			`report.rate: "abc": expected a number of events per second, 0 or more (config.yaml:9:9)`,
 		}},
 		{name: "numbers out of range", yaml: with("  state_replication_factor: -1\n  max_in_flight_records: 0\n", "report:\n  rate: -1\n  concurrency: 0\n  batch_size: 1001\n"), want: []string{
-			`kafka.state_replication_factor: "-1": want a whole number from 0 to 32767 (config.yaml:5:29)`,
-			`kafka.max_in_flight_records: "0": want a whole number from 1 to 100000000 (config.yaml:6:26)`,
-			`report.rate: "-1": want a number of events per second, 0 or more (config.yaml:11:9)`,
-			`report.concurrency: "0": want a whole number from 1 to 10000 (config.yaml:12:16)`,
-			`report.batch_size: "1001": want a whole number from 1 to 1000 (config.yaml:13:15)`,
+			`kafka.state_replication_factor: "-1": expected a whole number from 0 to 32767 (config.yaml:5:29)`,
+			`kafka.max_in_flight_records: "0": expected a whole number from 1 to 100000000 (config.yaml:6:26)`,
+			`report.rate: "-1": expected a number of events per second, 0 or more (config.yaml:11:9)`,
+			`report.concurrency: "0": expected a whole number from 1 to 10000 (config.yaml:12:16)`,
+			`report.batch_size: "1001": expected a whole number from 1 to 1000 (config.yaml:13:15)`,
 		}},
 		{name: "numbers that are none", yaml: with("  max_in_flight_bytes: 64MB\n", "report:\n  rate: .nan\n  concurrency: 1.5\n  batch_size: 1_0\n"), want: []string{
-			`kafka.max_in_flight_bytes: "64MB": want a size of 1048576 bytes or more, such as 64MiB (config.yaml:5:24)`,
-			`report.rate: ".nan": want a number of events per second, 0 or more (config.yaml:10:9)`,
-			`report.concurrency: "1.5": want a whole number from 1 to 10000 (config.yaml:11:16)`,
-			`report.batch_size: "1_0": want a whole number from 1 to 1000 (config.yaml:12:15)`,
+			`kafka.max_in_flight_bytes: "64MB": expected a size of 1048576 bytes or more, such as 64MiB (config.yaml:5:24)`,
+			`report.rate: ".nan": expected a number of events per second, 0 or more (config.yaml:10:9)`,
+			`report.concurrency: "1.5": expected a whole number from 1 to 10000 (config.yaml:11:16)`,
+			`report.batch_size: "1_0": expected a whole number from 1 to 1000 (config.yaml:12:15)`,
 		}},
 		{name: "infinite and huge", yaml: least + "report: {rate: 1e999, concurrency: 99999999999999999999}\nkafka2: x\n", want: []string{
-			`report.rate: "1e999": want a number of events per second, 0 or more (config.yaml:8:16)`,
-			`report.concurrency: "99999999999999999999": want a whole number from 1 to 10000 (config.yaml:8:36)`,
+			`report.rate: "1e999": expected a number of events per second, 0 or more (config.yaml:8:16)`,
+			`report.concurrency: "99999999999999999999": expected a whole number from 1 to 10000 (config.yaml:8:36)`,
 			`kafka2: unknown key: did you mean kafka? (config.yaml:9:1)`,
 		}},
 		{name: "sizes", yaml: with("  max_in_flight_bytes: 1KiB\n", ""), environ: []string{"CLIENTEVENTS_KAFKA_MAX_IN_FLIGHT_BYTES=9999999999GiB"}, want: []string{
-			`kafka.max_in_flight_bytes: "9999999999GiB": want a size of 1048576 bytes or more, such as 64MiB (environment variable CLIENTEVENTS_KAFKA_MAX_IN_FLIGHT_BYTES)`,
+			`kafka.max_in_flight_bytes: "9999999999GiB": expected a size of 1048576 bytes or more, such as 64MiB (environment variable CLIENTEVENTS_KAFKA_MAX_IN_FLIGHT_BYTES)`,
 		}},
 		{name: "durations", yaml: with("  session_timeout: 0s\n", "report:\n  linger: 5\ndedupe:\n  window: 1 day\nparents:\n  wait: -1s\n"), want: []string{
-			`kafka.session_timeout: "0s": want a duration from 1s to 30m, such as 500ms, 30s or 24h (config.yaml:5:20)`,
-			`report.linger: "5": want a duration from 0s to 1m, such as 500ms, 30s or 24h (config.yaml:10:11)`,
-			`dedupe.window: "1 day": want a duration from 1s to 8784h, such as 500ms, 30s or 24h (config.yaml:12:11)`,
-			`parents.wait: "-1s": want a duration from 0s to 24h, such as 500ms, 30s or 24h (config.yaml:14:9)`,
+			`kafka.session_timeout: "0s": expected a duration from 1s to 30m, such as 500ms, 30s or 24h (config.yaml:5:20)`,
+			`report.linger: "5": expected a duration from 0s to 1m, such as 500ms, 30s or 24h (config.yaml:10:11)`,
+			`dedupe.window: "1 day": expected a duration from 1s to 8784h, such as 500ms, 30s or 24h (config.yaml:12:11)`,
+			`parents.wait: "-1s": expected a duration from 0s to 24h, such as 500ms, 30s or 24h (config.yaml:14:9)`,
 		}},
 		{name: "words", yaml: with("  start: newest\n  tls: {enabled: yes}\n  sasl:\n    mechanism: PLAIN\n", "parents:\n  policy: maybe\nlog:\n  level: trace\n  format: xml\n"), want: []string{
-			`kafka.start: "newest": want one of earliest, latest (config.yaml:5:10)`,
-			`kafka.tls.enabled: "yes": want true or false (config.yaml:6:18)`,
-			`kafka.sasl.mechanism: "PLAIN": want one of plain, scram-sha-256, scram-sha-512, oauthbearer (config.yaml:8:16)`,
-			`parents.policy: "maybe": want one of require, allow (config.yaml:13:11)`,
-			`log.level: "trace": want one of debug, info, warn, error (config.yaml:15:10)`,
-			`log.format: "xml": want one of text, json (config.yaml:16:11)`,
+			`kafka.start: "newest": expected one of earliest, latest (config.yaml:5:10)`,
+			`kafka.tls.enabled: "yes": expected true or false (config.yaml:6:18)`,
+			`kafka.sasl.mechanism: "PLAIN": expected one of plain, scram-sha-256, scram-sha-512, oauthbearer (config.yaml:8:16)`,
+			`parents.policy: "maybe": expected one of require, allow (config.yaml:13:11)`,
+			`log.level: "trace": expected one of debug, info, warn, error (config.yaml:15:10)`,
+			`log.format: "xml": expected one of text, json (config.yaml:16:11)`,
 		}},
 		{name: "kinds of value", yaml: strings.Replace(with("  tls: yes\n  sasl: [plain]\n  dead_letter_topic: [a]\n", "report:\n  rate: {a: 1}\n"), "events", "{name: events}", 1), want: []string{
-			`kafka.topic: want a topic's name, not keys with values (config.yaml:3:10)`,
-			`kafka.tls: want keys with values, such as those of the example configuration (config.yaml:5:8)`,
-			`kafka.sasl: want keys with values, such as those of the example configuration (config.yaml:6:9)`,
-			`kafka.dead_letter_topic: want a topic's name, not a list (config.yaml:7:22)`,
-			`report.rate: want a number, not keys with values (config.yaml:12:9)`,
+			`kafka.topic: expected a topic's name, not keys with values (config.yaml:3:10)`,
+			`kafka.tls: expected keys with values, such as those of the example configuration (config.yaml:5:8)`,
+			`kafka.sasl: expected keys with values, such as those of the example configuration (config.yaml:6:9)`,
+			`kafka.dead_letter_topic: expected a topic's name, not a list (config.yaml:7:22)`,
+			`report.rate: expected a number, not keys with values (config.yaml:12:9)`,
 		}},
 		{name: "not keys at all", yaml: "just a text", want: []string{
-			`want keys with values, such as those of the example configuration (config.yaml:1:1)`,
-			`kafka.brokers: is required: want list of host:port (config.yaml, or environment variable CLIENTEVENTS_KAFKA_BROKERS)`,
-			`kafka.topic: is required: want source topic (config.yaml, or environment variable CLIENTEVENTS_KAFKA_TOPIC)`,
-			`kafka.group: is required: want consumer group (config.yaml, or environment variable CLIENTEVENTS_KAFKA_GROUP)`,
-			"api.version: is required: want `v3`, `v4beta1` or `v4` (config.yaml, or environment variable CLIENTEVENTS_API_VERSION)",
-			"api.parent: is required: want `projects/P` (v3, v4beta1) or `projects/P/tenants/T` (v4beta1, v4) (config.yaml, or environment variable CLIENTEVENTS_API_PARENT)",
+			`expected keys with values, such as those of the example configuration (config.yaml:1:1)`,
+			`kafka.brokers: is required: list of host:port (config.yaml, or environment variable CLIENTEVENTS_KAFKA_BROKERS)`,
+			`kafka.topic: is required: source topic (config.yaml, or environment variable CLIENTEVENTS_KAFKA_TOPIC)`,
+			`kafka.group: is required: consumer group (config.yaml, or environment variable CLIENTEVENTS_KAFKA_GROUP)`,
+			"api.version: is required: `v3`, `v4beta1` or `v4` (config.yaml, or environment variable CLIENTEVENTS_API_VERSION)",
+			"api.parent: is required: `projects/P` (v3, v4beta1) or `projects/P/tenants/T` (v4beta1, v4) (config.yaml, or environment variable CLIENTEVENTS_API_PARENT)",
 		}},
 		{name: "unknown keys", yaml: with("  broker: x\n  username: x\n", "reprot:\n  rate: 5\nreport:\n  batchSize: 5\napi.timeout: 5s\ntopic: hunter2\n"), want: []string{
 			`kafka.broker: unknown key: did you mean kafka.brokers? (config.yaml:5:3)`,
@@ -372,113 +413,116 @@ func TestFaults(t *testing.T) {
 			`topic: unknown key: did you mean kafka.topic? (config.yaml:15:1)`,
 		}},
 		{name: "keys that are no names", yaml: least + "? [a, b]\n: 1\n\"a\\nb\": 1\n5: 6\n", want: []string{
-			`want the name of a key (config.yaml:8:3)`,
-			"a\uFFFDb: unknown key: did you mean api? (config.yaml:10:1)",
+			`expected the name of a key (config.yaml:8:3)`,
+			"a b: unknown key: did you mean api? (config.yaml:10:1)",
 			`5: unknown key: did you mean api? (config.yaml:11:1)`,
 		}},
 		{name: "twice", yaml: with("  topic: other\n", "report: {rate: 1, rate: 2}\napi:\n  timeout: 5s\n"), want: []string{
-			`kafka.topic: stands twice, first in line 3: want it once (config.yaml:5:3)`,
-			`report.rate: stands twice, first in line 9: want it once (config.yaml:9:19)`,
-			`api: stands twice, first in line 6: want it once (config.yaml:10:1)`,
+			`kafka.topic: stands twice, first in line 3: expected it once (config.yaml:5:3)`,
+			`report.rate: stands twice, first in line 9: expected it once (config.yaml:9:19)`,
+			`api: stands twice, first in line 6: expected it once (config.yaml:10:1)`,
 		}},
 		{name: "merge", yaml: with("  <<: {start: latest}\n", ""), want: []string{
-			`kafka.<<: merging is not supported: want the keys themselves (config.yaml:5:3)`,
+			`kafka.<<: merging is not supported: expected the keys themselves (config.yaml:5:3)`,
 		}},
 		{name: "tag", yaml: with("  start: !vault abc\n", "report:\n  rate: !!binary aGk=\n"), want: []string{
-			`kafka.start: want a plain value: the tag !vault has no meaning here (config.yaml:5:10)`,
-			`report.rate: want a plain value: the tag !!binary has no meaning here (config.yaml:10:9)`,
+			`kafka.start: expected a plain value: the tag !vault has no meaning here (config.yaml:5:10)`,
+			`report.rate: expected a plain value: the tag !!binary has no meaning here (config.yaml:10:9)`,
 		}},
 		{name: "brokers", yaml: strings.Replace(least, "[a:9092, b:9092]", "[kafka://a:9092, a, ':9092', 'a:0', 'a:65536', {a: 9092}]", 1), want: []string{
-			`kafka.brokers: want a list of host:port, not keys with values (config.yaml:2:59)`,
+			`kafka.brokers: expected a list of host:port, not keys with values (config.yaml:2:59)`,
 		}},
 		{name: "each broker", yaml: strings.Replace(least, "[a:9092, b:9092]", "[kafka://a:9092, a, ':9092', 'a:0', 'a:65536']", 1), want: []string{
-			`kafka.brokers: "kafka://a:9092": want host:port, such as localhost:9092 (config.yaml:2:13)`,
-			`kafka.brokers: "a": want host:port, such as localhost:9092 (config.yaml:2:29)`,
-			`kafka.brokers: ":9092": want host:port, such as localhost:9092 (config.yaml:2:32)`,
-			`kafka.brokers: "a:0": want host:port with a port from 1 to 65535 (config.yaml:2:41)`,
-			`kafka.brokers: "a:65536": want host:port with a port from 1 to 65535 (config.yaml:2:48)`,
+			`kafka.brokers: "kafka://a:9092": expected host:port, such as localhost:9092 (config.yaml:2:13)`,
+			`kafka.brokers: "a": expected host:port, such as localhost:9092 (config.yaml:2:29)`,
+			`kafka.brokers: ":9092": expected host:port, such as localhost:9092 (config.yaml:2:32)`,
+			`kafka.brokers: "a:0": expected host:port with a port from 1 to 65535 (config.yaml:2:41)`,
+			`kafka.brokers: "a:65536": expected host:port with a port from 1 to 65535 (config.yaml:2:48)`,
 		}},
 		{name: "no brokers", yaml: strings.Replace(least, "[a:9092, b:9092]", "[]", 1), want: []string{
-			`kafka.brokers: want at least one (config.yaml:2:12)`,
+			`kafka.brokers: expected at least one (config.yaml:2:12)`,
 		}},
 		{name: "brokers of the environment", yaml: least, environ: []string{"CLIENTEVENTS_KAFKA_BROKERS=a:1,b"}, want: []string{
-			`kafka.brokers: "b": want host:port, such as localhost:9092 (environment variable CLIENTEVENTS_KAFKA_BROKERS)`,
+			`kafka.brokers: "b": expected host:port, such as localhost:9092 (environment variable CLIENTEVENTS_KAFKA_BROKERS)`,
 		}},
 		{name: "topics", yaml: strings.Replace(with("  dead_letter_topic: ..\n  state_topic: "+long+"\n", ""), "events", "ev ents", 1), want: []string{
-			`kafka.topic: "ev ents": want a topic's name: letters, digits, '.', '_' and '-', at most 249 (config.yaml:3:10)`,
-			`kafka.dead_letter_topic: "..": want a topic's name: letters, digits, '.', '_' and '-', at most 249 (config.yaml:5:22)`,
-			`kafka.state_topic: "` + long[:80] + `"…: want a topic's name: letters, digits, '.', '_' and '-', at most 249 (config.yaml:6:16)`,
+			`kafka.topic: "ev ents": expected a topic's name: letters, digits, '.', '_' and '-', at most 249 (config.yaml:3:10)`,
+			`kafka.dead_letter_topic: "..": expected a topic's name: letters, digits, '.', '_' and '-', at most 249 (config.yaml:5:22)`,
+			`kafka.state_topic: "` + long[:80] + `"…: expected a topic's name: letters, digits, '.', '_' and '-', at most 249 (config.yaml:6:16)`,
 		}},
 		{name: "one topic for two things", yaml: with("  dead_letter_topic: events.reported\n", ""), want: []string{
-			`kafka.dead_letter_topic: "events.reported": want a topic other than the source and the state topic (config.yaml:5:22)`,
+			`kafka.dead_letter_topic: "events.reported": expected a topic other than the source and the state topic (config.yaml:5:22)`,
 		}},
 		{name: "one topic for all things", yaml: with("  dead_letter_topic: events\n  state_topic: events\n", ""), want: []string{
-			`kafka.dead_letter_topic: "events": want a topic other than the source and the state topic (config.yaml:5:22)`,
-			`kafka.state_topic: "events": want a topic other than the source topic (config.yaml:6:16)`,
+			`kafka.dead_letter_topic: "events": expected a topic other than the source and the state topic (config.yaml:5:22)`,
+			`kafka.state_topic: "events": expected a topic other than the source topic (config.yaml:6:16)`,
 		}},
 		{name: "long topic", yaml: strings.Replace(least, "events", long[:240], 1), want: []string{
-			`kafka.dead_letter_topic: want a name of its own: the default would be longer than a topic's name may be (config.yaml, or environment variable CLIENTEVENTS_KAFKA_DEAD_LETTER_TOPIC)`,
+			`kafka.dead_letter_topic: expected a name of its own: the default would be longer than a topic's name may be (config.yaml, or environment variable CLIENTEVENTS_KAFKA_DEAD_LETTER_TOPIC)`,
 		}},
 		{name: "empty texts", yaml: strings.NewReplacer("events", "''", "reporters", "' '", "projects/p", "''").Replace(least), want: []string{
-			`kafka.topic: want a topic's name: letters, digits, '.', '_' and '-', at most 249 (config.yaml:3:10)`,
-			`kafka.group: want a text that is not empty (config.yaml:4:10)`,
-			`api.parent: want a text that is not empty (config.yaml:7:11)`,
+			`kafka.topic: expected a topic's name: letters, digits, '.', '_' and '-', at most 249 (config.yaml:3:10)`,
+			`kafka.group: expected a text that is not empty (config.yaml:4:10)`,
+			`api.parent: expected a text that is not empty (config.yaml:7:11)`,
 		}},
 		{name: "required and null", yaml: strings.Replace(least, "events", "", 1), want: []string{
-			`kafka.topic: is required: want source topic (config.yaml, or environment variable CLIENTEVENTS_KAFKA_TOPIC)`,
+			`kafka.topic: is required: source topic (config.yaml, or environment variable CLIENTEVENTS_KAFKA_TOPIC)`,
 		}},
 		{name: "version", yaml: strings.Replace(least, "v3", "v2", 1), want: []string{
-			`api.version: "v2": want one of v3, v4beta1, v4 (config.yaml:6:12)`,
+			`api.version: "v2": expected one of v3, v4beta1, v4 (config.yaml:6:12)`,
 		}},
 		{name: "version and parent", yaml: strings.NewReplacer("v3", "v2", "projects/p", "p").Replace(least), want: []string{
-			`api.version: "v2": want one of v3, v4beta1, v4 (config.yaml:6:12)`,
-			"api.parent: \"p\": want `projects/P` (v3, v4beta1) or `projects/P/tenants/T` (v4beta1, v4) (config.yaml:7:11)",
+			`api.version: "v2": expected one of v3, v4beta1, v4 (config.yaml:6:12)`,
+			"api.parent: \"p\": expected `projects/P` (v3, v4beta1) or `projects/P/tenants/T` (v4beta1, v4) (config.yaml:7:11)",
 		}},
 		{name: "parent for v3", yaml: strings.Replace(least, "projects/p", "projects/p/tenants/t", 1), want: []string{
-			`api.parent: "projects/p/tenants/t": want projects/PROJECT, the form for api.version v3 (config.yaml:7:11)`,
+			`api.parent: "projects/p/tenants/t": expected projects/PROJECT, the form for api.version v3 (config.yaml:7:11)`,
 		}},
 		{name: "parent for v4beta1", yaml: strings.NewReplacer("v3", "v4beta1", "projects/p", "p").Replace(least), want: []string{
-			`api.parent: "p": want projects/PROJECT or projects/PROJECT/tenants/TENANT, the form for api.version v4beta1 (config.yaml:7:11)`,
+			`api.parent: "p": expected projects/PROJECT or projects/PROJECT/tenants/TENANT, the form for api.version v4beta1 (config.yaml:7:11)`,
 		}},
 		{name: "parent for v4", yaml: strings.Replace(least, "v3", "v4", 1), want: []string{
-			`api.parent: "projects/p": want projects/PROJECT/tenants/TENANT, the form for api.version v4 (config.yaml:7:11)`,
+			`api.parent: "projects/p": expected projects/PROJECT/tenants/TENANT, the form for api.version v4 (config.yaml:7:11)`,
 		}},
 		{name: "endpoint without a scheme", yaml: least + "  endpoint: jobs.googleapis.com\n", want: []string{
-			`api.endpoint: "jobs.googleapis.com": want an http or https URL, such as https://jobs.googleapis.com (config.yaml:8:13)`,
+			`api.endpoint: "jobs.googleapis.com": expected an http or https URL, such as https://jobs.googleapis.com (config.yaml:8:13)`,
 		}},
 		{name: "endpoint that is no URL", yaml: least + "  endpoint: \"https://x:port\"\n", want: []string{
-			`api.endpoint: "https://x:port": want an http or https URL, such as https://jobs.googleapis.com (config.yaml:8:13)`,
+			`api.endpoint: "https://x:port": expected an http or https URL, such as https://jobs.googleapis.com (config.yaml:8:13)`,
 		}},
 		{name: "endpoint with a login", yaml: least + "  endpoint: https://user:hunter2@example.com\n", want: []string{
-			`api.endpoint: "https://user:xxxxx@example.com": want a URL without a user: credentials are set by api.credentials (config.yaml:8:13)`,
+			`api.endpoint: "https://user:xxxxx@example.com": expected a URL without a user: credentials are set by api.credentials (config.yaml:8:13)`,
 		}},
 		{name: "endpoint with a query", yaml: least + "  endpoint: https://example.com?key=1\n", want: []string{
-			`api.endpoint: "https://example.com?key=1": want a URL without a query or fragment (config.yaml:8:13)`,
+			`api.endpoint: "https://example.com?key=1": expected a URL without a query or fragment (config.yaml:8:13)`,
 		}},
 		{name: "credentials in the clear", yaml: least + "  endpoint: http://example.com\n", want: []string{
-			`api.endpoint: "http://example.com": credentials are not sent over plain http, except to a loopback address: want https, or api.credentials: none (config.yaml:8:13)`,
+			`api.endpoint: "http://example.com": credentials are not sent over plain http, except to a loopback address: expected https, or api.credentials: none (config.yaml:8:13)`,
 		}},
 		{name: "tracing", yaml: least + "tracing: {endpoint: \"collector:4318\", sample_ratio: 2}\n", want: []string{
-			`tracing.endpoint: "collector:4318": want an http or https URL, such as http://localhost:4318 (config.yaml:8:21)`,
-			`tracing.sample_ratio: "2": want a share from 0 to 1, such as 0.05 (config.yaml:8:53)`,
+			`tracing.endpoint: "collector:4318": expected an http or https URL, such as http://localhost:4318 (config.yaml:8:21)`,
+			`tracing.sample_ratio: "2": expected a share from 0 to 1, such as 0.05 (config.yaml:8:53)`,
 		}},
 		{name: "credentials", yaml: least + "  credentials: defaults\n", want: []string{
-			`api.credentials: "defaults": want default, none, or the path of a credentials file: there is no such file (config.yaml:8:16)`,
+			`api.credentials: "defaults": expected default, none, or the path of a credentials file: there is no such file (config.yaml:8:16)`,
 		}},
 		{name: "listen", yaml: least + "admin: {listen: 9090}\n", want: []string{
-			`admin.listen: "9090": want host:port or :port, such as :9090 (config.yaml:8:17)`,
+			`admin.listen: "9090": expected host:port or :port, such as :9090 (config.yaml:8:17)`,
+		}},
+		{name: "admin host", yaml: least + "admin: {hosts: ['a.example:80']}\n", want: []string{
+			`admin.hosts: "a.example:80": expected a host name without a port, such as clientevents.example.com (config.yaml:8:17)`,
 		}},
 		{name: "listen port", yaml: least + "admin: {listen: ':http'}\n", want: []string{
-			`admin.listen: ":http": want host:port with a port from 0 to 65535; 0 is any that is free (config.yaml:8:17)`,
+			`admin.listen: ":http": expected host:port with a port from 0 to 65535; 0 is any that is free (config.yaml:8:17)`,
 		}},
 		{name: "files that are not there", yaml: with("  tls:\n    enabled: true\n    ca_file: none.pem\n    cert_file: folder\n    key_file: key.pem\n  sasl: {mechanism: plain, username: u, password_file: nowhere/x}\n", ""), want: []string{
-			`kafka.tls.ca_file: "none.pem": want a file that can be read: there is no such file (config.yaml:7:14)`,
-			`kafka.tls.cert_file: "folder": want a file that can be read: it is a directory (config.yaml:8:16)`,
-			`kafka.sasl.password_file: "nowhere/x": want a file that can be read: there is no such file (config.yaml:10:56)`,
+			`kafka.tls.ca_file: "none.pem": expected a file that can be read: there is no such file (config.yaml:7:14)`,
+			`kafka.tls.cert_file: "folder": expected a file that can be read: it is a directory (config.yaml:8:16)`,
+			`kafka.sasl.password_file: "nowhere/x": expected a file that can be read: there is no such file (config.yaml:10:56)`,
 		}},
 		{name: "files of another kind", yaml: with("  tls: {enabled: true, ca_file: key.pem, cert_file: cert.pem, key_file: empty}\n", ""), want: []string{
-			`kafka.tls.ca_file: "key.pem": want a file of PEM certificates: there is none in it (config.yaml:5:33)`,
-			`kafka.tls.cert_file: "cert.pem": want a PEM certificate that belongs to kafka.tls.key_file: tls: failed to find any PEM data in key input (config.yaml:5:53)`,
+			`kafka.tls.ca_file: "key.pem": expected a file of PEM certificates: the file has no PEM certificate (config.yaml:5:33)`,
+			`kafka.tls.cert_file: "cert.pem": expected a PEM certificate that belongs to kafka.tls.key_file: tls: failed to find any PEM data in key input (config.yaml:5:53)`,
 		}},
 		{name: "certificate without its key", yaml: with("  tls: {enabled: true, cert_file: cert.pem}\n", ""), want: []string{
 			`kafka.tls.key_file: is required together with kafka.tls.cert_file (config.yaml, or environment variable CLIENTEVENTS_KAFKA_TLS_KEY_FILE)`,
@@ -487,9 +531,9 @@ func TestFaults(t *testing.T) {
 			`kafka.tls.cert_file: is required together with kafka.tls.key_file (config.yaml, or environment variable CLIENTEVENTS_KAFKA_TLS_CERT_FILE)`,
 		}},
 		{name: "files without TLS", yaml: with("  tls: {ca_file: cert.pem, cert_file: cert.pem, key_file: key.pem}\n", ""), want: []string{
-			`kafka.tls.ca_file: "cert.pem": has no effect: want kafka.tls.enabled: true (config.yaml:5:18)`,
-			`kafka.tls.cert_file: "cert.pem": has no effect: want kafka.tls.enabled: true (config.yaml:5:39)`,
-			`kafka.tls.key_file: "key.pem": has no effect: want kafka.tls.enabled: true (config.yaml:5:59)`,
+			`kafka.tls.ca_file: "cert.pem": has no effect: expected kafka.tls.enabled: true (config.yaml:5:18)`,
+			`kafka.tls.cert_file: "cert.pem": has no effect: expected kafka.tls.enabled: true (config.yaml:5:39)`,
+			`kafka.tls.key_file: "key.pem": has no effect: expected kafka.tls.enabled: true (config.yaml:5:59)`,
 		}},
 		{name: "login without a mechanism", yaml: with("  sasl: {username: u}\n", ""), want: []string{
 			`kafka.sasl.mechanism: is required where other keys of kafka.sasl are set (config.yaml, or environment variable CLIENTEVENTS_KAFKA_SASL_MECHANISM)`,
@@ -499,21 +543,21 @@ func TestFaults(t *testing.T) {
 			`kafka.sasl.password_file: is required for plain, or else environment variable CLIENTEVENTS_KAFKA_SASL_PASSWORD (config.yaml, or environment variable CLIENTEVENTS_KAFKA_SASL_PASSWORD_FILE)`,
 		}},
 		{name: "login with Google's credentials and others", yaml: with("  sasl: {mechanism: oauthbearer, username: u, password_file: password}\n", ""), want: []string{
-			`kafka.sasl.username: "u": has no effect: oauthbearer logs in with Google credentials (config.yaml:5:44)`,
-			`kafka.sasl.password_file: "password": has no effect: oauthbearer logs in with Google credentials (config.yaml:5:62)`,
+			`kafka.sasl.username: "u": has no effect: oauthbearer logs in with a token (config.yaml:5:44)`,
+			`kafka.sasl.password_file: "password": has no effect: oauthbearer logs in with a token (config.yaml:5:62)`,
 		}},
 		{name: "empty password", yaml: with("  sasl: {mechanism: plain, username: u, password_file: empty}\n", ""), want: []string{
-			`kafka.sasl.password_file: "empty": want a file that holds the password: it is empty (config.yaml:5:56)`,
+			`kafka.sasl.password_file: "empty": expected a file that holds the password: it is empty (config.yaml:5:56)`,
 		}},
 		{name: "password in the file", yaml: with("  sasl:\n    mechanism: plain\n    username: u\n    password: hunter2\n", ""), environ: []string{"CLIENTEVENTS_KAFKA_SASL_PASSWORD=hunter2"}, want: []string{
-			`kafka.sasl.password: is a secret, which does not stand in a file like this one: want environment variable CLIENTEVENTS_KAFKA_SASL_PASSWORD, or kafka.sasl.password_file (config.yaml:8:5)`,
+			`kafka.sasl.password: is a secret, which does not stand in a file like this one: expected environment variable CLIENTEVENTS_KAFKA_SASL_PASSWORD, or kafka.sasl.password_file (config.yaml:8:5)`,
 		}},
 		{name: "not YAML", yaml: "kafka:\n\ttopic: x\n", want: []string{
 			`not YAML: found character that cannot start any token (config.yaml:2:1)`,
 		}},
 		{name: "not YAML, and faults of the environment", yaml: "kafka: [a\nb: 1\n", environ: []string{"CLIENTEVENTS_REPORT_RATE=x"}, want: []string{
 			`not YAML: did not find expected ',' or ']' (config.yaml:2:2)`,
-			`report.rate: "x": want a number of events per second, 0 or more (environment variable CLIENTEVENTS_REPORT_RATE)`,
+			`report.rate: "x": expected a number of events per second, 0 or more (environment variable CLIENTEVENTS_REPORT_RATE)`,
 		}},
 		{name: "no such anchor", yaml: "kafka: *nothing\n", want: []string{
 			`not YAML: unknown anchor 'nothing' referenced (config.yaml:1:8)`,
@@ -522,20 +566,20 @@ func TestFaults(t *testing.T) {
 			`not UTF-8 (config.yaml:2:13)`,
 		}},
 		{name: "two documents", yaml: least + "---\n" + least, want: []string{
-			`a second document begins: want one (config.yaml:8:1)`,
+			`a second document begins: expected one (config.yaml:8:1)`,
 		}},
 		{name: "too deep", yaml: strings.Repeat("[", 100_000), want: []string{
 			`not YAML: exceeded max depth of 10000 (config.yaml:1:10001)`,
 		}},
 		{name: "all at once", yaml: "kafka:\n  brokers: a\n  tpoic: x\nreport:\n  rate: x\n", environ: []string{"CLIENTEVENTS_LOG_LEVEL=loud", "CLIENTEVENTS_API_VERSION=v9"}, want: []string{
-			`kafka.brokers: "a": want host:port, such as localhost:9092 (config.yaml:2:12)`,
+			`kafka.brokers: "a": expected host:port, such as localhost:9092 (config.yaml:2:12)`,
 			`kafka.tpoic: unknown key: did you mean kafka.topic? (config.yaml:3:3)`,
-			`report.rate: "x": want a number of events per second, 0 or more (config.yaml:5:9)`,
-			`kafka.topic: is required: want source topic (config.yaml, or environment variable CLIENTEVENTS_KAFKA_TOPIC)`,
-			`kafka.group: is required: want consumer group (config.yaml, or environment variable CLIENTEVENTS_KAFKA_GROUP)`,
-			`api.version: "v9": want one of v3, v4beta1, v4 (environment variable CLIENTEVENTS_API_VERSION)`,
-			"api.parent: is required: want `projects/P` (v3, v4beta1) or `projects/P/tenants/T` (v4beta1, v4) (config.yaml, or environment variable CLIENTEVENTS_API_PARENT)",
-			`log.level: "loud": want one of debug, info, warn, error (environment variable CLIENTEVENTS_LOG_LEVEL)`,
+			`report.rate: "x": expected a number of events per second, 0 or more (config.yaml:5:9)`,
+			`kafka.topic: is required: source topic (config.yaml, or environment variable CLIENTEVENTS_KAFKA_TOPIC)`,
+			`kafka.group: is required: consumer group (config.yaml, or environment variable CLIENTEVENTS_KAFKA_GROUP)`,
+			`api.version: "v9": expected one of v3, v4beta1, v4 (environment variable CLIENTEVENTS_API_VERSION)`,
+			"api.parent: is required: `projects/P` (v3, v4beta1) or `projects/P/tenants/T` (v4beta1, v4) (config.yaml, or environment variable CLIENTEVENTS_API_PARENT)",
+			`log.level: "loud": expected one of debug, info, warn, error (environment variable CLIENTEVENTS_LOG_LEVEL)`,
 		}},
 	}
 	for _, test := range tests {
@@ -561,7 +605,7 @@ func TestFileThatCannotBeRead(t *testing.T) {
 	inFolderWithFiles(t)
 	write(t, "huge.yaml", strings.Repeat("# too much\n", 50_000))
 	environ := []string{"CLIENTEVENTS_REPORT_RATE=x"}
-	const rate = `report.rate: "x": want a number of events per second, 0 or more (environment variable CLIENTEVENTS_REPORT_RATE)`
+	const rate = `report.rate: "x": expected a number of events per second, 0 or more (environment variable CLIENTEVENTS_REPORT_RATE)`
 	for path, want := range map[string]string{
 		"none.yaml": "can't read the configuration: there is no such file (none.yaml)",
 		"folder":    "can't read the configuration: is a directory (folder)",
@@ -576,7 +620,7 @@ func TestFileThatCannotBeRead(t *testing.T) {
 
 func TestWithoutAFile(t *testing.T) {
 	_, err := Load("", []string{"CLIENTEVENTS_KAFKA_TOPIC=t", "CLIENTEVENTS_KAFKA_GROUP=g", "CLIENTEVENTS_API_VERSION=v3", "CLIENTEVENTS_API_PARENT=projects/p"})
-	const want = "kafka.brokers: is required: want list of host:port (in a file that --config names, or environment variable CLIENTEVENTS_KAFKA_BROKERS)"
+	const want = "kafka.brokers: is required: list of host:port (in a file that --config names, or environment variable CLIENTEVENTS_KAFKA_BROKERS)"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

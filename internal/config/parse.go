@@ -11,8 +11,8 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// parse takes the values from a file's text. It reads the tree of nodes and not
-// into a struct, since only the nodes know where in the file they stand.
+// parse reads the values from a file's text. It reads the tree of nodes and not
+// into a struct, because only the nodes have positions in the file.
 func (l *loader) parse(data []byte) {
 	if at := invalidUTF8(data); at >= 0 {
 		line := 1 + bytes.Count(data[:at], []byte("\n"))
@@ -35,7 +35,7 @@ func (l *loader) parse(data []byte) {
 			l.loadFault(err)
 			return
 		case n > 0:
-			l.syntaxFault("a second document begins: want one", doc.Line, doc.Column)
+			l.syntaxFault("a second document begins: expected one", doc.Line, doc.Column)
 			return
 		}
 		if len(doc.Content) > 0 {
@@ -44,8 +44,8 @@ func (l *loader) parse(data []byte) {
 	}
 }
 
-// invalidUTF8 is where the first byte stands that is no part of a character;
-// -1 where there is none.
+// invalidUTF8 returns the position of the first byte that is not part of a character,
+// or -1.
 func invalidUTF8(data []byte) int {
 	for at := 0; at < len(data); {
 		r, size := utf8.DecodeRune(data[at:])
@@ -57,7 +57,7 @@ func invalidUTF8(data []byte) int {
 	return -1
 }
 
-// loadFault makes one line of what the parser says.
+// loadFault turns the parser's error into one line.
 func (l *loader) loadFault(err error) {
 	if at, ok := errors.AsType[*yaml.LoadError](err); ok {
 		l.syntaxFault("not YAML: "+at.Message, at.Mark.Line, at.Mark.Column)
@@ -67,7 +67,7 @@ func (l *loader) loadFault(err error) {
 	l.syntaxFault("not YAML: "+message, 0, 0)
 }
 
-// syntaxFault ends the reading of the file: what would have come is unknown.
+// syntaxFault stops reading the file: the rest is unknown.
 func (l *loader) syntaxFault(want string, line, column int) {
 	l.broken = true
 	v := value{where: l.path}
@@ -83,7 +83,7 @@ func (l *loader) position(line, column int) value {
 
 func (l *loader) at(n *yaml.Node) value { return l.position(n.Line, n.Column) }
 
-// resolve follows an alias to what it stands for.
+// resolve follows an alias to its node.
 func resolve(n *yaml.Node) *yaml.Node {
 	for n.Kind == yaml.AliasNode {
 		n = n.Alias
@@ -101,19 +101,19 @@ func (l *loader) section(path string, n *yaml.Node) {
 		return
 	}
 	if n.Kind != yaml.MappingNode {
-		l.faultAt(path, at, "want keys with values, such as those of the example configuration")
+		l.faultAt(path, at, "expected keys with values, such as those of the example configuration")
 		return
 	}
 	first := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		name := n.Content[i]
 		if name.Kind != yaml.ScalarNode {
-			l.faultAt(path, l.at(name), "want the name of a key")
+			l.faultAt(path, l.at(name), "expected the name of a key")
 			continue
 		}
 		full := strings.TrimPrefix(path+"."+name.Value, ".")
 		if line, twice := first[full]; twice {
-			l.faultAt(full, l.at(name), fmt.Sprintf("stands twice, first in line %d: want it once", line))
+			l.faultAt(full, l.at(name), fmt.Sprintf("stands twice, first in line %d: expected it once", line))
 			continue
 		}
 		first[full] = name.Line
@@ -125,23 +125,27 @@ func (l *loader) member(full string, name, n *yaml.Node) {
 	k := l.key(full)
 	switch {
 	case name.ShortTag() == "!!merge":
-		l.faultAt(full, l.at(name), "merging is not supported: want the keys themselves")
+		l.faultAt(full, l.at(name), "merging is not supported: expected the keys themselves")
 	case strings.Contains(name.Value, "."), k == nil && !l.isSection(full):
 		l.faultAt(full, l.at(name), "unknown key"+l.suggest(full))
 	case k == nil:
 		l.section(full, n)
 	case k.secret:
-		l.faultAt(full, l.at(name), "is a secret, which does not stand in a file like this one: want environment variable "+k.Env()+", or "+full+"_file")
+		l.faultAt(full, l.at(name), "is a secret, which does not stand in a file like this one: expected environment variable "+k.Env()+", or "+full+"_file")
 	default:
 		l.value(k, n)
 	}
 }
 
-// value takes a scalar, or a list of them where the key is a list.
+// value reads a scalar, or a list of scalars if the key is a list.
 func (l *loader) value(k *Key, n *yaml.Node) {
 	at := l.at(n)
 	n = resolve(n)
 	if isNull(n) {
+		return
+	}
+	if k.pairs && n.Kind == yaml.MappingNode {
+		l.namedValues(k, n, at)
 		return
 	}
 	if k.list && n.Kind == yaml.SequenceNode {
@@ -151,7 +155,7 @@ func (l *loader) value(k *Key, n *yaml.Node) {
 				g.values = append(g.values, v)
 			}
 		}
-		if len(g.values) == len(n.Content) { // else the faults say enough
+		if len(g.values) == len(n.Content) { // otherwise the faults suffice
 			l.given[k.Path] = g
 		}
 		return
@@ -162,22 +166,36 @@ func (l *loader) value(k *Key, n *yaml.Node) {
 	}
 }
 
-// scalar is a node that has to be one value.
+// namedValues reads a mapping as a list of name=value.
+func (l *loader) namedValues(k *Key, n *yaml.Node, at value) {
+	g := given{at: at}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if v, ok := l.scalar(k, n.Content[i+1]); ok {
+			v.text = n.Content[i].Value + "=" + v.text
+			g.values = append(g.values, v)
+		}
+	}
+	if 2*len(g.values) == len(n.Content) { // otherwise the faults suffice
+		l.given[k.Path] = g
+	}
+}
+
+// scalar reads a node that must be one value.
 func (l *loader) scalar(k *Key, n *yaml.Node) (value, bool) {
 	v := l.at(n)
 	n = resolve(n)
 	switch n.Kind {
 	case yaml.ScalarNode:
 		if tag := n.ShortTag(); !strings.HasPrefix(tag, "!!") || tag == "!!binary" {
-			l.faultAt(k.Path, v, "want a plain value: the tag "+tag+" has no meaning here")
+			l.faultAt(k.Path, v, "expected a plain value: the tag "+tag+" has no meaning here")
 			return v, false
 		}
 		v.text = n.Value
 		return v, true
 	case yaml.SequenceNode:
-		l.faultAt(k.Path, v, "want "+k.Type+", not a list")
+		l.faultAt(k.Path, v, "expected "+k.Type+", not a list")
 	default:
-		l.faultAt(k.Path, v, "want "+k.Type+", not keys with values")
+		l.faultAt(k.Path, v, "expected "+k.Type+", not keys with values")
 	}
 	return v, false
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // Secret is a text that is never shown, however it is printed, logged or
-// marshalled. Converting it to a string is the one way to it.
+// marshalled. Only a conversion to a string reveals it.
 type Secret string
 
 const hidden = "(secret)"

@@ -31,7 +31,7 @@ func (l *loader) suggest(path string) string {
 	return ": did you mean " + best + "?"
 }
 
-// keyDistance is small for a key that is misspelt, and for one that stands
+// keyDistance is small for a misspelt key and for one
 // under the wrong section.
 func keyDistance(path, known string) int {
 	path, known = strings.ToLower(path), strings.ToLower(known)
@@ -63,10 +63,10 @@ func Nearest(s string, known []string) string {
 	return best
 }
 
-// longestCompared bounds the work for names that are no misspelling of anything.
+// longestCompared bounds the work for names that are not misspelt keys.
 const longestCompared = 100
 
-// distance is how many insertions, deletions and replacements of a byte lead
+// distance is the number of insertions, deletions and replacements of a byte that lead
 // from a to b (Levenshtein).
 func distance(a, b string) int {
 	a = a[:min(len(a), longestCompared)]

@@ -14,8 +14,8 @@ import (
 )
 
 // board is a job board: it has companies and jobs at the Talent Solution, and
-// searches them for its visitors. What they do then is told with the request id
-// and the jobs of the answer, as the service wants it.
+// searches them for its visitors. Their events have the request ID
+// and the jobs of the answer, as the service requires.
 type board struct {
 	client *http.Client
 	api    string // the address of the project
@@ -26,22 +26,22 @@ type board struct {
 	busy  sync.WaitGroup
 }
 
-// results are an answer to a search.
+// results are the answer to a search.
 type results struct {
 	requestID string
 	jobs      []string
 }
 
 const (
-	// searchers is how many searches are under way at a time, and ahead how
-	// many answers wait for a visitor.
+	// searchers is the number of concurrent searches, and ahead the number
+	// of answers that wait for a visitor.
 	searchers = 4
 	ahead     = 64
-	// searchTimeout is for one call.
+	// searchTimeout bounds one call.
 	searchTimeout = 10 * time.Second
 )
 
-// openBoard creates companies and jobs, and begins to search.
+// openBoard creates companies and jobs and starts searching.
 func openBoard(ctx context.Context, api string, seed uint64) (*board, error) {
 	b := &board{client: &http.Client{Timeout: searchTimeout}, api: api, ready: make(chan results, ahead)}
 	rng := rand.New(rand.NewPCG(seed, 0x626f617264))
@@ -59,7 +59,7 @@ func openBoard(ctx context.Context, api string, seed uint64) (*board, error) {
 		own := rand.New(rand.NewPCG(rng.Uint64(), rng.Uint64()))
 		b.busy.Go(func() { b.searchOn(ctx, own) })
 	}
-	// The first visitors would else all be given the first answer.
+	// Otherwise the first visitors would all get the first answer.
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for giveUp := time.Now().Add(searchTimeout); len(b.ready) < ahead && time.Now().Before(giveUp); {
@@ -78,7 +78,7 @@ var (
 	companies = []string{"Alpenbahn", "Nordlicht Klinik", "Casa Verde", "Maple & Sons", "Sakura Foods", "Riverside Logistics"}
 	trades    = []string{"Nurse", "Software engineer", "Train driver", "Cook", "Accountant", "Carpenter", "Teacher", "Warehouse clerk", "Electrician", "Baker"}
 	places    = []string{"Munich, Germany", "Kraków, Poland", "São Paulo, Brazil", "Tokyo, Japan", "Montréal, Canada", "Zürich, Switzerland"}
-	// searched are what visitors type; the empty query finds everything.
+	// searched are the visitors' queries; the empty one finds everything.
 	searched = []string{"", "", "nurse", "engineer", "driver", "cook", "accountant", "carpenter", "teacher", "clerk", "electrician", "baker"}
 )
 
@@ -86,7 +86,7 @@ var (
 func (b *board) fill(ctx context.Context, rng *rand.Rand) error {
 	for i, company := range companies {
 		var created struct{ Name string }
-		body := map[string]any{"company": map[string]any{"displayName": company, "externalId": fmt.Sprint("company-", i+1)}}
+		body := map[string]any{"displayName": company, "externalId": fmt.Sprint("company-", i+1)}
 		if err := b.call(ctx, "companies", body, &created); err != nil {
 			return err
 		}
@@ -94,7 +94,7 @@ func (b *board) fill(ctx context.Context, rng *rand.Rand) error {
 			for k := range 2 {
 				place := places[(i+j+3*k)%len(places)]
 				job := map[string]any{
-					"companyName":   created.Name,
+					"company":       created.Name,
 					"requisitionId": fmt.Sprintf("%d-%02d-%d", i+1, j+1, k+1),
 					"title":         trade,
 					"description":   fmt.Sprintf("%s looks for a %s in %s.", company, trade, place),
@@ -106,7 +106,7 @@ func (b *board) fill(ctx context.Context, rng *rand.Rand) error {
 					// Some are advertised more than others.
 					"promotionValue": rng.IntN(5),
 				}
-				if err := b.call(ctx, "jobs", map[string]any{"job": job}, nil); err != nil {
+				if err := b.call(ctx, "jobs", job, nil); err != nil {
 					return err
 				}
 			}
@@ -120,7 +120,7 @@ func (b *board) searchOn(ctx context.Context, rng *rand.Rand) {
 	for ctx.Err() == nil {
 		found, err := b.search(ctx, searched[rng.IntN(len(searched))])
 		if err != nil {
-			// Visitors go on with the latest answer meanwhile.
+			// Meanwhile, visitors use the latest answer.
 			select {
 			case <-ctx.Done():
 			case <-time.After(100 * time.Millisecond):
@@ -134,7 +134,7 @@ func (b *board) searchOn(ctx context.Context, rng *rand.Rand) {
 	}
 }
 
-// pageSize is how many jobs an answer holds at the most.
+// pageSize is the maximum number of jobs in an answer.
 const pageSize = 20
 
 func (b *board) search(ctx context.Context, query string) (results, error) {
@@ -147,7 +147,7 @@ func (b *board) search(ctx context.Context, query string) (results, error) {
 	err := b.call(ctx, "jobs:search", map[string]any{
 		"requestMetadata": map[string]any{"domain": "jobs.example.com", "sessionId": "demo", "userId": "demo"},
 		"jobQuery":        map[string]any{"query": query},
-		"pageSize":        pageSize,
+		"maxPageSize":     pageSize,
 	}, &answer)
 	found := results{requestID: answer.Metadata.RequestID}
 	for _, m := range answer.MatchingJobs {
@@ -159,8 +159,8 @@ func (b *board) search(ctx context.Context, query string) (results, error) {
 	return found, err
 }
 
-// results is an answer to a visitor's search: a new one, or the latest again
-// where searches are slower than visitors, as when a page is opened twice.
+// results returns the answer to a visitor's search: a new one, or the latest again
+// if searches are slower than visitors, as if a page were opened twice.
 func (b *board) results(shown int) (requestID string, jobs []string) {
 	select {
 	case found := <-b.ready:

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/clientevents/clientevents/internal/health"
 )
 
 // tally counts outcomes, and dead letters by reason.
@@ -22,8 +24,8 @@ func (t tally) add(outcome, reason string) {
 	}
 }
 
-// summarize says what became of what was published, and whether that is what
-// should have.
+// summarize prints the outcomes of the published records and checks that they are
+// the expected ones.
 func (d *demo) summarize() error {
 	total, err := d.inTopic()
 	if err != nil {
@@ -46,16 +48,28 @@ func (d *demo) summarize() error {
 		}
 	}
 	stats := d.api.Stats()
-	fmt.Fprintf(&b, "accepted by the API %d events, %d of them twice and %d such as it would discard later\n", stats.Accepted, stats.Duplicates, stats.Warned)
+	fmt.Fprintf(&b, "API accepted %s; %s twice, %s that it would discard later\n", health.Events(int(stats.Accepted)), noneOr(stats.Duplicates), noneOr(stats.Warned))
 	fmt.Fprint(d.o.Out, b.String())
 	if err := d.compare(uint64(total), outcomes, letters); err != nil {
 		return err
 	}
-	fmt.Fprintln(d.o.Out, "It adds up: nothing lost, nothing twice, every fault under its reason.")
+	if d.unsettled {
+		fmt.Fprintf(d.o.Out, "Stopped before %s had an outcome; 'run' would continue with them.\n", health.Events(d.unfinished()))
+		return nil
+	}
+	fmt.Fprintln(d.o.Out, "The counts add up: no event lost, none reported twice, each dead letter with its reason.")
 	return nil
 }
 
-// compare finds what does not add up.
+// noneOr writes a number; none for 0.
+func noneOr(n int64) string {
+	if n == 0 {
+		return "none"
+	}
+	return health.Count(n)
+}
+
+// compare finds the counts that do not add up.
 func (d *demo) compare(total uint64, outcomes, letters map[string]uint64) error {
 	var wrong []error
 	complain := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf(format, args...)) }
@@ -63,7 +77,7 @@ func (d *demo) compare(total uint64, outcomes, letters map[string]uint64) error 
 	for _, n := range outcomes {
 		sum += n
 	}
-	if sum != total {
+	if sum != total && !d.unsettled {
 		complain("%d records were published and %d have an outcome", total, sum)
 	}
 	stats := d.api.Stats()
@@ -76,17 +90,17 @@ func (d *demo) compare(total uint64, outcomes, letters map[string]uint64) error 
 	if stats.Warned > 0 && total == uint64(d.published.Load()) {
 		complain("%d events name searches or jobs that the API does not know", stats.Warned)
 	}
-	if d.cut || total != uint64(d.published.Load()) {
-		return errors.Join(wrong...) // cut short, or somebody joined in: what was to be expected is not known
+	if d.cut.Load() || total != uint64(d.published.Load()) {
+		return errors.Join(wrong...) // stopped early, or another producer published: the expected outcomes are unknown
 	}
 	for outcome, n := range d.wanted.outcomes {
 		if outcomes[outcome] != n {
-			complain("%d records should be %s and %d are", n, outcome, outcomes[outcome])
+			complain("expected %d records to be %s, got %d", n, outcome, outcomes[outcome])
 		}
 	}
 	for reason, n := range d.wanted.letters {
 		if letters[reason] != n {
-			complain("%d dead letters should be %s and %d are", n, reason, letters[reason])
+			complain("expected %d dead letters to be %s, got %d", n, reason, letters[reason])
 		}
 	}
 	return errors.Join(wrong...)

@@ -1,5 +1,5 @@
-// Package discovery reads Google's API discovery documents: which resources
-// and methods an API has, what they take, and where in the request it goes.
+// Package discovery reads Google's API discovery documents: the resources and methods
+// of an API, with their parameters and the place of each in the request.
 //
 // The format is the one of
 // https://developers.google.com/discovery/v1/reference/apis.
@@ -22,13 +22,13 @@ var jobsV4 []byte
 //go:embed jobs-v4beta1.json
 var jobsV4beta1 []byte
 
-// JobsV3 is the document of Cloud Talent Solution v3.
+// JobsV3 returns the document of Cloud Talent Solution v3.
 func JobsV3() (*API, error) { return Parse(jobsV3) }
 
-// JobsV4 is the document of Cloud Talent Solution v4.
+// JobsV4 returns the document of Cloud Talent Solution v4.
 func JobsV4() (*API, error) { return Parse(jobsV4) }
 
-// JobsV4beta1 is a document of Cloud Talent Solution v4beta1. Google publishes
+// JobsV4beta1 returns a document of Cloud Talent Solution v4beta1. Google publishes
 // none; it is made from the protobuf definitions.
 func JobsV4beta1() (*API, error) { return Parse(jobsV4beta1) }
 
@@ -65,18 +65,18 @@ type Method struct {
 	Parameters map[string]*Schema `json:"parameters"`
 	// ParameterOrder lists the required parameters.
 	ParameterOrder []string `json:"parameterOrder"`
-	// Request is the body's schema, nil where the call has no body.
+	// Request is the body's schema, nil if the call has no body.
 	Request *Schema `json:"request"`
 	// Response is the answer's schema.
 	Response *Schema `json:"response"`
-	// Scopes of which a token needs any one; the first is the default.
+	// Scopes are alternatives for a token; the first is the default.
 	Scopes []string `json:"scopes"`
 }
 
 // Schema describes a value: of a body, a field or a parameter.
 type Schema struct {
 	ID string `json:"id"`
-	// Ref names another schema that stands in this one's place.
+	// Ref names the schema to use in place of this one.
 	Ref         string `json:"$ref"`
 	Description string `json:"description"`
 	// Type is string, boolean, integer, number, array, object or any.
@@ -113,7 +113,7 @@ func Parse(document []byte) (*API, error) {
 	return &api, nil
 }
 
-// Resolve follows references until it is at a schema that has a type.
+// Resolve follows references to a schema with a type.
 func (a *API) Resolve(s *Schema) *Schema {
 	for s != nil && s.Ref != "" {
 		s = a.Schemas[s.Ref]
@@ -152,8 +152,8 @@ func checkResources(a *API, resources map[string]*Resource) error {
 	return nil
 }
 
-// checkSchema reports references to nowhere, and those that go round in a
-// circle without ever reaching a type.
+// checkSchema reports references to missing schemas, and cycles of references without
+// a type.
 func (a *API) checkSchema(at string, s *Schema) error {
 	if s == nil {
 		return nil

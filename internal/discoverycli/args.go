@@ -6,25 +6,24 @@ import (
 	"unicode/utf8"
 )
 
-// The grammar is that of clap 2, which google-apis-rs uses. An option that may
-// be given several times also takes all words that follow it up to the next
-// one that begins with a dash, and the methods are known only once the
-// discovery document is read. No library for Go can say both.
+// The grammar is that of clap 2, which google-apis-rs uses. A repeatable option also
+// takes all words up to the next one that begins with a dash, and the methods come
+// from the discovery document. No library for Go supports both.
 
-// option is a word with a dash in front.
+// option is a word that begins with a dash.
 type option struct {
-	// name is as it is typed, with its dashes.
+	// name includes the dashes.
 	name string
-	// value names what follows it, "" for a flag.
+	// value names the value that follows it, "" for a flag.
 	value string
-	// greedy options may be repeated, and take all words up to the next option.
+	// greedy options are repeatable, and take all words up to the next option.
 	greedy bool
-	// repeated options may be repeated, and take one word each time.
+	// repeated options are repeatable, and take one word each time.
 	repeated bool
 	help     string
 }
 
-// String is the option as error messages and usage lines show it.
+// String returns the option's form in error messages and usage lines.
 func (o *option) String() string {
 	switch {
 	case o.value == "":
@@ -42,14 +41,14 @@ var (
 	scopeOption       = &option{name: "--scope", value: "url", repeated: true, help: "Specify the authentication a method should be executed in. Each scope requires the user to grant this application permission to use it. May be repeated. If unset, it defaults to the first of the scopes that the method lists."}
 	configOption      = &option{name: "--config-dir", value: "folder", help: "The directory of the secret file and the token cache of the installed application; it is made if need be. Defaults to ~/.google-service-cli, where that exists."}
 	debugOption       = &option{name: "--debug", help: "Prints the request and the answer on standard error, without what is secret in them."}
-	endpointOption    = &option{name: "--endpoint", value: "url", help: "Where the API is, if not at Google's address: an emulator, for example http://127.0.0.1:8080. No credentials are sent to a loopback address unless --credentials says so."}
+	endpointOption    = &option{name: "--endpoint", value: "url", help: "Where the API is, if not at Google's address: an emulator, for example http://127.0.0.1:8080. No credentials are sent to a loopback address unless --credentials is given."}
 	credentialsOption = &option{name: "--credentials", value: "file", help: "A file of Google credentials (a service account's key, for example), or 'default' for Application Default Credentials, or 'installed' for the installed application, or 'none'."}
 
 	requestOption = &option{name: "-r", value: "kv", greedy: true, help: "Set various fields of the request structure, matching the key=value form"}
 	paramOption   = &option{name: "-p", value: "v", greedy: true, help: "Set various optional parameters, matching the key=value form"}
 	outOption     = &option{name: "-o", value: "out", help: "Specify the file into which to write the program's output; - is standard output, the default"}
 
-	// globalOptions may stand anywhere.
+	// globalOptions are accepted anywhere.
 	globalOptions = []*option{scopeOption, configOption, debugOption, endpointOption, credentialsOption, helpOption, versionOption}
 )
 
@@ -61,13 +60,13 @@ func (c *command) options() []*option {
 	return append(options, paramOption, outOption)
 }
 
-// invocation is a command line, taken apart.
+// invocation is a parsed command line.
 type invocation struct {
 	group   *group
 	command *command
 	// words are the command's arguments, as many as it has.
 	words []string
-	// values are those given to each option by name; a flag's is "".
+	// values are the options' values by name; a flag has the value "".
 	values map[string][]string
 }
 
@@ -82,12 +81,12 @@ func (in *invocation) get(o *option) string {
 
 func (in *invocation) all(o *option) []string { return in.values[o.name] }
 
-// usageError is a command line that does not keep to the grammar.
+// usageError describes a command line that violates the grammar.
 type usageError struct{ message, usage string }
 
 func (e *usageError) Error() string { return e.message }
 
-// infoRequest is a command line that asks for a text and nothing else.
+// infoRequest is a command line that only requests a text, such as help.
 type infoRequest struct{ text string }
 
 func (infoRequest) Error() string { return "help or version requested" }
@@ -99,12 +98,12 @@ type parser struct {
 	in      *invocation
 	// greedy is the option that takes the next word too.
 	greedy *option
-	// literal says that "--" was there: no word is an option any more.
+	// literal reports whether "--" preceded: no later word is an option.
 	literal bool
 }
 
-// parse takes the command line apart. The error is a *usageError or an
-// infoRequest.
+// parse parses the command line. It returns a *usageError or an infoRequest as
+// error.
 func (p *Program) parse(args []string) (*invocation, error) {
 	ps := &parser{program: p, groups: commandTree(p.API), rest: args, in: &invocation{values: map[string][]string{}}}
 	for _, a := range args {
@@ -142,12 +141,12 @@ func (ps *parser) take(word string) error {
 	return ps.option(name, value, value != "" || equals, equals)
 }
 
-// isOption says whether a word is read as an option: a lone dash is a value,
-// standard output.
+// isOption reports whether a word is an option. A single dash is a value, standard
+// output.
 func isOption(word string) bool { return len(word) > 1 && word[0] == '-' }
 
-// option takes an option. A value may be joined to it; one with an equals sign
-// between ends the option, so that the next word belongs to nobody.
+// option reads an option, and a value joined to it. After a value with an equals sign,
+// the option takes no further word.
 func (ps *parser) option(name, value string, joined, equals bool) error {
 	ps.greedy = nil
 	o := ps.lookup(name)
@@ -170,7 +169,7 @@ func (ps *parser) option(name, value string, joined, equals bool) error {
 			return ps.requiresValue(o)
 		}
 		if isOption(ps.rest[0]) {
-			return ps.take(ps.rest[0]) // which says that there is no such option
+			return ps.take(ps.rest[0]) // which reports that there is no such option
 		}
 		value, ps.rest = ps.rest[0], ps.rest[1:]
 	}
@@ -192,7 +191,7 @@ func (ps *parser) requiresValue(o *option) error {
 	return ps.fail("The argument '%s' requires a value but none was supplied", o)
 }
 
-// known says whether a word begins with an option that there is.
+// known reports whether a word begins with a known option.
 func (ps *parser) known(word string) bool {
 	if strings.HasPrefix(word, "--") {
 		name, _, _ := strings.Cut(word, "=")
@@ -223,7 +222,7 @@ func (ps *parser) lookup(name string) *option {
 	return nil
 }
 
-// word takes a word that is no option: a value of a greedy option, the next
+// word reads a word that is not an option: a value of a greedy option, the next
 // command, or an argument.
 func (ps *parser) word(word string) error {
 	switch {
@@ -253,7 +252,7 @@ func (ps *parser) argument(word string) error {
 	return nil
 }
 
-// enter goes to the command of that name below where the parser is.
+// enter goes to the command with the name below the current one.
 func (ps *parser) enter(word string) bool {
 	if ps.in.group == nil {
 		for _, g := range ps.groups {
@@ -273,7 +272,7 @@ func (ps *parser) enter(word string) bool {
 	return false
 }
 
-// subcommands are the names that can follow.
+// subcommands returns the names that can follow.
 func (ps *parser) subcommands() (names []string) {
 	switch {
 	case ps.in.command != nil:
@@ -290,7 +289,7 @@ func (ps *parser) subcommands() (names []string) {
 	return append(names, "help")
 }
 
-// helpCommand is "help" in a command's place, with the words after it.
+// helpCommand reads "help" in place of a command, and the words after it.
 func (ps *parser) helpCommand() error {
 	for _, word := range ps.rest {
 		if ps.in.command != nil || !ps.enter(word) {
@@ -343,7 +342,7 @@ func (ps *parser) fail(format string, args ...any) error {
 	return &usageError{message: fmt.Sprintf(format, args...), usage: ps.usage()}
 }
 
-// commandLine is the program and the commands so far.
+// commandLine returns the program's name and the commands so far.
 func (ps *parser) commandLine() string {
 	line := ps.program.Name
 	if ps.in.group != nil {
@@ -355,7 +354,7 @@ func (ps *parser) commandLine() string {
 	return line
 }
 
-// usage is the block that shows what may follow.
+// usage returns the block with the words that can follow.
 func (ps *parser) usage() string {
 	return "USAGE:\n    " + ps.commandLine() + " " + strings.Join(ps.usageParts(), " ")
 }

@@ -182,8 +182,8 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// TestEveryCommandHasHelp also covers what only some documents have, as
-// structures inside themselves.
+// TestEveryCommandHasHelp also covers structures that contain themselves, which only
+// some documents have.
 func TestEveryCommandHasHelp(t *testing.T) {
 	for name, parse := range map[string]func() (*discovery.API, error){"jobs3": discovery.JobsV3, "jobs4": discovery.JobsV4} {
 		r := newRunner(t, parse, name)
@@ -221,7 +221,7 @@ func TestRecursiveStructures(t *testing.T) {
 	}
 }
 
-// FuzzParse: no command line does worse than fail.
+// FuzzParse checks that every command line succeeds or returns an error.
 func FuzzParse(f *testing.F) {
 	api := jobsV3(f)
 	for _, line := range []string{"projects\nclient-events-create\nprojects/p\n" + strings.ReplaceAll(documentedArgs, " ", "\n"), "--scope\nx\n-h", "-ra", "--", "-", "help\nprojects", "projects\njobs-list\nprojects/p\n-p\nfilter=a\n-o=-"} {

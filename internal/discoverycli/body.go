@@ -1,13 +1,9 @@
 package discoverycli
 
 import (
-	"bytes"
-	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,7 +12,7 @@ import (
 	"github.com/clientevents/clientevents/internal/discovery"
 )
 
-// kebab is a JSON name as it is typed on the command line: clientEvent becomes
+// kebab returns the command line's form of a JSON name: clientEvent becomes
 // client-event, upload_protocol upload-protocol and $.xgafv $-xgafv.
 func kebab(name string) string {
 	var b strings.Builder
@@ -34,7 +30,7 @@ func kebab(name string) string {
 	return b.String()
 }
 
-// property is the field of a structure that is typed as word.
+// property returns the field of a structure whose command-line name is word.
 func property(s *discovery.Schema, word string) (name string, field *discovery.Schema) {
 	for name, field := range s.Properties {
 		if kebab(name) == word {
@@ -44,7 +40,7 @@ func property(s *discovery.Schema, word string) (name string, field *discovery.S
 	return "", nil
 }
 
-// kind is what the cursor and a value have to deal with.
+// kind is the kind of a place in the request's structure.
 type kind int
 
 const (
@@ -69,7 +65,7 @@ func kindOf(s *discovery.Schema) kind {
 	return scalar
 }
 
-// elements is the schema of a list's or a map's values.
+// elements returns the schema of a list's or a map's values.
 func elements(api *discovery.API, s *discovery.Schema) *discovery.Schema {
 	if s.Items != nil {
 		return api.Resolve(s.Items)
@@ -77,8 +73,8 @@ func elements(api *discovery.API, s *discovery.Schema) *discovery.Schema {
 	return api.Resolve(s.AdditionalProperties)
 }
 
-// fieldNames are all names that occur anywhere in a structure, as they are
-// typed, sorted: what a misspelt one is compared with.
+// fieldNames returns the sorted command-line names of all fields anywhere in a
+// structure, the candidates for a misspelt name.
 func fieldNames(api *discovery.API, root *discovery.Schema) []string {
 	names := map[string]bool{}
 	seen := map[*discovery.Schema]bool{}
@@ -106,8 +102,8 @@ type body struct {
 	names  []string
 	value  any
 	at     cursor
-	// stray is the fault of the last move, if it led where nothing can be set,
-	// and nothing that was typed since can have explained it.
+	// stray is the fault of the last move, if its place has no fields and no
+	// later item explains it.
 	stray  error
 	faults []error
 }
@@ -117,8 +113,7 @@ func newBody(api *discovery.API, request *discovery.Schema) *body {
 	return &body{api: api, schema: schema, names: fieldNames(api, schema), value: map[string]any{}}
 }
 
-// build applies all items in their order. Either the body or all that is wrong
-// with them is the result.
+// build applies all items in order. It returns the body, or all faults of the items.
 func (b *body) build(items []string) (any, []error) {
 	for _, item := range items {
 		b.item(item)
@@ -130,8 +125,7 @@ func (b *body) build(items []string) (any, []error) {
 	return b.value, nil
 }
 
-// item moves the cursor, or with an "=" sets the field named before it, for
-// which the cursor stays where it is.
+// item moves the cursor or, with an "=", sets a field and leaves the cursor in place.
 func (b *body) item(item string) {
 	key, value, isValue := strings.Cut(item, "=")
 	if !isValue {
@@ -173,8 +167,7 @@ func (b *body) moveTo(path string) {
 	b.stray = b.checkPlace(path)
 }
 
-// checkPlace says what is wrong with the cursor where it is, if nothing is set
-// from there.
+// checkPlace returns the fault of a cursor's place without fields.
 func (b *body) checkPlace(path string) error {
 	s := b.schemaAt(b.at)
 	switch {
@@ -226,9 +219,9 @@ func mismatch(item, what string) error {
 	return faultf("'%s' does not match %spattern <key>=<value>.", item, what)
 }
 
-// unknownField is a field name that the structure does not have.
+// unknownField describes a field that the structure does not have.
 type unknownField struct {
-	// instead is what to type, where that is known.
+	// instead is the correct word, if it is known.
 	instead string
 }
 
@@ -247,8 +240,8 @@ func (u unknownField) explain(target cursor, key, value string, names []string) 
 	return faultf("Field '%s' does not exist. Did you mean '%s' ?", target, instead)
 }
 
-// assign is node with value set at target[depth:], where node is the value at
-// target[:depth] so far, or nil. Nothing is changed where there is an error.
+// assign returns node with value set at target[depth:]. node is the value at
+// target[:depth], or nil. An error changes nothing.
 func (b *body) assign(node any, s *discovery.Schema, target cursor, depth int, value string) (any, error) {
 	switch kindOf(s) {
 	case structure:
@@ -367,172 +360,4 @@ func (b *body) assignElement(node any, s *discovery.Schema, target cursor, depth
 	}
 	values[i] = v
 	return values, nil
-}
-
-// convert is a typed value as JSON. Whatever is a string to the API is sent as
-// it was typed, enums and timestamps among them: the API knows them best.
-func (b *body) convert(s *discovery.Schema, target cursor, value string) (any, error) {
-	if kindOf(s) != scalar {
-		return b.convertJSON(s, target, value)
-	}
-	field := target[len(target)-1]
-	switch {
-	case s.Type == "boolean":
-		if value != "true" && value != "false" {
-			return nil, parseFault(field, value, "boolean", "provided string was not `true` or `false`")
-		}
-		return value == "true", nil
-	case isInteger(s):
-		n, err := parseInteger(s.Format, value)
-		if err != nil {
-			return nil, parseFault(field, value, integerName(s.Format), err.Error())
-		}
-		if s.Type == "string" { // 64 bits: JSON numbers cannot hold them
-			return n, nil
-		}
-		return json.Number(n), nil
-	case s.Type == "number":
-		f, err := strconv.ParseFloat(value, 64)
-		if err != nil {
-			return nil, parseFault(field, value, "float", "invalid float literal")
-		}
-		if math.IsInf(f, 0) || math.IsNaN(f) {
-			return nil, parseFault(field, value, "float", "not a finite number")
-		}
-		return f, nil
-	}
-	return value, nil
-}
-
-func parseFault(name, value, as, why string) error {
-	return faultf("Failed to parse argument '%s' with value '%s' as %s with error: %s.", name, value, as, why)
-}
-
-func isInteger(s *discovery.Schema) bool {
-	return s.Type == "integer" || s.Type == "string" && (s.Format == "int64" || s.Format == "uint64")
-}
-
-func integerName(format string) string {
-	if strings.HasPrefix(format, "u") {
-		return "uint"
-	}
-	return "int"
-}
-
-// parseInteger is a whole number in its plain decimal form.
-func parseInteger(format, value string) (string, error) {
-	bits := 32
-	if strings.HasSuffix(format, "64") {
-		bits = 64
-	}
-	if strings.HasPrefix(format, "u") {
-		n, err := strconv.ParseUint(value, 10, bits)
-		if err != nil {
-			return "", fmt.Errorf("not a whole number from 0 to %d", uint64(math.MaxUint64)>>(64-bits))
-		}
-		return strconv.FormatUint(n, 10), nil
-	}
-	n, err := strconv.ParseInt(value, 10, bits)
-	if err != nil {
-		limit := int64(math.MaxInt64) >> (64 - bits)
-		return "", fmt.Errorf("not a whole number from %d to %d", -limit-1, limit)
-	}
-	return strconv.FormatInt(n, 10), nil
-}
-
-// convertJSON is a whole structure given as JSON, which is how elements of
-// lists and maps can be given at once.
-func (b *body) convertJSON(s *discovery.Schema, target cursor, value string) (any, error) {
-	decoder := json.NewDecoder(strings.NewReader(value))
-	decoder.UseNumber()
-	var v any
-	err := decoder.Decode(&v)
-	if err == nil && strings.TrimSpace(value[decoder.InputOffset():]) != "" {
-		err = errors.New("there is something after its end")
-	}
-	if err == nil {
-		err = checkJSON(b.api, s, v, "")
-	}
-	if err != nil {
-		return nil, parseFault(target.String(), value, "JSON", err.Error())
-	}
-	return v, nil
-}
-
-// checkJSON says whether a value given as JSON is of its schema's shape.
-func checkJSON(api *discovery.API, s *discovery.Schema, v any, at string) error {
-	wrong := func(want string) error {
-		return fmt.Errorf("%s must be %s", cmp.Or(at, "it"), want)
-	}
-	switch kindOf(s) {
-	case anything:
-		return nil
-	case list:
-		values, ok := v.([]any)
-		if !ok {
-			return wrong("a list")
-		}
-		for i, e := range values {
-			if err := checkJSON(api, elements(api, s), e, fmt.Sprintf("%s[%d]", at, i)); err != nil {
-				return err
-			}
-		}
-		return nil
-	case mapping, structure:
-		fields, ok := v.(map[string]any)
-		if !ok {
-			return wrong("an object")
-		}
-		return checkFields(api, s, fields, at)
-	}
-	switch v.(type) {
-	case bool:
-		if s.Type != "boolean" {
-			return wrong("a " + s.Type)
-		}
-	case json.Number:
-		if s.Type != "number" && !isInteger(s) {
-			return wrong("a " + s.Type)
-		}
-	case string:
-		if s.Type != "string" {
-			return wrong("a " + s.Type)
-		}
-	default:
-		return wrong("a " + s.Type)
-	}
-	return nil
-}
-
-func checkFields(api *discovery.API, s *discovery.Schema, fields map[string]any, at string) error {
-	known := slices.Sorted(maps.Keys(s.Properties))
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		of := s.AdditionalProperties
-		if kindOf(s) == structure {
-			of = s.Properties[name]
-		}
-		path := strings.TrimPrefix(at+"."+name, ".")
-		if of == nil {
-			if n := nearest(name, known); n != "" {
-				return fmt.Errorf("field %s does not exist; did you mean %s", path, n)
-			}
-			return fmt.Errorf("field %s does not exist; there are %s", path, strings.Join(known, ", "))
-		}
-		if err := checkJSON(api, api.Resolve(of), fields[name], path); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// encode is v as JSON with sorted keys and nothing escaped that need not be.
-func encode(v any, indent string) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", indent)
-	if err := e.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }

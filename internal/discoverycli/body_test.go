@@ -345,7 +345,7 @@ func TestBodyFaults(t *testing.T) {
 		{
 			"JSON and more", search,
 			[]string{"job-query.location-filters={} {}"},
-			[]string{"Failed to parse argument 'job-query.location-filters' with value '{} {}' as JSON with error: there is something after its end."},
+			[]string{"Failed to parse argument 'job-query.location-filters' with value '{} {}' as JSON with error: unexpected data after its end."},
 		},
 		{
 			"JSON of another shape", search,
@@ -383,8 +383,8 @@ func TestBodyFaults(t *testing.T) {
 	}
 }
 
-// FuzzBody: whatever is typed, there is either a body that keeps to its schema
-// or at least one fault of one line.
+// FuzzBody checks that all items give either a body that matches its schema, or
+// at least one fault of one line.
 func FuzzBody(f *testing.F) {
 	api := jobsV3(f)
 	schemas := []string{"CreateClientEventRequest", "CreateJobRequest", "SearchJobsRequest", "UpdateCompanyRequest"}

@@ -14,14 +14,18 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf16"
+
+	"github.com/clientevents/clientevents/internal/terminal"
 )
 
 const (
-	// requestTimeout bounds a whole call; Google's own clients give the
-	// slowest methods of the API 30 s.
+	// requestTimeout bounds a whole call. Google's clients have a timeout of
+	// 30 s for the slowest methods.
 	requestTimeout = 2 * time.Minute
-	// answerLimit bounds what is read of an answer: a thousand jobs, all of
-	// their texts at their longest, in four-byte characters, fit in it.
+	// answerLimit bounds an answer in bytes. A thousand jobs with texts of
+	// maximum length in four-byte characters fit.
 	answerLimit = 1 << 30
 )
 
@@ -58,7 +62,7 @@ func (p *Program) call(ctx context.Context, in *invocation, r *request, authoriz
 	return writeAnswer(w, r, answer)
 }
 
-// interrupted replaces what an interruption looks like by what it is.
+// interrupted replaces the error of an interrupted call.
 func interrupted(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return errors.New("Interrupted")
@@ -82,8 +86,7 @@ func (p *Program) httpRequest(ctx context.Context, r *request) (*http.Request, e
 	return req, nil
 }
 
-// apiError is what the API says, or what can be said where it is not the API
-// that answered.
+// apiError returns the API's error, or a description of another answer.
 func apiError(resp *http.Response, answer []byte) error {
 	if v, err := decodeJSON(answer); err == nil {
 		if text, err := encode(v, ""); err == nil {
@@ -101,9 +104,8 @@ func apiError(resp *http.Response, answer []byte) error {
 	return fmt.Errorf("Http status indicates failure: %s: %s", resp.Status, cmp.Or(text, "no text"))
 }
 
-// writeAnswer writes JSON anew: keys sorted, without nulls, indented, without a
-// newline at the end. An answer that was asked for in another form is written
-// as it came.
+// writeAnswer formats JSON with sorted keys, indented, without nulls and without a
+// newline at the end. It writes an answer in another form unchanged.
 func writeAnswer(w io.Writer, r *request, answer []byte) error {
 	if r.query.Get("alt") == "json" && !r.query.Has("callback") {
 		v, err := decodeJSON(answer)
@@ -117,6 +119,7 @@ func writeAnswer(w io.Writer, r *request, answer []byte) error {
 		if answer, err = encode(withoutNulls(v), indent); err != nil {
 			return err
 		}
+		answer = escapeInvisible(answer)
 	}
 	if _, err := w.Write(answer); err != nil {
 		return fmt.Errorf("The answer could not be written: %w", err)
@@ -124,15 +127,36 @@ func writeAnswer(w io.Writer, r *request, answer []byte) error {
 	return nil
 }
 
+// escapeInvisible escapes control and format characters in JSON, which can control a
+// terminal, or hide or reorder others. The JSON has the same meaning. Its encoder
+// escapes the characters below U+0020.
+func escapeInvisible(text []byte) []byte {
+	invisible := func(r rune) bool { return r >= 0x7f && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r)) }
+	if !bytes.ContainsFunc(text, invisible) {
+		return text
+	}
+	var b bytes.Buffer
+	for _, r := range string(text) {
+		if !invisible(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&b, `\u%04x`, unit)
+		}
+	}
+	return b.Bytes()
+}
+
 func decodeJSON(text []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber() // or numbers of 64 bits would lose digits
+	d.UseNumber() // float64 would lose digits of 64-bit numbers
 	var v any
 	if err := d.Decode(&v); err != nil {
 		return nil, err
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return nil, errors.New("something follows the JSON value")
+		return nil, errors.New("unexpected data after the JSON value")
 	}
 	return v, nil
 }
@@ -176,7 +200,7 @@ func (p *Program) debugBody(mark string, text []byte) {
 		return
 	}
 	for line := range strings.Lines(strings.TrimSpace(string(text))) {
-		fmt.Fprintf(p.Stderr, "%s %s\n", mark, oneLine.Replace(strings.TrimSuffix(line, "\n")))
+		fmt.Fprintf(p.Stderr, "%s %s\n", mark, terminal.Printable(strings.TrimSuffix(line, "\n")))
 	}
 }
 
@@ -186,7 +210,7 @@ func (p *Program) debugHeader(mark string, header http.Header) {
 			if name == "Authorization" || name == "Set-Cookie" {
 				v = "(not shown)"
 			}
-			fmt.Fprintf(p.Stderr, "%s %s: %s\n", mark, name, oneLine.Replace(v))
+			fmt.Fprintf(p.Stderr, "%s %s: %s\n", mark, name, terminal.Printable(v))
 		}
 	}
 }
@@ -201,7 +225,7 @@ func redactQuery(query url.Values) url.Values {
 	return shown
 }
 
-// withoutSecrets keeps the URL, and what is secret in it, out of an error.
+// withoutSecrets removes the URL's query, which may have secrets, from an error.
 func withoutSecrets(err error) error {
 	if failed, ok := errors.AsType[*url.Error](err); ok {
 		u, parseErr := url.Parse(failed.URL)

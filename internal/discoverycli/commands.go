@@ -21,9 +21,9 @@ type group struct {
 type command struct {
 	group, name string
 	method      *discovery.Method
-	// args are the required parameters, which are words of the command line.
+	// args are the required parameters, words of the command line.
 	args []parameter
-	// params are those that -p sets, of this method and of all.
+	// params are the parameters of -p: this method's and those of all methods.
 	params []parameter
 }
 
@@ -32,13 +32,13 @@ type parameter struct {
 	// typed is the name on the command line, name the API's.
 	typed, name string
 	schema      *discovery.Schema
-	// common says that every method has it.
+	// common reports whether every method has it.
 	common bool
 }
 
-// commandTree is the API's methods as commands: a group for each top-level
-// resource, and in it the methods with the names of the resources between in
-// front, as in "projects tenants-client-events-create".
+// commandTree returns the API's methods as commands: a group for each top-level
+// resource, with its methods. The names of resources in between are prefixes, as in
+// "projects tenants-client-events-create".
 func commandTree(api *discovery.API) []*group {
 	var groups []*group
 	for _, name := range slices.Sorted(maps.Keys(api.Resources)) {
@@ -78,8 +78,8 @@ func (c *command) addParameters(api *discovery.API) {
 	}
 }
 
-// param is the parameter that -p knows by that name; a method's own hides a
-// common one.
+// param returns the parameter of -p with the name. A method's own has precedence over
+// a common one.
 func (c *command) param(typed string) *parameter {
 	for i := range slices.Backward(c.params) {
 		if c.params[i].typed == typed {
@@ -89,7 +89,7 @@ func (c *command) param(typed string) *parameter {
 	return nil
 }
 
-// setParams puts the items of -p into the query.
+// setParams adds the items of -p to the query.
 func (c *command) setParams(query url.Values, items []string) (faults []error) {
 	for _, item := range items {
 		if err := c.setParam(query, item); err != nil {
@@ -108,8 +108,8 @@ func (c *command) setParam(query url.Values, item string) error {
 	if p == nil {
 		return c.unknownParam(typed)
 	}
-	// What all methods have is sent as it was typed; only what the method
-	// itself defines has a type here, as with google-apis-rs.
+	// As with google-apis-rs, only a method's own parameters have types; those of
+	// all methods are sent as typed.
 	if !p.common {
 		v, err := p.parse(value)
 		if err != nil {
@@ -150,8 +150,8 @@ func (p *parameter) parse(value string) (string, error) {
 	return value, nil
 }
 
-// path is the method's path with the command's words in it, escaped; required
-// parameters of the query go into query.
+// path returns the method's path with the command's escaped words. It adds required
+// parameters of the query to query.
 func (c *command) path(words []string, query url.Values) (string, []error) {
 	var faults []error
 	values := map[string]string{}
@@ -175,8 +175,8 @@ func (c *command) path(words []string, query url.Values) (string, []error) {
 
 var templateVariable = regexp.MustCompile(`\{\+?[^{}]+\}`)
 
-// check compares a word with the pattern that the API has for it. A segment
-// "." or ".." fits the patterns, but would lead to another path.
+// check compares a word with the API's pattern, and refuses the segments "." and "..",
+// which match the pattern but lead to another path.
 func (p *parameter) check(word string) error {
 	fits := true
 	if p.schema.Pattern != "" {
@@ -192,7 +192,7 @@ func (p *parameter) check(word string) error {
 	return faultf("Argument <%s> -> '%s' is not of the form '%s'.", p.typed, word, p.form())
 }
 
-// form is the pattern for people: ^projects/[^/]+$ becomes projects/<project>.
+// form returns a readable pattern: projects/<project> for ^projects/[^/]+$.
 func (p *parameter) form() string {
 	segments := strings.Split(strings.Trim(p.schema.Pattern, "^$"), "/[^/]+")
 	var b strings.Builder
@@ -209,9 +209,9 @@ func singular(collection string) string {
 	return strings.TrimSuffix(collection, "s")
 }
 
-// escapePath escapes everything but the unreserved characters of RFC 3986, and
-// but slashes where they belong to the value. Were a colon left as it is, a name
-// could turn into a custom method, as in "jobs/1:verb".
+// escapePath escapes all characters except the unreserved ones of RFC 3986, and
+// slashes that belong to the value. An unescaped colon would make a custom method of
+// a name, as in "jobs/1:verb".
 func escapePath(s string, slashes bool) string {
 	var b strings.Builder
 	for i := range len(s) {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -17,9 +16,11 @@ import (
 
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/google"
+
+	"github.com/clientevents/clientevents/internal/netx"
 )
 
-// authorizer puts the credentials into a request, if there are any.
+// authorizer adds credentials to a request, if there are any.
 type authorizer func(*http.Request) error
 
 func anonymous(*http.Request) error { return nil }
@@ -27,28 +28,27 @@ func anonymous(*http.Request) error { return nil }
 const (
 	defaultConfigDir = "~/.google-service-cli"
 
-	// What --credentials takes besides the name of a file.
+	// The values of --credentials besides the name of a file.
 	credentialsDefault   = "default"
 	credentialsInstalled = "installed"
 	credentialsNone      = "none"
 )
 
-// isLoopback says whether a URL is of this machine.
-func isLoopback(u *url.URL) bool {
-	host := u.Hostname()
-	ip := net.ParseIP(host)
-	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
-}
-
-// hasSecretParam says whether -p gives credentials of its own.
+// hasSecretParam reports whether -p has a token or an API key.
 func (r *request) hasSecretParam() bool {
 	return slices.ContainsFunc(secretParams, r.query.Has)
 }
 
-// checkPrivacy refuses what would send credentials where everybody on the way
-// can read them.
+// hasToken reports whether -p has a token, which alone authorizes the call. An API key
+// only identifies the project.
+func (r *request) hasToken() bool {
+	return r.query.Has("access_token") || r.query.Has("oauth_token")
+}
+
+// checkPrivacy refuses requests that would send credentials unencrypted over a
+// network.
 func (r *request) checkPrivacy(in *invocation, endpoint *url.URL) error {
-	if endpoint.Scheme == "https" || isLoopback(endpoint) {
+	if endpoint.Scheme == "https" || netx.IsLoopback(endpoint.Hostname()) {
 		return nil
 	}
 	for _, name := range secretParams {
@@ -62,8 +62,8 @@ func (r *request) checkPrivacy(in *invocation, endpoint *url.URL) error {
 	return nil
 }
 
-// configDir is the directory for the secret file and the token cache. One that
-// was named is made, the default one is only used where it exists.
+// configDir returns the directory for the secret file and the token cache. It creates
+// the directory of --config-dir, but not the default one.
 func (p *Program) configDir(in *invocation) (string, error) {
 	dir := in.get(configOption)
 	if dir == "" {
@@ -100,9 +100,8 @@ func expandHome(dir, home string) string {
 	return filepath.Join(home, strings.TrimPrefix(dir, "~"))
 }
 
-// installedApp is the application whose secret file is in the configuration
-// directory, or nil where there is none. It is not looked for where the command
-// line says that other credentials are to be used.
+// installedApp returns the application of the secret file in the configuration
+// directory, or nil if there is none or if the command line names other credentials.
 func (p *Program) installedApp(in *invocation, dir string) (*installedApp, error) {
 	wanted := in.get(credentialsOption) == credentialsInstalled
 	if !wanted && (dir == "" || in.has(credentialsOption)) {
@@ -112,7 +111,7 @@ func (p *Program) installedApp(in *invocation, dir string) (*installedApp, error
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if wanted {
-			return nil, exitWith(exitSecret, "Configuration -> Secret -> There is no secret file. To have one, %s.", p.secretAdvice(path))
+			return nil, exitWith(exitSecret, "Configuration -> Secret -> There is no secret file. To get one, %s.", p.secretAdvice(path))
 		}
 		return nil, nil
 	}
@@ -135,8 +134,8 @@ func (p *Program) secretFile(dir string) string {
 	return filepath.Join(dir, p.Name+"-secret.json")
 }
 
-// readSecret reads the JSON that Google's console offers for an OAuth client of
-// the type "Desktop app".
+// readSecret reads the JSON file of an OAuth client of the type "Desktop app" from
+// Google's console.
 func readSecret(path string, text []byte) (*oauth2.Config, error) {
 	undecodable := func(err error) error {
 		return fmt.Errorf("Configuration -> Secret -> Could not decode file at '%s' with error: %w.", path, err)
@@ -152,23 +151,23 @@ func readSecret(path string, text []byte) (*oauth2.Config, error) {
 	if err != nil {
 		return nil, undecodable(err)
 	}
-	// Known, it need not be found out by trying, which doubles failed requests.
+	// Set explicitly, since detecting it doubles failed requests.
 	config.Endpoint.AuthStyle = oauth2.AuthStyleInParams
 	for _, address := range []string{config.Endpoint.AuthURL, config.Endpoint.TokenURL} {
-		if u, err := url.Parse(address); err != nil || u.Host == "" || u.Scheme != "https" && !isLoopback(u) {
+		if u, err := url.Parse(address); err != nil || u.Host == "" || u.Scheme != "https" && !netx.IsLoopback(u.Hostname()) {
 			return nil, undecodable(fmt.Errorf("'%s' is not an https address", address))
 		}
 	}
 	return config, nil
 }
 
-// authorizer decides by which credentials the call is made: what the command
-// line names; none for a loopback address; the user, by the installed
-// application's secret file; Application Default Credentials.
+// authorizer chooses the credentials of the call, in this order: a token of -p, those
+// that the command line names, none for a loopback address, those of the installed
+// application, Application Default Credentials.
 func (p *Program) authorizer(ctx context.Context, in *invocation, r *request, app *installedApp) (authorizer, error) {
 	ctx = context.WithValue(ctx, oauth2.HTTPClient, p.httpClient())
 	switch chosen := in.get(credentialsOption); {
-	case chosen == credentialsNone:
+	case r.hasToken(), chosen == credentialsNone:
 		return anonymous, nil
 	case chosen == credentialsDefault:
 		return p.applicationDefault(ctx, r, in)
@@ -176,7 +175,7 @@ func (p *Program) authorizer(ctx context.Context, in *invocation, r *request, ap
 		return app.authorizer(ctx, r), nil
 	case chosen != "":
 		return credentialsFile(ctx, chosen, r)
-	case r.hasSecretParam(), isLoopback(r.url):
+	case r.hasSecretParam(), netx.IsLoopback(r.url.Hostname()):
 		return anonymous, nil
 	case app != nil:
 		return app.authorizer(ctx, r), nil
@@ -184,8 +183,8 @@ func (p *Program) authorizer(ctx context.Context, in *invocation, r *request, ap
 	return p.applicationDefault(ctx, r, in)
 }
 
-// secretAdvice is how to get a secret file. None comes with the program: a
-// secret that everybody has would be nobody's.
+// secretAdvice returns instructions for getting a secret file. The program has none: a
+// published secret is not secret.
 func (p *Program) secretAdvice(path string) string {
 	return fmt.Sprintf("create an OAuth client of the type 'Desktop app' in the Google Cloud console (APIs & Services, Credentials), download its JSON and save it as '%s'", path)
 }
@@ -200,12 +199,12 @@ func (p *Program) applicationDefault(ctx context.Context, r *request, in *invoca
 		if dirErr != nil || dir == "" {
 			dir = defaultConfigDir
 		}
-		return nil, exitWith(exitSecret, "Configuration -> Secret -> No credentials: %w. Give a file of them with --credentials; or log in with 'gcloud auth application-default login'; or %s.", err, p.secretAdvice(p.secretFile(dir)))
+		return nil, exitWith(exitSecret, "Configuration -> Secret -> No credentials: %w. Name a file with --credentials, or log in with 'gcloud auth application-default login'; or %s.", err, p.secretAdvice(p.secretFile(dir)))
 	}
 	return bearer(credentials), nil
 }
 
-// credentialsTypes are the kinds of credential files that there are.
+// credentialsTypes are the supported kinds of credential files.
 var credentialsTypes = []google.CredentialsType{
 	google.ServiceAccount, google.AuthorizedUser, google.ExternalAccount,
 	google.ExternalAccountAuthorizedUser, google.ImpersonatedServiceAccount, google.GDCHServiceAccount,
@@ -232,8 +231,8 @@ func credentialsFile(ctx context.Context, path string, r *request) (authorizer, 
 	return bearer(credentials), nil
 }
 
-// bearer authorizes by a token. A user's credentials also name the project that
-// the call counts against; without it the API refuses them.
+// bearer authorizes with a token. For a user's credentials it also sends the quota
+// project, without which the API refuses them.
 func bearer(credentials *google.Credentials) authorizer {
 	return func(req *http.Request) error {
 		token, err := credentials.TokenSource.Token()

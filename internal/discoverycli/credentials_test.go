@@ -24,8 +24,7 @@ import (
 	"time"
 )
 
-// identity is a small Google for logging in: it asks nobody for consent, and
-// hands out numbered tokens.
+// identity is a token server. It needs no consent, and issues numbered tokens.
 type identity struct {
 	*httptest.Server
 	mu sync.Mutex
@@ -38,7 +37,7 @@ type identity struct {
 	// lifetime of access tokens in seconds.
 	lifetime int
 	tokens   int
-	// log is what happened: consent, code, refresh_token, or a JWT's scope.
+	// log has the calls: consent, code, refresh_token, or a JWT's scope.
 	log []string
 }
 
@@ -148,8 +147,7 @@ func writeFile(t *testing.T, path, text string) string {
 	return path
 }
 
-// browser is a standard error with somebody in front of it, who opens every
-// address that appears.
+// browser is a standard error that opens every printed address, like a user.
 type browser struct {
 	bytes.Buffer
 	visits sync.WaitGroup
@@ -192,7 +190,7 @@ func (b *browser) get(to string, want int) {
 	}
 }
 
-// runWithBrowser runs the program for somebody who consents to everything.
+// runWithBrowser runs the program for a user who consents.
 func (r *runner) runWithBrowser(t *testing.T, stray bool, args ...string) result {
 	t.Helper()
 	var out bytes.Buffer
@@ -321,6 +319,10 @@ func TestCredentials(t *testing.T) {
 		{name: "a file with a quota project", args: []string{"--credentials", withProject}, authorized: true, quotaProject: "quota-project", log: "jwt for " + platformScope},
 		{name: "default", args: []string{"--credentials", "default"}, authorized: true, log: "jwt for " + platformScope},
 		{name: "a token of the user's own", args: []string{"-p", "access-token=t"}},
+		{name: "a token of the user's own and a file", args: []string{"--credentials", account, "-p", "access-token=t"}},
+		{name: "a token of the user's own and a missing file", args: []string{"--credentials", "missing.json", "-p", "oauth-token=t"}},
+		{name: "a token of the user's own and default", args: []string{"--credentials", "default", "-p", "access-token=t"}},
+		{name: "an API key and a file", args: []string{"--credentials", account, "-p", "key=k"}, authorized: true, log: "jwt for " + platformScope},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -347,8 +349,7 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
-// TestCredentialsForGoogle is about calls that go to Google, which are not made
-// here: only what would be in their headers.
+// TestCredentialsForGoogle checks the headers of calls to Google, without making them.
 func TestCredentialsForGoogle(t *testing.T) {
 	id := newIdentity(t)
 	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", id.serviceAccount(t, ""))
@@ -499,7 +500,7 @@ func TestConfigurationFaults(t *testing.T) {
 		},
 		{
 			name: "no secret file", args: []string{"--credentials", "installed"}, code: 4,
-			want: "Configuration -> Secret -> There is no secret file. To have one, create an OAuth client of the type 'Desktop app' in the Google Cloud console",
+			want: "Configuration -> Secret -> There is no secret file. To get one, create an OAuth client of the type 'Desktop app' in the Google Cloud console",
 		},
 		{
 			name: "no secret file and no home", args: []string{"--credentials", "installed"}, noHome: true, code: 4,

@@ -11,19 +11,19 @@ type cursor []string
 
 func (c cursor) String() string { return strings.Join(c, ".") }
 
-// fault is one thing wrong with what was typed: one line for the user, worded
-// as the google-apis-rs command lines word it.
+// fault is one fault of the command line: one line for the user, in the words of the
+// google-apis-rs programs.
 type fault string
 
 func (f fault) Error() string { return string(f) }
 
 func faultf(format string, args ...any) error { return fault(fmt.Sprintf(format, args...)) }
 
-// move is where path leads from c, which itself stays as it is.
+// move returns the place of path relative to c. It does not change c.
 //
-// A name goes down from c; one with a leading dot goes down from the top, and a
-// lone dot is the top. Between names one dot separates. Two dots go one level
-// up, and from three on there are as many levels as dots: see [levelsUp].
+// A name goes down from c. With a leading dot it goes down from the top; a single dot
+// is the top. One dot separates names. Two dots go one level up, three or more as many
+// levels as dots: see [levelsUp].
 func (c cursor) move(path string) (cursor, error) {
 	if path == "" {
 		return nil, fault("Field names must not be empty.")
@@ -55,12 +55,12 @@ func (c cursor) move(path string) (cursor, error) {
 	return to, nil
 }
 
-// levelsUp is how far a run of two or more dots moves the cursor up.
+// levelsUp returns the levels that a run of two or more dots moves the cursor up.
 //
 // The documentation uses ".." to go from one structure to the one around it,
-// and says that "..." goes three levels up and each additional dot one more.
-// So it is one level for two dots and n levels for n dots from three on; there
-// is no run for two levels, which are two moves: "..", "..".
+// and documents that "..." goes three levels up and each additional dot one more.
+// So two dots are one level, and n dots are n levels from three on. No run moves two
+// levels; two moves do: "..", "..".
 func levelsUp(dots int) int {
 	if dots == 2 {
 		return 1

@@ -11,7 +11,7 @@ import (
 
 const helpWidth = 100
 
-// help is the text for where the parser is.
+// help returns the help text for the parser's current command.
 func (ps *parser) help() string {
 	var b strings.Builder
 	b.WriteString(ps.program.versionLine() + "\n")
@@ -113,8 +113,8 @@ func requestStructure(api *discovery.API, s *discovery.Schema) string {
 	return b.String()
 }
 
-// outline writes the fields of a structure; one that is inside itself is named
-// but not written again.
+// outline writes the fields of a structure. It only names a structure that contains
+// itself.
 func outline(b *strings.Builder, api *discovery.API, s *discovery.Schema, indent string, inside map[*discovery.Schema]bool) {
 	if inside[s] {
 		return
@@ -147,7 +147,7 @@ func outline(b *strings.Builder, api *discovery.API, s *discovery.Schema, indent
 	}
 }
 
-// typeName is a scalar's type for people.
+// typeName returns the help text's name of a scalar type.
 func typeName(s *discovery.Schema) string {
 	if isInteger(s) {
 		return "integer"
@@ -155,7 +155,7 @@ func typeName(s *discovery.Schema) string {
 	return s.Type
 }
 
-// walkFields visits every field of a structure and of those in it.
+// walkFields visits every field of a structure and of the structures in it.
 func walkFields(api *discovery.API, s *discovery.Schema, visit func(path []string, field *discovery.Schema)) {
 	inside := map[*discovery.Schema]bool{}
 	var walk func([]string, *discovery.Schema)
@@ -168,8 +168,8 @@ func walkFields(api *discovery.API, s *discovery.Schema, visit func(path []strin
 		for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
 			at := append(slices.Clone(path), kebab(name))
 			field := api.Resolve(s.Properties[name])
-			// A reference has a description of its own, of what the structure
-			// is for in this place.
+			// A reference has its own description: the structure's role in this
+			// place.
 			if d := s.Properties[name].Description; d != "" && d != field.Description {
 				described := *field
 				described.Description = d

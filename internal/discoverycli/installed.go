@@ -19,17 +19,17 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// consentTimeout is how long a person has to agree in the browser.
+// consentTimeout is the time to consent in the browser.
 const consentTimeout = 5 * time.Minute
 
-// installedApp gets tokens for the user of this machine: a browser asks for
-// consent once, and the tokens are kept in a file.
+// installedApp gets tokens for the user of this machine. The user consents once in a
+// browser; a file stores the tokens.
 // See https://developers.google.com/identity/protocols/oauth2/native-app.
 type installedApp struct {
 	config *oauth2.Config
 	// cache is the file of tokens.
 	cache string
-	// prompt is where the address for the browser is written to.
+	// prompt receives the address for the browser.
 	prompt io.Writer
 	client *http.Client
 }
@@ -56,8 +56,8 @@ func (a *installedApp) authorizer(ctx context.Context, r *request) authorizer {
 	}
 }
 
-// token is a valid token for the scopes: the one in the cache, or that renewed,
-// or one that the user consents to.
+// token returns a valid token for the scopes: from the cache, renewed, or with the
+// user's consent.
 func (a *installedApp) token(ctx context.Context, scopes []string) (*oauth2.Token, error) {
 	ctx = context.WithValue(ctx, oauth2.HTTPClient, a.client)
 	config := *a.config
@@ -82,8 +82,8 @@ func (a *installedApp) token(ctx context.Context, scopes []string) (*oauth2.Toke
 	return token, a.save(cached)
 }
 
-// renew is old itself while it is valid, otherwise a new token: by the refresh
-// token where there is one that still counts, or else by asking the user.
+// renew returns old while it is valid. Otherwise it gets a new token, with a valid
+// refresh token or else with the user's consent.
 func (a *installedApp) renew(ctx context.Context, config *oauth2.Config, old *oauth2.Token) (*oauth2.Token, error) {
 	if old == nil || !old.Valid() && old.RefreshToken == "" {
 		return a.consent(ctx, config)
@@ -95,9 +95,8 @@ func (a *installedApp) renew(ctx context.Context, config *oauth2.Config, old *oa
 	return token, err
 }
 
-// consent asks the user, whose browser brings the answer to a port of this
-// machine that is open for that time only. PKCE makes the answer worthless to
-// whoever else may read it.
+// consent asks the user. The browser sends the answer to a port of this machine that
+// is open only for that time. PKCE makes an intercepted answer useless.
 func (a *installedApp) consent(ctx context.Context, config *oauth2.Config) (*oauth2.Token, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -110,10 +109,10 @@ func (a *installedApp) consent(ctx context.Context, config *oauth2.Config) (*oau
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		_ = server.Serve(listener) // its end is the end of the flow
+		_ = server.Serve(listener) // until Shutdown
 	}()
 	defer func() {
-		// Shutdown lets the page that thanks the user get to the browser.
+		// Shutdown waits until the browser has the last page.
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		if server.Shutdown(end) != nil {
@@ -134,11 +133,11 @@ func (a *installedApp) consent(ctx context.Context, config *oauth2.Config) (*oau
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, fmt.Errorf("nobody consented in the browser within %v", consentTimeout)
+		return nil, fmt.Errorf("no consent in the browser within %v", consentTimeout)
 	}
 }
 
-// consentAnswer receives the browser.
+// consentAnswer serves the browser's request with the answer.
 type consentAnswer struct {
 	state    string
 	codes    chan string
@@ -162,7 +161,7 @@ func (a *consentAnswer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, "The authorization was received. You can close this window.")
 }
 
-// offer sends unless somebody else did before.
+// offer sends the result, unless another one was sent.
 func offer[T any](to chan<- T, v T) {
 	select {
 	case to <- v:
@@ -170,7 +169,7 @@ func offer[T any](to chan<- T, v T) {
 	}
 }
 
-// load reads the cache; where there is none it is empty.
+// load reads the cache, which is empty if there is no file.
 func (a *installedApp) load() ([]cachedToken, error) {
 	text, err := os.ReadFile(a.cache)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -186,7 +185,7 @@ func (a *installedApp) load() ([]cachedToken, error) {
 	return cached, nil
 }
 
-// save replaces the cache as a whole, readable by its owner alone.
+// save replaces the whole cache. Only its owner can read it.
 func (a *installedApp) save(cached []cachedToken) error {
 	text, err := json.MarshalIndent(cached, "", "  ")
 	if err != nil {

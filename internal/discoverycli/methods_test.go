@@ -15,8 +15,8 @@ import (
 )
 
 // TestEveryMethod makes every call of both documents with every argument,
-// parameter and field set, and compares what arrives with what the document,
-// read here as plain JSON, says should.
+// parameter and field set, and compares the request with the document, which it reads
+// as plain JSON.
 func TestEveryMethod(t *testing.T) {
 	for _, tt := range []struct {
 		name, file string
@@ -198,8 +198,8 @@ func (d *document) fill(s object, at string) (items []string, want any) {
 	return []string{at + "=some <text> = ü"}, "some <text> = ü"
 }
 
-// TestRecordedRequests are requests that Google's own Go client makes for the
-// same calls.
+// TestRecordedRequests compares requests with those of Google's Go client for the same
+// calls.
 func TestRecordedRequests(t *testing.T) {
 	tests := []struct {
 		api        string

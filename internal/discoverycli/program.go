@@ -1,8 +1,8 @@
 // Package discoverycli is a command line for an API that a discovery document
 // describes: a command for every method, its request typed field by field.
 //
-// It is what the google-apis-rs command lines are, as they are documented;
-// docs/jobs3.md says where it differs.
+// It follows the documentation of the google-apis-rs command lines;
+// docs/jobs3.md lists the differences.
 package discoverycli
 
 import (
@@ -12,38 +12,38 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"runtime/debug"
 	"strings"
 
 	"github.com/clientevents/clientevents/internal/discovery"
+	"github.com/clientevents/clientevents/internal/terminal"
 )
 
 // Exit codes of [Program.Run].
 const (
 	exitDone = 0
-	// exitFailed: wrong usage, faulty values, or a call that failed.
+	// exitFailed means wrong usage, invalid values, or a failed call.
 	exitFailed = 1
-	// exitConfigDir: the configuration directory cannot be used.
+	// exitConfigDir means that the configuration directory cannot be used.
 	exitConfigDir = 3
-	// exitSecret: there are no credentials, or they cannot be read.
+	// exitSecret means that the credentials are missing or unreadable.
 	exitSecret = 4
 )
 
 // Program is one command line tool.
 type Program struct {
-	// Name it is called by; also the stem of its files in the configuration
-	// directory.
+	// Name is the command's name, and the prefix of its files in the
+	// configuration directory.
 	Name    string
 	Version string
 	API     *discovery.API
 	// Stdout is for results, Stderr for everything else.
 	Stdout, Stderr io.Writer
-	// Getenv looks environment variables up; HOME is the only one used here.
+	// Getenv returns environment variables. This package uses only HOME.
 	Getenv func(string) string
 }
 
-// exitError is a failure that has an exit code of its own.
+// exitError is an error with an exit code.
 type exitError struct {
 	code int
 	err  error
@@ -60,8 +60,8 @@ func (p *Program) versionLine() string {
 	return fmt.Sprintf("%s %s (%s %s, revision %s)", p.Name, p.Version, p.API.Name, p.API.Version, p.API.Revision)
 }
 
-// Run does what the arguments (without the program's name) say and returns the
-// exit code.
+// Run runs the command of the arguments (without the program's name) and returns
+// the exit code.
 func (p *Program) Run(ctx context.Context, args []string) int {
 	in, err := p.parse(args)
 	if err == nil {
@@ -95,14 +95,12 @@ func (p *Program) Run(ctx context.Context, args []string) int {
 	return exitFailed
 }
 
-// complain writes one line, whatever is in it.
+// complain writes a message as one line.
 func (p *Program) complain(message string) {
-	fmt.Fprintln(p.Stderr, oneLine.Replace(message))
+	fmt.Fprintln(p.Stderr, terminal.Printable(message))
 }
 
-var oneLine = strings.NewReplacer("\n", `\n`, "\r", `\r`, "\x1b", `\x1b`)
-
-// faultList is everything that is wrong with the values on the command line.
+// faultList has all faults of the values on the command line.
 type faultList []error
 
 func (f faultList) Error() string { return errors.Join(f...).Error() }
@@ -147,17 +145,17 @@ func (p *Program) missingCommand(in *invocation) error {
 	return faultList{faultf("Please specify the method to call on the '%s' command.", in.group.name)}
 }
 
-// request is a call, ready to be made but for its authorization.
+// request is a call without its authorization.
 type request struct {
 	method string
 	url    *url.URL
 	query  url.Values
-	// body is nil where the method has none.
+	// body is nil if the method has none.
 	body   []byte
 	scopes []string
 }
 
-// request builds the call, or says all that is wrong with the command line.
+// request builds the call, or returns all faults of the command line.
 func (p *Program) request(in *invocation) (*request, []error) {
 	c := in.command
 	r := &request{method: c.method.HTTPMethod, query: url.Values{"alt": {"json"}}, scopes: in.all(scopeOption)}
@@ -197,7 +195,7 @@ func (p *Program) request(in *invocation) (*request, []error) {
 	return r, nil
 }
 
-// endpoint is the root of the API, Google's unless --endpoint says otherwise.
+// endpoint returns the root of the API, Google's unless --endpoint names another.
 func (p *Program) endpoint(in *invocation) (*url.URL, error) {
 	text := p.API.RootURL + p.API.ServicePath
 	if in.has(endpointOption) {
@@ -210,28 +208,8 @@ func (p *Program) endpoint(in *invocation) (*url.URL, error) {
 	return u, nil
 }
 
-// withOutput gives write the destination of -o, which is opened (and emptied)
-// before any call is made, so that no answer is lost for want of a place.
-func (p *Program) withOutput(in *invocation, write func(io.Writer) error) error {
-	name := in.get(outOption)
-	if name == "" || name == "-" {
-		return write(p.Stdout)
-	}
-	f, err := os.Create(name)
-	if err != nil {
-		return faultf("Failed to open output file '%s': %v", name, err)
-	}
-	if err := write(f); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	if err := f.Close(); err != nil {
-		return faultf("Failed to write output file '%s': %v", name, err)
-	}
-	return nil
-}
-
-// httpClient follows no redirects: the answer that counts is the API's, and a
-// token is for nobody else.
+// httpClient returns a client that follows no redirects, so that only the API receives
+// the token.
 func (p *Program) httpClient() *http.Client {
 	return &http.Client{
 		Timeout:       requestTimeout,
@@ -239,8 +217,7 @@ func (p *Program) httpClient() *http.Client {
 	}
 }
 
-// BuildVersion is the version of the module that the running program was built
-// from, or "devel".
+// BuildVersion returns the version of the running program's module, or "devel".
 func BuildVersion() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {

@@ -2,6 +2,8 @@ package discoverycli
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -14,7 +16,7 @@ import (
 	"github.com/clientevents/clientevents/internal/discovery"
 )
 
-// received is one request as the server saw it.
+// received is a request in the server's view.
 type received struct {
 	method, path, rawPath string
 	query                 map[string][]string
@@ -56,7 +58,7 @@ func (s *apiServer) only(t *testing.T) received {
 	return s.requests[0]
 }
 
-// result is what a run of the program did.
+// result is the exit code and the output of a run.
 type result struct {
 	code           int
 	stdout, stderr string
@@ -263,7 +265,7 @@ func TestAnswers(t *testing.T) {
 		{name: "another form as it came", status: 200, answer: "\x0a\x01e", params: []string{"alt=proto"}, stdout: "\x0a\x01e"},
 		{name: "JSONP as it came", status: 200, answer: "f({});", params: []string{"callback=f"}, stdout: "f({});"},
 		{name: "not JSON", status: 200, answer: "<html>", code: 1, stderr: "invalid character '<' looking for beginning of value: <html>\n"},
-		{name: "JSON and more", status: 200, answer: "{} {}", code: 1, stderr: "something follows the JSON value: {} {}\n"},
+		{name: "JSON and more", status: 200, answer: "{} {}", code: 1, stderr: "unexpected data after the JSON value: {} {}\n"},
 		{name: "nothing", status: 200, answer: "", code: 1, stderr: "EOF: \n"},
 		{
 			name: "the API's error", status: 403, answer: `{"error": {"status": "PERMISSION_DENIED", "code": 403, "message": "<no>"}}`,
@@ -288,6 +290,22 @@ func TestAnswers(t *testing.T) {
 			}
 			server.only(t)
 		})
+	}
+}
+
+// Characters that control a terminal are escaped, without a change of meaning.
+func TestAnswersAreSafeToPrint(t *testing.T) {
+	const title = "a\u009b31m\u202e\x7f\U000e0001\u001b[0mü"
+	server := newAPIServer(t, 200, `{"title":"a\u009b31m\u202e\u007f\udb40\udc01\u001b[0mü"}`)
+	got := jobs3(t).run(t, "--endpoint", server.URL, "projects", "jobs-get", "projects/p/jobs/j")
+	if want := `{
+  "title": "a\u009b31m\u202e\u007f\udb40\udc01\u001b[0mü"
+}`; got.stdout != want {
+		t.Errorf("got %s, want %s", got.stdout, want)
+	}
+	var answer struct{ Title string }
+	if err := json.Unmarshal([]byte(got.stdout), &answer); err != nil || answer.Title != title {
+		t.Errorf("%q, %v", answer.Title, err)
 	}
 }
 
@@ -379,6 +397,48 @@ func TestOutputFailures(t *testing.T) {
 		got := jobs3(t).run(t, append(args, "-o", name, "-p", "nonsense=1")...)
 		if _, err := os.Stat(name); got.code != 1 || !os.IsNotExist(err) {
 			t.Errorf("%+v, %v", got, err)
+		}
+	})
+	t.Run("a failed call leaves the file alone", func(t *testing.T) {
+		failing := newAPIServer(t, 404, `{"error":{}}`)
+		dir := t.TempDir()
+		name := writeFile(t, filepath.Join(dir, "out.json"), "old")
+		got := jobs3(t).run(t, "--endpoint", failing.URL, "projects", "jobs-get", "projects/p/jobs/j", "-o", name)
+		if text, err := os.ReadFile(name); got.code != 1 || err != nil || string(text) != "old" {
+			t.Errorf("%+v, %q, %v", got, text, err)
+		}
+		jobs3(t).run(t, "--endpoint", failing.URL, "projects", "jobs-get", "projects/p/jobs/j", "-o", filepath.Join(dir, "new.json"))
+		if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+			t.Errorf("left in the folder: %v, %v", entries, err)
+		}
+	})
+	t.Run("a file is replaced as a whole", func(t *testing.T) {
+		dir := t.TempDir()
+		name, link := writeFile(t, filepath.Join(dir, "out.json"), "old and longer"), filepath.Join(dir, "link")
+		if err := errors.Join(os.Chmod(name, 0o640), os.Symlink("out.json", link)); err != nil {
+			t.Fatal(err)
+		}
+		held, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer held.Close()
+		got := jobs3(t).run(t, append(args, "-o", link)...)
+		info, err := os.Stat(name)
+		if text, readErr := os.ReadFile(name); got.code != 0 || err != nil || readErr != nil || string(text) != "{}" || info.Mode() != 0o640 {
+			t.Errorf("%+v, %q, %v, %v, %v", got, text, info.Mode(), err, readErr)
+		}
+		// A reader of the old file still has its whole content.
+		if text, err := io.ReadAll(held); err != nil || string(text) != "old and longer" {
+			t.Errorf("the old file has %q, %v", text, err)
+		}
+		if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+			t.Errorf("left in the folder: %v, %v", entries, err)
+		}
+	})
+	t.Run("a device is written to", func(t *testing.T) {
+		if got := jobs3(t).run(t, append(args, "-o", os.DevNull)...); got != (result{}) {
+			t.Errorf("%+v", got)
 		}
 	})
 	t.Run("standard output closed", func(t *testing.T) {

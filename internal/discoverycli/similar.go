@@ -2,11 +2,11 @@ package discoverycli
 
 import "strings"
 
-// A suggestion must be this similar to what was typed, by [similarity].
+// The least [similarity] of a suggestion to the typed word.
 const similarEnough = 0.8
 
-// nearest is the candidate most like s, the first of equals, or "" where none
-// is similar enough.
+// nearest returns the first of the candidates most similar to s, or "" if none is
+// similar enough.
 func nearest(s string, candidates []string) string {
 	best, found := similarEnough, ""
 	for _, c := range candidates {
@@ -17,12 +17,12 @@ func nearest(s string, candidates []string) string {
 	return found
 }
 
-// similarity is the Jaro-Winkler similarity of two words, from 0 to 1.
+// similarity returns the Jaro-Winkler similarity of two words, from 0 to 1.
 //
 // It is the variant of Rust's strsim, which the google-apis-rs command lines
 // use: the bonus for a common prefix is not capped at four characters, and
-// transpositions are counted by order of matching. The libraries for Go cap the
-// bonus, and so suggest other names than the documented program does.
+// transpositions are counted by order of matching. Libraries for Go cap the bonus, and
+// would suggest other names than the documented program.
 func similarity(s, t string) float64 {
 	a, b := []rune(s), []rune(t)
 	j := jaro(a, b)
@@ -64,8 +64,8 @@ func jaro(a, b []rune) float64 {
 	return (matches/float64(len(a)) + matches/float64(len(b)) + (matches-transpositions)/matches) / 3
 }
 
-// nearestPath replaces each segment of a field name by the nearest candidate
-// and keeps the dots as they are. It is "" where that changes nothing.
+// nearestPath replaces each segment of a field name by the nearest candidate, and
+// keeps the dots. It returns "" if that changes nothing.
 func nearestPath(path string, candidates []string) string {
 	segments := strings.Split(path, ".")
 	for i, s := range segments {

@@ -1,11 +1,11 @@
-// Package googleauth gets access tokens by Google credentials of every kind, and
+// Package googleauth gets access tokens with Google credentials of every kind, and
 // keeps them.
 //
 // The library golang.org/x/oauth2/google does what is particular to each kind.
-// Around it, this package sees to what a program that runs for months needs:
-// credentials are read anew for each token, a request for one has an end, its
-// secrets go to no other place and into no log, and what a token server says
-// (wait, the time) is heeded.
+// This package adds the needs of a program that runs for months:
+// credentials are read again for each token, requests have a deadline,
+// secrets go to no other server and into no log, and the token server's
+// Retry-After and clock are respected.
 package googleauth
 
 import (
@@ -23,31 +23,33 @@ import (
 
 	"cloud.google.com/go/compute/metadata"
 	"golang.org/x/oauth2/google"
+
+	"github.com/clientevents/clientevents/internal/scrub"
 )
 
-// Scopes. The first is the narrower of the two that the jobs API takes (its
-// discovery document); the other is what Google's Managed Service for Apache
-// Kafka asks for.
+// Scopes. The first is the narrower of the two that the jobs API accepts (its
+// discovery document); Google's Managed Service for Apache Kafka
+// requires the other.
 const (
 	JobsScope  = "https://www.googleapis.com/auth/jobs"
 	CloudScope = "https://www.googleapis.com/auth/cloud-platform"
 )
 
-// Default is Application Default Credentials, in the place of a file's name.
+// Default stands for Application Default Credentials instead of a file's name.
 const Default = "default"
 
-// Metadata is the kind of credentials that a machine or a pod of Google's has.
+// Metadata is the kind of credentials of a machine or a pod in Google Cloud.
 const Metadata google.CredentialsType = "metadata server"
 
-// Credentials are credentials as they were found.
+// Credentials are credentials with their source.
 type Credentials struct {
 	Kind google.CredentialsType
 	// File they were read from; "" for the metadata server.
 	File string
-	// Account is whose they are, as far as they say: a service account's email,
-	// or the audience of a workload identity. "" where they don't.
+	// Account is the account, if the credentials name it: a service account's email
+	// or the audience of a workload identity. "" if they don't.
 	Account string
-	// QuotaProject is the project that they name for quota and billing.
+	// QuotaProject is the project for quota and billing, if the credentials name it.
 	QuotaProject string
 
 	text []byte
@@ -56,8 +58,8 @@ type Credentials struct {
 	impersonates bool
 }
 
-// Find reads credentials from a file or, for [Default], from where Application
-// Default Credentials are looked for: the file that GOOGLE_APPLICATION_CREDENTIALS
+// Find reads credentials from a file or, for [Default], from the places of Application
+// Default Credentials: the file that GOOGLE_APPLICATION_CREDENTIALS
 // names, the one that `gcloud auth application-default login` writes, the
 // metadata server (https://cloud.google.com/docs/authentication/application-default-credentials).
 func Find(from string) (*Credentials, error) {
@@ -83,7 +85,7 @@ func Find(from string) (*Credentials, error) {
 		"run `gcloud auth application-default login`, or run on Google Cloud with a service account")
 }
 
-// wellKnownFile is where gcloud writes Application Default Credentials.
+// wellKnownFile is the file to which gcloud writes Application Default Credentials.
 func wellKnownFile() string {
 	const name = "application_default_credentials.json"
 	if runtime.GOOS == "windows" {
@@ -100,7 +102,7 @@ func wellKnownFile() string {
 // Credentials in all of Google's libraries.
 const quotaProjectVariable = "GOOGLE_CLOUD_QUOTA_PROJECT"
 
-// head is what this package itself reads of a credentials file.
+// head is the part of a credentials file that this package reads.
 type head struct {
 	Type          google.CredentialsType `json:"type"`
 	ClientEmail   string                 `json:"client_email"`
@@ -110,7 +112,7 @@ type head struct {
 	Impersonation string                 `json:"service_account_impersonation_url"`
 }
 
-// kinds are the types of credentials that there are files of.
+// kinds are the types of credentials files.
 var kinds = []google.CredentialsType{
 	google.ServiceAccount, google.AuthorizedUser, google.ExternalAccount,
 	google.ExternalAccountAuthorizedUser, google.ImpersonatedServiceAccount,
@@ -125,10 +127,10 @@ func read(file string) (*Credentials, error) {
 	if err := json.Unmarshal(text, &h); err != nil {
 		return nil, fmt.Errorf("%s is not a credentials file: %w", file, err)
 	}
-	// The library wants the kind said, since some kinds name addresses that it
-	// then sends secrets to; the file is the operator's own choice here.
+	// The library requires the kind, because some kinds name addresses to which it
+	// sends secrets; here the operator chose the file.
 	if !slices.Contains(kinds, h.Type) {
-		return nil, fmt.Errorf("%s is not a credentials file: its type is %q; want one of %q", file, h.Type, kinds)
+		return nil, fmt.Errorf("%s is not a credentials file: its type is %q; expected one of %q", file, h.Type, kinds)
 	}
 	return &Credentials{
 		Kind: h.Type, File: file, text: text, impersonates: h.Impersonation != "",
@@ -142,4 +144,25 @@ func read(file string) (*Credentials, error) {
 func impersonated(address string) string {
 	email, _, _ := strings.Cut(path.Base(address), ":")
 	return strings.TrimLeft(email, "./")
+}
+
+// hide adds the secrets of the credentials file, at any depth: impersonation nests
+// one file in another.
+func (c *Credentials) hide(in *scrub.Scrubber) {
+	var content any
+	if json.Unmarshal(c.text, &content) != nil {
+		return
+	}
+	var add func(path string, v any)
+	add = func(path string, v any) {
+		fields, _ := v.(map[string]any)
+		for name, value := range fields {
+			text, ok := value.(string)
+			if ok && (name == "private_key" || slices.Contains(secretFields, name)) {
+				in.Add(path+name, text)
+			}
+			add(path+name+".", value)
+		}
+	}
+	add(c.File+" ", content)
 }

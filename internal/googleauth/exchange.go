@@ -13,32 +13,37 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/clientevents/clientevents/internal/netx"
+	"github.com/clientevents/clientevents/internal/oneline"
+	"github.com/clientevents/clientevents/internal/scrub"
 )
 
-// exchange carries the requests for one token, one after the other. It ends with
-// its context, which the library does not hand on for all kinds; it keeps
-// secrets from places where they don't belong; and it notes what the library
-// does not tell of an answer.
+// exchange sends the requests for one token, one after the other. It ends with
+// its context, which the library does not pass on for all kinds; it keeps
+// secrets from other servers; and it records the parts of a response
+// that the library drops.
 type exchange struct {
 	ctx       context.Context
 	base      *http.Transport
 	userAgent string
-	local     bool // plain http is what the metadata server speaks
-	asked     bool // there was a request
+	scope     string // of the requested token
+	local     bool   // the metadata server is contacted over plain http
+	asked     bool   // there was a request
 
 	// Of the last answer.
 	status     int
 	retryAfter time.Duration
-	said       string        // what an answer that is an error says
-	ahead      time.Duration // of our clock, before the server's
-	// What went over the wire and must not be shown.
-	secrets []string
+	said       string        // the error in the answer
+	ahead      time.Duration // of our clock, relative to the server's
+	// secrets receives the secrets that were sent or received.
+	secrets *scrub.Scrubber
 }
 
-// maxAnswer is how much of an answer is read.
+// maxAnswer is the number of bytes read of an answer.
 const maxAnswer = 1 << 20
 
-// client follows no redirects: they would take the credentials along.
+// client follows no redirects: they would forward the credentials.
 func (x *exchange) client() *http.Client {
 	return &http.Client{
 		Transport:     x,
@@ -46,7 +51,7 @@ func (x *exchange) client() *http.Client {
 	}
 }
 
-// errPlainHTTP is for token servers that anybody on the way could listen to.
+// errPlainHTTP rejects token servers whose traffic others could read.
 var errPlainHTTP = errors.New("credentials are not sent over plain http, except to a loopback address")
 
 // RoundTrip makes one request.
@@ -76,11 +81,11 @@ func (x *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// private says whether an address leads to this machine, or to the metadata
+// private reports whether an address leads to this machine or to the metadata
 // server of a cloud, which is at a link-local address.
 func private(host string) bool {
 	ip := net.ParseIP(host)
-	return strings.EqualFold(host, "localhost") || ip != nil && (ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.Equal(awsMetadata))
+	return netx.IsLoopback(host) || ip != nil && (ip.IsLinkLocalUnicast() || ip.Equal(awsMetadata))
 }
 
 var awsMetadata = net.ParseIP("fd00:ec2::254")
@@ -93,7 +98,7 @@ var secretFields = []string{
 
 func (x *exchange) noteRequest(req *http.Request) error {
 	if _, credentials, ok := strings.Cut(req.Header.Get("Authorization"), " "); ok {
-		x.secrets = append(x.secrets, credentials)
+		x.hide("Authorization", credentials)
 	}
 	if req.Body == nil {
 		return nil
@@ -106,7 +111,7 @@ func (x *exchange) noteRequest(req *http.Request) error {
 	req.Body = io.NopCloser(bytes.NewReader(body))
 	if form, err := url.ParseQuery(string(body)); err == nil {
 		for _, field := range secretFields {
-			x.secrets = append(x.secrets, form[field]...)
+			x.hide(field, form.Get(field))
 		}
 	}
 	return nil
@@ -125,15 +130,15 @@ func (x *exchange) noteAnswer(resp *http.Response, body []byte) {
 		for _, field := range secretFields {
 			var secret string
 			if json.Unmarshal(fields[field], &secret) == nil {
-				x.secrets = append(x.secrets, secret)
+				x.hide(field, secret)
 			}
 		}
 	}
 	x.said = answerText(resp, body, fields)
 }
 
-// answerText is what an answer says that is an error, in the form of OAuth (RFC
-// 6749, 5.2) or of Google's APIs; "" for one that is none.
+// answerText returns the error in an answer, in the form of OAuth (RFC
+// 6749, 5.2) or of Google's APIs; "" if it is not an error.
 func answerText(resp *http.Response, body []byte, fields map[string]json.RawMessage) string {
 	var code, description string
 	_ = json.Unmarshal(fields["error_description"], &description)
@@ -153,18 +158,18 @@ func answerText(resp *http.Response, body []byte, fields map[string]json.RawMess
 	return ""
 }
 
-// Result says in one word what came of a try to get a token. It is the label of
+// Result is the result of an attempt to get a token. It is a label of
 // clientevents_token_refreshes_total, so the set is small and fixed.
 type Result string
 
 // The results.
 const (
 	Got         Result = "ok"
-	Refused     Result = "refused"     // a 4xx: these credentials are not, or no longer, good
+	Refused     Result = "refused"     // a 4xx: the credentials are not valid, or no longer
 	Throttled   Result = "throttled"   // a 429, or a 403 or 503 with Retry-After
 	Unavailable Result = "unavailable" // no answer, or a 5xx
 	Invalid     Result = "invalid"     // an answer that is not a token
-	Unusable    Result = "credentials" // the credentials can't be read, or not be used
+	Unusable    Result = "credentials" // the credentials are unreadable or unusable
 )
 
 // Results lists all results.
@@ -172,24 +177,24 @@ func Results() []Result {
 	return []Result{Got, Refused, Throttled, Unavailable, Invalid, Unusable}
 }
 
-// Error is why there is no token.
+// Error describes why there is no token.
 type Error struct {
 	Result Result
 	// Status is the HTTP status of the token server's answer; 0 for none.
 	Status int
-	// RetryAfter is how long the server asks to wait; 0 where it does not say.
+	// RetryAfter is the server's Retry-After; 0 without one.
 	RetryAfter time.Duration
-	// Skew is how far this machine's clock is ahead of the server's, as far as
-	// the answer tells.
+	// Skew is the time by which this machine's clock is ahead of the server's, if
+	// the answer has a date.
 	Skew time.Duration
-	// Err says more, and holds no secret.
+	// Err has details and holds no secret.
 	Err error
 }
 
 func (e *Error) Error() string { return e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
-// explain says what went wrong, without secrets: the library's errors show whole
+// explain describes a failure without secrets: the library's errors show whole
 // answers.
 func (x *exchange) explain(err error) error {
 	e := &Error{Status: x.status, RetryAfter: x.retryAfter, Skew: x.skew()}
@@ -218,7 +223,7 @@ func (x *exchange) explain(err error) error {
 	if x.status != 0 {
 		text = strings.TrimSuffix(fmt.Sprintf("%d %s: %s", x.status, http.StatusText(x.status), text), ": ")
 	}
-	text = x.scrub(text)
+	text = oneline.Shorten(x.secrets.Text(oneline.Of(text)), 300)
 	if note := SkewNote(e.Skew); note != "" {
 		text += "; " + note
 	}
@@ -226,27 +231,12 @@ func (x *exchange) explain(err error) error {
 	return e
 }
 
-// scrub puts a text into one line, and hides the secrets in it.
-func (x *exchange) scrub(text string) string {
-	for _, secret := range x.secrets {
-		const least = 6 // shorter ones would be found in words
-		if len(secret) < least {
-			continue
-		}
-		for _, spelled := range []string{secret, url.QueryEscape(secret), strings.Trim(strconv.Quote(secret), `"`)} {
-			text = strings.ReplaceAll(text, spelled, "(secret)")
-		}
-	}
-	const most = 300
-	text = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(text, "\uFFFD"), func(r rune) bool { return r <= ' ' || r == 0x7F }), " ")
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "") + "…"
-	}
-	return text
-}
+// hide makes a value a secret. The tokens for the API and for the brokers are
+// renewed independently.
+func (x *exchange) hide(field, value string) { x.secrets.Add(x.scope+" "+field, value) }
 
-// clockTolerance is how far clocks may be apart without a word: a Date header
-// has seconds, and an answer takes a while.
+// clockTolerance is the skew that is not reported: a Date header
+// has seconds, and an answer takes time.
 const clockTolerance = time.Minute
 
 func (x *exchange) skew() time.Duration {
@@ -256,8 +246,8 @@ func (x *exchange) skew() time.Duration {
 	return x.ahead
 }
 
-// SkewNote says in words that this machine's clock is ahead of a server's by so
-// much; "" where it does not matter.
+// SkewNote describes that this machine's clock is ahead of a server's by this
+// much; "" if it does not matter.
 func SkewNote(ahead time.Duration) string {
 	direction := "ahead of"
 	switch {
@@ -266,10 +256,10 @@ func SkewNote(ahead time.Duration) string {
 	case ahead < 0:
 		direction = "behind"
 	}
-	return fmt.Sprintf("this machine's clock is %v %s the server's: set it right (NTP)", ahead.Abs().Round(10*time.Second), direction)
+	return fmt.Sprintf("this machine's clock is %v %s the server's: correct it (NTP)", ahead.Abs().Round(10*time.Second), direction)
 }
 
-// maxRetryAfter bounds what an answer may make us wait.
+// maxRetryAfter bounds the wait that an answer can request.
 const maxRetryAfter = time.Hour
 
 // parseRetryAfter reads a Retry-After header: seconds or a date (RFC 9110,

@@ -8,96 +8,97 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/oauth2"
+
+	"github.com/clientevents/clientevents/internal/backoff"
+	"github.com/clientevents/clientevents/internal/metric"
 )
 
+// tokenBackoff is for requests for a token that failed. Its maximum and the time
+// of a request bound the time to resume after an outage.
+var tokenBackoff = backoff.Policy{First: 500 * time.Millisecond, Max: 10 * time.Second}
+
 const (
-	// renewBefore is how long before its end a token is replaced. The old one
-	// is used until the new one is there.
-	renewBefore = 5 * time.Minute
+	// RenewBefore is the time before its expiry at which a token is replaced. The old one
+	// is used until the new one has arrived.
+	RenewBefore = 5 * time.Minute
 	// renewPause is the least time between two tokens that are not refused:
-	// metadata servers give the same token again until shortly before its end.
+	// metadata servers return the same token until shortly before its end.
 	renewPause = 10 * time.Second
-	// firstWait and maxWait are how long to wait after a try that failed. The
-	// longest, and the time of a try, are what it takes to go on after an outage.
-	firstWait = 500 * time.Millisecond
-	maxWait   = 10 * time.Second
-	// lookAgain is how often to look whether the credentials were replaced.
-	lookAgain = 10 * time.Second
-	// pausedAfter is how long a program may be without a token before that is
-	// called a pause.
+	// watchEvery is the interval at which the keeper checks whether the credentials were
+	// replaced.
+	watchEvery = 10 * time.Second
+	// pausedAfter is the time for which a token may be missing before it is reported as a
+	// pause.
 	pausedAfter = 10 * time.Second
 )
 
-// KeeperConfig is what a keeper needs. Get is required.
+// KeeperConfig configures a keeper. Get is required.
 type KeeperConfig struct {
-	// Get gets a new token. It has to end with its context.
+	// Get gets a new token. It must return when its context ends.
 	Get func(context.Context) (*oauth2.Token, error)
-	// Changed says whether there are other credentials than those of the last
-	// token; nil is never.
+	// Changed reports whether the credentials differ from those of the last
+	// token; nil is never. It may take long: the keeper calls it in a goroutine
+	// of its own.
 	Changed func() bool
 	Logger  *slog.Logger
 	// Registerer takes the metrics; nil for none.
 	Registerer prometheus.Registerer
-	// Broker says that the token is for logging in to brokers and not for the API,
-	// which metrics and log tell apart.
+	// Broker marks a token for brokers, not for the API: metrics and
+	// log distinguish them.
 	Broker bool
 
-	// wait is waitAfter, but in tests.
+	// wait is tokenBackoff.After, but in tests.
 	wait func(failures int) time.Duration
 }
 
 // Keeper keeps an access token.
 //
-// It asks for one at a time, and renews it before its end, be it used or not,
-// while the old one goes on. Tokens are fetched aside: whoever needs one waits for it no longer than
-// it may itself. Nor does a fetch end when the program is told to stop, since
-// what is in flight may still need one; Close ends it.
+// It fetches one at a time and renews it before it expires, used or not, while the
+// old one remains valid. Goroutines of its own fetch tokens and watch the
+// credentials; no I/O happens under its lock, so Ready, Refused and Status never
+// wait for a disk or a server. A fetch does not end when the program is told to
+// stop, since requests in flight may still need a token; Close ends it.
 type Keeper struct {
 	cfg     KeeperConfig
 	results map[Result]prometheus.Counter
 	ctx     context.Context
 	cancel  context.CancelFunc
-	running sync.WaitGroup
 
 	mu       sync.Mutex
-	poke     func() // there is a token, or there is none
+	notify   chan<- struct{}
 	token    *oauth2.Token
-	renewAt  time.Time // from when on the token is replaced; zero for never
-	lookAt   time.Time // when to look at the credentials again
+	renewAt  time.Time // the time to replace the token; zero for never
+	replaced bool      // the credentials were replaced since the last fetch began
 	stale    bool      // the API refused the token
 	failures int
 	retryAt  time.Time
 	err      error         // of the last try
-	fetching chan struct{} // closed when the try that is under way is over; nil for none
-	without  time.Time     // since when a token is missed; zero while it is not
-	alarm    *time.Timer   // for what is due next
+	fetching chan struct{} // closed at the end of the current fetch; nil without one
+	without  time.Time     // the time since which a token is missing; zero if there is one
+	alarm    *time.Timer   // for the next renewal or retry
 }
 
-// NewKeeper makes a keeper, which has no token yet.
+// NewKeeper returns a keeper without a token; the first call of Ready or Token
+// fetches one. The keeper watches the credentials until Close.
 func NewKeeper(cfg KeeperConfig) *Keeper {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	if cfg.wait == nil {
-		cfg.wait = waitAfter
+		cfg.wait = tokenBackoff.After
 	}
 	if cfg.Broker {
 		cfg.Logger = cfg.Logger.With("for", "brokers")
 	}
-	k := &Keeper{cfg: cfg, results: map[Result]prometheus.Counter{}, poke: func() {}}
+	k := &Keeper{cfg: cfg}
 	k.ctx, k.cancel = context.WithCancel(context.Background())
 	k.registerMetrics(cfg.Registerer)
+	if cfg.Changed != nil {
+		go k.watch()
+	}
 	return k
-}
-
-// waitAfter is how long to wait after so many failures in a row.
-func waitAfter(failures int) time.Duration {
-	wait := min(maxWait, firstWait<<min(failures-1, 10))
-	b := backoff.NewExponentialBackOff(backoff.WithInitialInterval(wait), backoff.WithMaxElapsedTime(0))
-	return min(maxWait, b.NextBackOff())
 }
 
 func (k *Keeper) registerMetrics(reg prometheus.Registerer) {
@@ -105,48 +106,68 @@ func (k *Keeper) registerMetrics(reg prometheus.Registerer) {
 	if k.cfg.Broker {
 		name, purpose = "clientevents_kafka_token", "logging in to brokers"
 	}
-	refreshes := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: name + "_refreshes_total",
-		Help: "Tries to get an access token for " + purpose + ", by what came of them: ok, or why not.",
-	}, []string{"result"})
-	for _, result := range Results() {
-		k.results[result] = refreshes.WithLabelValues(string(result))
-	}
-	if reg == nil {
-		return
-	}
-	reg.MustRegister(refreshes, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: name + "_expiry_timestamp_seconds",
-		Help: "When the access token for " + purpose + " ends; 0 while there is none, or none that ends. It is renewed 5 min before.",
-	}, func() float64 {
-		if end := k.Status().Expiry; !end.IsZero() {
-			return float64(end.UnixMilli()) / 1000
-		}
-		return 0
-	}))
+	s := metric.Set{Registerer: reg}
+	k.results = metric.Each(s.Counters(name+"_refreshes_total",
+		"Attempts to get an access token for "+purpose+", by result: ok or the cause of the failure.", "result"),
+		Results(), func(r Result) string { return string(r) })
+	s.GaugeFunc(name+"_expiry_timestamp_seconds",
+		"Expiry time of the access token for "+purpose+", which is renewed 5 min earlier; 0 if there is no token or it does not expire.",
+		func() float64 {
+			if end := k.Status().Expiry; !end.IsZero() {
+				return float64(end.UnixMilli()) / 1000
+			}
+			return 0
+		})
 }
 
-// Notify has poke called when there is a token, or none any more, so that
-// whoever waits asks again.
-func (k *Keeper) Notify(poke func()) {
+// Notify makes the keeper send to c, without blocking, whenever the result of Ready
+// may have changed. c needs room for one value.
+func (k *Keeper) Notify(c chan<- struct{}) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.poke = poke
+	k.notify = c
 }
 
-// Close ends a try that is under way. Afterwards there are no new tokens.
+// watch fetches a token immediately when the credentials were replaced.
+func (k *Keeper) watch() {
+	ticker := time.NewTicker(watchEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-k.ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if k.ctx.Err() != nil {
+			return // a tick that waited during a long check came with the end
+		}
+		if k.cfg.Changed() {
+			k.Replace()
+		}
+	}
+}
+
+// Close cancels the current fetch. Afterwards there are no new tokens. Close does
+// not wait for a file system that hangs.
 func (k *Keeper) Close() {
 	k.cancel()
 	k.mu.Lock()
+	defer k.mu.Unlock()
 	if k.alarm != nil {
 		k.alarm.Stop()
 	}
-	k.mu.Unlock()
-	k.running.Wait()
 }
 
-// Ready says whether there is a token to go with, and sees to it that there will
-// be one. Whoever gets no is notified.
+// Replace fetches a new token at once, because the credentials changed.
+func (k *Keeper) Replace() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.replaced, k.retryAt, k.failures = true, time.Time{}, 0
+	k.renew(time.Now(), false)
+}
+
+// Ready reports whether there is a token. Without one, it
+// starts a fetch and returns immediately; Notify signals when to ask again.
 func (k *Keeper) Ready(now time.Time) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -161,7 +182,7 @@ func (k *Keeper) Ready(now time.Time) bool {
 	return ready
 }
 
-// Get returns a valid token, waiting for one until ctx ends.
+// Get returns a valid token; it waits for one until ctx ends.
 func (k *Keeper) Get(ctx context.Context) (string, error) {
 	token, err := k.Token(ctx)
 	if err != nil {
@@ -170,7 +191,7 @@ func (k *Keeper) Get(ctx context.Context) (string, error) {
 	return token.AccessToken, nil
 }
 
-// Token is Get, with the token's end.
+// Token is Get with the token's expiry time.
 func (k *Keeper) Token(ctx context.Context) (*oauth2.Token, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -179,13 +200,13 @@ func (k *Keeper) Token(ctx context.Context) (*oauth2.Token, error) {
 		k.renew(now, true)
 		switch usable := k.usable(now); {
 		case usable && (!k.stale || k.fetching == nil):
-			// A token that was refused is used again where there is no other:
-			// maybe it was not its fault.
+			// A refused token is used again if there is no other: the cause may
+			// have been elsewhere.
 			return k.token, nil
 		case k.err != nil && (k.fetching == nil || !first):
 			return nil, k.err
 		case k.fetching == nil:
-			return nil, errors.New("there are no new access tokens any more")
+			return nil, errors.New("the token source is closed")
 		}
 		if err := k.await(ctx); err != nil {
 			return nil, err
@@ -193,8 +214,8 @@ func (k *Keeper) Token(ctx context.Context) (*oauth2.Token, error) {
 	}
 }
 
-// await waits until the try is over or ctx ends. The caller holds mu, which is
-// released meanwhile.
+// await waits until the fetch is over or ctx ends. The caller holds mu, which is
+// unlocked meanwhile.
 func (k *Keeper) await(ctx context.Context) error {
 	over := k.fetching
 	k.mu.Unlock()
@@ -211,40 +232,32 @@ func (k *Keeper) usable(now time.Time) bool {
 	return k.token != nil && (k.token.Expiry.IsZero() || now.Before(k.token.Expiry))
 }
 
-// renew starts a try for a new token where one is due. wanted says that somebody
-// is about to use the token: one that was refused is replaced only then, so that
-// what comes is fresh. The caller holds mu.
+// renew starts a fetch if a new token is due. wanted is for a token that is
+// about to be used: a refused token is replaced only then, so that the new one is
+// fresh. The caller holds mu.
 func (k *Keeper) renew(now time.Time, wanted bool) {
 	if k.fetching != nil || k.ctx.Err() != nil {
 		return
 	}
-	due := !k.usable(now) || (wanted && k.stale) || (!k.renewAt.IsZero() && !now.Before(k.renewAt))
-	if k.changed(now) {
-		due, k.retryAt, k.failures = true, time.Time{}, 0
-	}
+	due := !k.usable(now) || k.replaced || (wanted && k.stale) || (!k.renewAt.IsZero() && !now.Before(k.renewAt))
 	if !due || now.Before(k.retryAt) {
 		k.schedule(now)
 		return
 	}
 	over := make(chan struct{})
-	k.fetching = over
-	k.running.Go(func() {
-		token, err := k.cfg.Get(k.ctx)
-		poke := k.done(token, err)
+	k.fetching, k.replaced = over, false
+	go func() {
+		report := k.fetched(k.cfg.Get(k.ctx))
 		close(over)
-		poke()
-	})
+		report() // a log may block
+	}()
 }
 
-// schedule sets the alarm for the next try, or the next look at the
-// credentials. The caller holds mu.
+// schedule sets the alarm for the next renewal or retry. The caller holds mu.
 func (k *Keeper) schedule(now time.Time) {
 	next := k.renewAt
 	if now.Before(k.retryAt) {
 		next = k.retryAt
-	}
-	if k.cfg.Changed != nil && (next.IsZero() || k.lookAt.Before(next)) {
-		next = k.lookAt
 	}
 	if next.IsZero() {
 		return
@@ -262,18 +275,8 @@ func (k *Keeper) wake() {
 	k.renew(time.Now(), false)
 }
 
-// changed looks now and then whether the credentials were replaced.
-func (k *Keeper) changed(now time.Time) bool {
-	if k.cfg.Changed == nil || now.Before(k.lookAt) {
-		return false
-	}
-	first := k.lookAt.IsZero()
-	k.lookAt = now.Add(lookAgain)
-	return !first && k.cfg.Changed()
-}
-
-// done takes what came of a try, and returns whom to tell.
-func (k *Keeper) done(token *oauth2.Token, err error) (poke func()) {
+// fetched handles the result of a fetch. It returns the function that logs it.
+func (k *Keeper) fetched(token *oauth2.Token, err error) (report func()) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.fetching = nil
@@ -281,15 +284,26 @@ func (k *Keeper) done(token *oauth2.Token, err error) (poke func()) {
 		return func() {}
 	}
 	if err != nil {
-		k.failed(err)
+		report = k.failed(err)
 	} else {
-		k.keep(token)
+		report = k.keep(token)
+	}
+	select {
+	case k.notify <- struct{}{}:
+	default:
+	}
+	if k.replaced { // during the fetch, whose credentials are the old ones
+		k.retryAt = time.Time{}
+		k.renew(time.Now(), false)
+		return report
 	}
 	k.schedule(time.Now())
-	return k.poke
+	return report
 }
 
-func (k *Keeper) failed(err error) {
+// failed records a failed fetch. It returns the function that logs it. The
+// caller holds mu.
+func (k *Keeper) failed(err error) (report func()) {
 	result := Invalid
 	var asked time.Duration
 	if e, ok := errors.AsType[*Error](err); ok {
@@ -301,28 +315,35 @@ func (k *Keeper) failed(err error) {
 	wait := max(asked, k.cfg.wait(k.failures))
 	k.retryAt = time.Now().Add(wait)
 	k.stale = false // there is no other for now
-	if k.failures == 1 || k.failures%10 == 0 {
-		k.cfg.Logger.Warn("could not get an access token; trying again", "failures", k.failures, "result", result,
-			"error", err, "next_try", wait.Round(time.Millisecond), "token_ends", k.end())
+	failures, end := k.failures, k.end()
+	return func() {
+		if failures == 1 || failures%10 == 0 {
+			k.cfg.Logger.Warn("could not get an access token; trying again", "failures", failures, "result", result,
+				"error", err, "next_try", wait.Round(time.Millisecond), "token_ends", end)
+		}
 	}
 }
 
-func (k *Keeper) keep(token *oauth2.Token) {
-	now := time.Now()
+// keep stores a new token. It returns the function that logs the end of an outage.
+// The caller holds mu.
+func (k *Keeper) keep(token *oauth2.Token) (report func()) {
+	now, failures := time.Now(), k.failures
 	k.results[Got].Inc()
-	if k.failures > 0 {
-		k.cfg.Logger.Info("there is an access token again", "failures", k.failures)
-	}
 	k.token, k.stale = token, false
 	k.err, k.failures, k.retryAt = nil, 0, time.Time{}
 	k.renewAt = time.Time{}
 	if !token.Expiry.IsZero() {
-		before := min(renewBefore, token.Expiry.Sub(now)/2)
+		before := min(RenewBefore, token.Expiry.Sub(now)/2)
 		k.renewAt = now.Add(max(renewPause, token.Expiry.Sub(now)-before))
+	}
+	return func() {
+		if failures > 0 {
+			k.cfg.Logger.Info("access token received again", "failures", failures)
+		}
 	}
 }
 
-// Refused says that the API did not take the token, so that the next request
+// Refused records that the API did not accept the token, so that the next request
 // waits for another.
 func (k *Keeper) Refused(token string) {
 	k.mu.Lock()
@@ -339,19 +360,19 @@ func (k *Keeper) end() time.Time {
 	return k.token.Expiry
 }
 
-// Status is what the status page says of a token.
+// Status describes a token for the status page.
 type Status struct {
-	// Expiry is when the token ends; zero for no token, or one that does not.
+	// Expiry is the token's expiry time; zero without a token or an expiry time.
 	Expiry time.Time
-	// LastError is why the last try for a new one failed; "" where it did not.
+	// LastError is the error of the last attempt to get a token; "" if it succeeded.
 	LastError string
-	// NextTry is when the next one is made.
+	// NextTry is the time of the next attempt.
 	NextTry time.Time
-	// Paused: a token has been missed for a while.
+	// Paused reports whether a token has been missing for pausedAfter.
 	Paused bool
 }
 
-// Status describes the token at the moment.
+// Status describes the token.
 func (k *Keeper) Status() Status {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,8 +18,8 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// exact is waitAfter without the jitter.
-func exact(failures int) time.Duration { return min(maxWait, firstWait<<min(failures-1, 10)) }
+// exact is the backoff without the jitter.
+func exact(failures int) time.Duration { return tokenBackoff.Exact(failures) }
 
 // issuer issues the tokens t1, t2, ….
 type issuer struct {
@@ -184,15 +185,15 @@ func TestTokensAreFetchedOnce(t *testing.T) {
 	})
 }
 
-// While no new token is to be had, the old one is used until it ends; when one
-// is, whoever waits is told within 30 s.
+// While no new token is available, the old one is used until it ends; after an
+// outage there is a token within 30 s.
 func TestTokenServerFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newIssuer()
 		var log bytes.Buffer
 		k := s.keeper(t, func(c *KeeperConfig) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
-		told := make(chan struct{}, 10000)
-		k.Notify(func() { told <- struct{}{} })
+		told := make(chan struct{}, 1)
+		k.Notify(told)
 		wantToken(t, k, "t1")
 		s.setAsk(failing(Unavailable, 0))
 		time.Sleep(55*time.Minute + 400*time.Millisecond)
@@ -216,11 +217,13 @@ func TestTokenServerFails(t *testing.T) {
 		if n := s.issued; n < 120 || n > 500 {
 			t.Errorf("%d tries in an hour, want one every ten seconds or so", n)
 		}
+		synctest.Wait() // the last line of the log
 		if n := strings.Count(log.String(), "\n"); n > 60 {
 			t.Errorf("%d log lines in an hour", n)
 		}
-		for len(told) > 0 {
-			<-told
+		select {
+		case <-told:
+		default:
 		}
 		s.setAsk(nil)
 		up := time.Now()
@@ -251,7 +254,62 @@ func TestTokenServerThrottles(t *testing.T) {
 	})
 }
 
-// Credentials that were mended are tried at once, and new ones soon.
+// A file system that hangs keeps no caller waiting: Ready reads, renewals
+// continue, and Close returns.
+func TestCredentialsFileHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newIssuer()
+		mounted := make(chan struct{})
+		defer close(mounted)
+		source := &Source{Stat: func(string) (os.FileInfo, error) {
+			<-mounted
+			return nil, os.ErrNotExist
+		}, file: "/mnt/credentials.json"}
+		k := s.keeper(t, func(c *KeeperConfig) { c.Changed = source.Changed })
+		at := func(want time.Duration) {
+			t.Helper()
+			if got := time.Since(s.start); got != want {
+				t.Errorf("the call returned at %v, want %v", got, want)
+			}
+		}
+		wantToken(t, k, "t1")
+		time.Sleep(30 * time.Second) // the stat hangs since 10 s
+		if !k.Ready(time.Now()) || k.Status().Paused {
+			t.Error("the keeper is not ready although its token is good")
+		}
+		k.Refused("t1")
+		k.Ready(time.Now())
+		wantToken(t, k, "t2")
+		at(30 * time.Second)
+		time.Sleep(time.Hour)
+		wantToken(t, k, "t3")
+		at(time.Hour + 30*time.Second)
+		k.Close()
+		at(time.Hour + 30*time.Second)
+	})
+}
+
+// Credentials that were replaced during a fetch are used right after it.
+func TestCredentialsThatChangedDuringAFetch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newIssuer()
+		s.ask = func(_ context.Context, n int) (*oauth2.Token, error) {
+			if time.Sleep(15 * time.Second); n == 1 {
+				return nil, errors.New("the old credentials are refused")
+			}
+			return lasting(n, time.Hour), nil
+		}
+		var changed atomic.Bool
+		changed.Store(true)
+		k := s.keeper(t, func(c *KeeperConfig) { c.Changed = func() bool { return changed.Swap(false) } })
+		k.Ready(time.Now())
+		time.Sleep(time.Minute)
+		s.wantAsked(t, 0, 15*time.Second)
+		wantToken(t, k, "t2")
+	})
+}
+
+// Corrected credentials are tried at once, and new ones soon.
 func TestCredentialsThatChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newIssuer()
@@ -272,7 +330,7 @@ func TestCredentialsThatChanged(t *testing.T) {
 	})
 }
 
-// Whoever waits for a token waits no longer than it may.
+// A caller waits for a token no longer than its context allows.
 func TestTokenServerHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		errLate := errors.New("late")

@@ -17,26 +17,32 @@ import (
 	"cloud.google.com/go/compute/metadata"
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/google"
+
+	"github.com/clientevents/clientevents/internal/scrub"
 )
 
-// fetchTimeout is how long it may take to get a token, with all the requests
-// that it needs.
+// fetchTimeout bounds getting a token, including all requests
+// for it.
 const fetchTimeout = 15 * time.Second
 
-// Source gets tokens. It keeps none, and reads the credentials anew for each:
-// those that were replaced are found, and a token that the API refused does not
-// come back.
+// Source gets tokens. It caches none and reads the credentials again for each, so
+// that it finds replaced credentials and never returns a refused token.
 type Source struct {
 	// From is a credentials file, or [Default].
 	From string
-	// Scope is what the tokens are for.
+	// Scope is the scope of the tokens.
 	Scope string
 	// UserAgent names the program to the token server.
 	UserAgent string
 	// Dial replaces the network, for tests.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Secrets receives all secrets that are used to get tokens, and the tokens; nil for
+	// none.
+	Secrets *scrub.Scrubber
+	// Stat replaces os.Stat, for tests.
+	Stat func(name string) (os.FileInfo, error)
 
-	mu   sync.Mutex
+	mu   sync.Mutex  // not held during I/O
 	seen os.FileInfo // of the file, when it was last read
 	file string
 }
@@ -50,11 +56,12 @@ func (s *Source) Token(ctx context.Context) (*oauth2.Token, error) {
 	return s.TokenOf(ctx, c)
 }
 
-// TokenOf gets a new token by these credentials.
+// TokenOf gets a new token with these credentials.
 func (s *Source) TokenOf(ctx context.Context, c *Credentials) (*oauth2.Token, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	x := s.exchange(ctx, c.Kind)
+	c.hide(x.secrets)
 	defer x.base.CloseIdleConnections()
 	token, err := x.token(c, s.Scope)
 	if err != nil {
@@ -63,47 +70,58 @@ func (s *Source) TokenOf(ctx context.Context, c *Credentials) (*oauth2.Token, er
 	if token.AccessToken == "" {
 		return nil, x.explain(errors.New("the answer has no access token"))
 	}
-	// A time of day that the server names counts by the server's clock.
+	x.hide("access_token", token.AccessToken)
+	// An expiry time in the answer refers to the server's clock.
 	if c.impersonates && !token.Expiry.IsZero() {
 		token.Expiry = token.Expiry.Add(x.skew())
 	}
 	if !token.Expiry.IsZero() && !time.Now().Before(token.Expiry) {
-		return nil, x.explain(errors.New("the access token has ended before it came"))
+		return nil, x.explain(errors.New("the access token had expired when it arrived"))
 	}
 	return token, nil
 }
 
 // find finds the credentials and remembers the file as it was.
 func (s *Source) find() (*Credentials, error) {
+	c, err := Find(s.From)
+	file := ""
+	switch {
+	case err == nil:
+		file = c.File
+	case s.From != Default:
+		file = s.From // an unreadable file is not read again until it changes
+	}
+	var seen os.FileInfo
+	if file != "" {
+		seen, _ = s.stat(file)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c, err := Find(s.From)
-	if err != nil {
-		s.file, s.seen = "", nil
-		if s.From != Default {
-			s.file = s.From
-			s.seen, _ = os.Stat(s.file) // what can't be read is not read again until it changes
-		}
-		return nil, err
-	}
-	s.file = c.File
-	s.seen, _ = os.Stat(c.File)
-	return c, nil
+	s.file, s.seen = file, seen
+	return c, err
 }
 
-// Changed says whether the credentials file is another one than that of the
-// last token.
+// Changed reports whether the credentials file differs from that of the last
+// token. It takes as long as the file system does.
 func (s *Source) Changed() bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.file == "" {
+	file, seen := s.file, s.seen
+	s.mu.Unlock()
+	if file == "" {
 		return false
 	}
-	now, err := os.Stat(s.file)
+	now, err := s.stat(file)
 	if err != nil {
 		return false // until there is one again
 	}
-	return s.seen == nil || !os.SameFile(s.seen, now) || s.seen.Size() != now.Size() || !s.seen.ModTime().Equal(now.ModTime())
+	return seen == nil || !os.SameFile(seen, now) || seen.Size() != now.Size() || !seen.ModTime().Equal(now.ModTime())
+}
+
+func (s *Source) stat(name string) (os.FileInfo, error) {
+	if s.Stat != nil {
+		return s.Stat(name)
+	}
+	return os.Stat(name)
 }
 
 func (s *Source) exchange(ctx context.Context, kind google.CredentialsType) *exchange {
@@ -111,7 +129,11 @@ func (s *Source) exchange(ctx context.Context, kind google.CredentialsType) *exc
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: 10 * time.Second}).DialContext
 	}
-	x := &exchange{ctx: ctx, userAgent: s.UserAgent, base: &http.Transport{
+	secrets := s.Secrets
+	if secrets == nil {
+		secrets = &scrub.Scrubber{}
+	}
+	x := &exchange{ctx: ctx, userAgent: s.UserAgent, scope: s.Scope, secrets: secrets, base: &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		DialContext:         dial,
 		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
@@ -125,7 +147,7 @@ func (s *Source) exchange(ctx context.Context, kind google.CredentialsType) *exc
 	return x
 }
 
-// token asks the library, which in turn asks the server by x.
+// token asks the library, which sends its requests through x.
 func (x *exchange) token(c *Credentials, scope string) (*oauth2.Token, error) {
 	if c.Kind == Metadata {
 		return x.metadataToken(scope)
@@ -138,7 +160,7 @@ func (x *exchange) token(c *Credentials, scope string) (*oauth2.Token, error) {
 }
 
 // metadataToken is the token of the machine's or the pod's service account. The
-// library's own source for it has no end, and knows no context.
+// library's own source for it has no timeout and takes no context.
 func (x *exchange) metadataToken(scope string) (*oauth2.Token, error) {
 	const account = "instance/service-accounts/default/"
 	text, err := metadata.NewClient(x.client()).GetWithContext(x.ctx, account+"token?"+url.Values{"scopes": {scope}}.Encode())

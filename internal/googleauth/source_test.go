@@ -18,7 +18,7 @@ import (
 
 	"github.com/clientevents/clientevents/internal/googleauth"
 	"github.com/clientevents/clientevents/internal/googleauth/tokenserver"
-	"github.com/clientevents/clientevents/internal/pipenet"
+	"github.com/clientevents/clientevents/test/pipenet"
 )
 
 // serve runs a token server on a loopback port.
@@ -30,7 +30,7 @@ func serve(t *testing.T) *tokenserver.Server {
 	return s
 }
 
-// check says whether a token is one of the server's, for the scope.
+// check reports whether a token is one of the server's, for the scope.
 func check(s *tokenserver.Server, token, scope string) error {
 	r := httptest.NewRequest(http.MethodPost, "/", nil)
 	r.Header.Set("Authorization", "Bearer "+token)
@@ -153,7 +153,7 @@ func TestNotCredentials(t *testing.T) {
 		"":                         "not a credentials file",
 		`{"type":"something"}`:     `its type is "something"`,
 		`{"installed":{}}`:         `its type is ""`,
-		`{"type":"gdch_whatever"}`: "want one of",
+		`{"type":"gdch_whatever"}`: "expected one of",
 	} {
 		file := filepath.Join(t.TempDir(), "file.json")
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {

@@ -1,5 +1,5 @@
-// Package journey makes up the traffic of a job board: job seekers who search,
-// look at some of what they find, and apply to a little of it.
+// Package journey generates the traffic of a job board: job seekers who search,
+// view some of the results, and apply to a few.
 //
 // The same seed gives the same journeys, whatever the machine.
 package journey
@@ -17,21 +17,21 @@ import (
 	"github.com/clientevents/clientevents/event"
 )
 
-// Options say what to make up.
+// Options configure a generator.
 type Options struct {
 	Seed    uint64
 	Version event.Version
-	// Parent is what job names begin with; "" is projects/demo, with a tenant
+	// Parent is the prefix of job names; "" is projects/demo, with a tenant
 	// for v4.
 	Parent string
-	// Start is when the first search happens.
+	// Start is the time of the first search.
 	Start time.Time
 	// Gap is the mean time between two searches; default 20 ms. A search leads
 	// to about eight events.
 	Gap time.Duration
-	// Search, if not nil, answers searches in place of made-up ones: with a
-	// request id and the names of some jobs, at least one and at most as many as
-	// asked for. The same seed gives the same journeys only as far as its
+	// Search, if not nil, answers searches instead of the generator: with a
+	// request ID and the names of some jobs, at least one and at most as many as
+	// requested. The same seed gives the same journeys only if its
 	// answers are the same.
 	Search func(most int) (requestID string, jobs []string)
 }
@@ -39,7 +39,7 @@ type Options struct {
 // EventGap is the mean time between two events with the default gap.
 const EventGap = 3 * time.Millisecond
 
-// Generator makes up events.
+// Generator generates events.
 type Generator struct {
 	o     Options
 	rng   *rand.Rand
@@ -50,7 +50,7 @@ type Generator struct {
 	next  uint64 // numbers ids
 }
 
-// New makes a generator.
+// New returns a generator.
 func New(o Options) *Generator {
 	if o.Parent == "" {
 		o.Parent = "projects/demo"
@@ -71,7 +71,7 @@ func New(o Options) *Generator {
 	return g
 }
 
-// Events makes up events without end, in the order of their times.
+// Events generates events without end, in the order of their times.
 func (g *Generator) Events() iter.Seq[*event.Event] {
 	return func(yield func(*event.Event) bool) {
 		for {
@@ -85,7 +85,7 @@ func (g *Generator) Events() iter.Seq[*event.Event] {
 	}
 }
 
-// pick makes up what a search finds: n jobs, the popular ones more often.
+// pick returns the result of a search: n jobs, popular ones more often.
 func (g *Generator) pick(n int) []string {
 	jobs := make([]string, 0, n)
 	for len(jobs) < n {
@@ -96,7 +96,7 @@ func (g *Generator) pick(n int) []string {
 	return jobs
 }
 
-// seeker is one job seeker's way from a search on.
+// seeker is one job seeker's journey after a search.
 type seeker struct {
 	g         *Generator
 	at        time.Time
@@ -166,7 +166,7 @@ func (s *seeker) appliesFromSearch(parent, job string) {
 	}
 }
 
-// outcome is what comes of an application, now and then.
+// outcome adds the outcome of an application in some cases.
 func (s *seeker) outcome(application, job string) {
 	if !s.g.chance(0.15) {
 		return
@@ -177,7 +177,7 @@ func (s *seeker) outcome(application, job string) {
 	}
 }
 
-// does makes one event, some thinking later.
+// does creates one event after a pause.
 func (s *seeker) does(what event.Type, parent string, jobs ...string) *event.Event {
 	g := s.g
 	e := &event.Event{
@@ -200,7 +200,7 @@ var (
 	cities  = []string{"München", "Kraków", "São Paulo", "東京", "Montréal", "Zürich"}
 )
 
-// annotate adds what applications tell beside the event itself.
+// annotate adds the optional fields that applications send.
 func (g *Generator) annotate(e *event.Event) {
 	if g.o.Version != event.V3 {
 		if g.chance(0.1) {
@@ -222,7 +222,7 @@ func (g *Generator) annotate(e *event.Event) {
 
 func (g *Generator) chance(p float64) bool { return g.rng.Float64() < p }
 
-// id is a UUID of version 4, unique within the generator for certain.
+// id is a UUID of version 4, guaranteed to be unique within the generator.
 func (g *Generator) id() string {
 	g.next++
 	var b [16]byte
@@ -233,7 +233,7 @@ func (g *Generator) id() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// requestID has the form that search answers have.
+// requestID has the form of request IDs in search answers.
 func (g *Generator) requestID() string {
 	var b [24]byte
 	for i := 0; i < len(b); i += 8 {

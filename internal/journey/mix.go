@@ -12,35 +12,35 @@ import (
 	"github.com/clientevents/clientevents/event"
 )
 
-// Mix says how much of what goes wrong in life is mixed into the events.
+// Mix is the share of duplicates, faults and reordering among the events.
 type Mix struct {
 	// Duplicates is the share of records that repeat an earlier one.
 	Duplicates float64
-	// Faults is the share of records that are at fault; every kind in turn.
+	// Faults is the share of faulty records; each kind in turn.
 	Faults float64
-	// Late is the share of first events that come after their children.
+	// Late is the share of first events that follow their children.
 	Late float64
-	// Tombstones says whether records without a value are among the faults.
+	// Tombstones reports whether records without a value are among the faults.
 	Tombstones bool
 }
 
 // DemoMix is a bad but believable day.
 var DemoMix = Mix{Duplicates: 0.02, Faults: 0.01, Late: 0.005}
 
-// Record is a Kafka record with what ought to become of it.
+// Record is a Kafka record with its expected outcome.
 type Record struct {
 	Key, Value []byte
-	// Event is nil for records that hold none.
+	// Event is nil for records without an event.
 	Event *event.Event
 	// Expect is the record's outcome: reported, duplicate, dead_letter or
 	// skipped.
 	Expect string
-	// Reason is the dead letter's.
+	// Reason is the expected reason of a dead letter.
 	Reason event.Reason
 }
 
-// Mixed makes up n records, or records without end where n is 0. What has to
-// come after an earlier record has the same key, so that it lands in the same
+// Mixed generates n records, or records without end if n is 0. A record that must
+// follow an earlier one has the same key, so that it is in the same
 // partition.
 func (g *Generator) Mixed(mix Mix, n int) iter.Seq[Record] {
 	m := &mixer{g: g, mix: mix, rng: rand.New(rand.NewPCG(g.o.Seed, 0x6d6978))}
@@ -54,7 +54,7 @@ func (g *Generator) Mixed(mix Mix, n int) iter.Seq[Record] {
 		for e := range g.Events() {
 			records := m.around
 			if n > 0 && m.count+len(m.late)+mostAround > n {
-				// Nobody may be left without the parent that was held back.
+				// No child may be left without its delayed parent.
 				records = m.closing
 			}
 			for _, r := range records(e) {
@@ -69,10 +69,10 @@ func (g *Generator) Mixed(mix Mix, n int) iter.Seq[Record] {
 	}
 }
 
-// mostAround is how many records one event may lead to, besides late ones.
+// mostAround is the maximum number of records for one event, besides late ones.
 const mostAround = 3
 
-// closing gives what is still owed, and the event as it is.
+// closing returns the delayed records and the event's own record.
 func (m *mixer) closing(e *event.Event) []Record {
 	var out []Record
 	for _, l := range m.late {
@@ -84,12 +84,12 @@ func (m *mixer) closing(e *event.Event) []Record {
 	return out
 }
 
-// record is what an event is in order.
+// record returns the valid record of an event.
 func (m *mixer) record(e *event.Event) Record {
 	return Record{Key: []byte(e.RequestID), Value: e.AppendRecord(nil), Event: e, Expect: "reported"}
 }
 
-// mixer turns events into records that are not all in order.
+// mixer turns events into records, some of them faulty or reordered.
 type mixer struct {
 	g       *Generator
 	mix     Mix
@@ -98,7 +98,7 @@ type mixer struct {
 	count   int
 	faults  int
 	late    []delayed
-	emitted []Record // the latest that were in order, to repeat and contradict
+	emitted []Record // the latest valid records, to repeat and contradict
 }
 
 type delayed struct {
@@ -106,7 +106,7 @@ type delayed struct {
 	at     int
 }
 
-// around returns an event's record and what goes before and after it.
+// around returns an event's record and the records before and after it.
 func (m *mixer) around(e *event.Event) []Record {
 	var out []Record
 	r := m.record(e)
@@ -144,7 +144,7 @@ func (m *mixer) remember(r Record) {
 
 func (m *mixer) any() Record { return m.emitted[m.rng.IntN(len(m.emitted))] }
 
-// duplicate repeats an earlier record; half of the time written differently.
+// duplicate repeats an earlier record; half of the time with different formatting.
 func (m *mixer) duplicate() Record {
 	r := m.any()
 	r.Expect = "duplicate"
@@ -159,7 +159,7 @@ func (m *mixer) duplicate() Record {
 
 func (m *mixer) chance(p float64) bool { return m.rng.Float64() < p }
 
-// fault makes a record of the next kind of fault, with an id that is nobody's
+// fault returns a record with the next kind of fault and an ID that is no event's
 // parent.
 func (m *mixer) fault(e *event.Event) Record {
 	kind := m.kinds[m.faults%len(m.kinds)]
@@ -173,7 +173,7 @@ func (m *mixer) fault(e *event.Event) Record {
 	}
 	switch {
 	case kind.contradict:
-		// Another content under an id that was there before.
+		// Different content under an earlier ID.
 		r = m.any()
 		copied = *r.Event
 		copied.Time = copied.Time.Add(-time.Hour)
@@ -186,7 +186,7 @@ func (m *mixer) fault(e *event.Event) Record {
 		_ = json.Unmarshal(copied.AppendRecord(nil), &fields)
 		other := m.any()
 		if kind.follows {
-			r.Key = other.Key // a parent is looked for in the child's partition
+			r.Key = other.Key // parents are searched in the child's partition
 		}
 		kind.edit(fields, other)
 		r.Value, _ = json.Marshal(fields)
@@ -194,7 +194,7 @@ func (m *mixer) fault(e *event.Event) Record {
 	return r
 }
 
-// kind is one way in which a record can be at fault.
+// kind is a kind of fault of a record.
 type kind struct {
 	reason     event.Reason
 	raw        func([]byte) []byte
@@ -215,7 +215,7 @@ func inJobEvent(name string, value any) func(map[string]any, Record) {
 	return func(fields map[string]any, _ Record) { fields["jobEvent"].(map[string]any)[name] = value }
 }
 
-// kindsOfFault are all faults that a record can have by itself or together
+// kindsOfFault are all faults that a record can have alone or together
 // with another.
 func kindsOfFault(v event.Version) []kind {
 	manyKeys, muchText := map[string]any{}, map[string]any{"text": strings.Repeat("ü", event.MaxExtraInfoBytes/2)}
@@ -228,7 +228,7 @@ func kindsOfFault(v event.Version) []kind {
 	}
 	unknownType := "CLICK"
 	if v != event.V3 {
-		unknownType = event.NotInterested.String() // which v3 alone has
+		unknownType = event.NotInterested.String() // only v3 has it
 	}
 	return []kind{
 		{reason: event.ReasonMalformed, raw: func(b []byte) []byte { return b[:len(b)/2] }},

@@ -89,10 +89,12 @@ func TestMixedExpectsWhatTheRulesSay(t *testing.T) {
 	}
 }
 
-// fromInput says whether a record by itself, or with others, can have the
+// fromInput reports whether a record by itself, or with others, can have the
 // reason; the others need a destination's or a process's part in it.
 func fromInput(r event.Reason) bool {
-	return r != event.ReasonTooLarge && r != event.ReasonRejected && r != event.ReasonPoison
+	return !slices.Contains([]event.Reason{
+		event.ReasonTooLarge, event.ReasonRejected, event.ReasonPoison, event.ReasonUndecodable, event.ReasonUnmapped,
+	}, r)
 }
 
 func TestMixedShares(t *testing.T) {

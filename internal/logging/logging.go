@@ -7,19 +7,27 @@ import (
 	"os"
 
 	"golang.org/x/term"
+
+	"github.com/clientevents/clientevents/internal/config"
 )
 
-// New makes a logger that writes to w at level. format is "text", "json" or "",
-// which is text where w is a terminal and json elsewhere.
-func New(w io.Writer, format string, level slog.Leveler) *slog.Logger {
-	options := &slog.HandlerOptions{Level: level, ReplaceAttr: inWords}
-	if format == "json" || (format == "" && !IsTerminal(w)) {
-		return slog.New(slog.NewJSONHandler(w, options))
+// New returns a logger that writes lines of level or above to w.
+func New(w io.Writer, format config.LogFormat, level slog.Leveler) *slog.Logger {
+	if isJSON(format, IsTerminal(w)) {
+		return slog.New(slog.NewJSONHandler(w, options(level)))
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.New(slog.NewTextHandler(w, options(level)))
 }
 
-// inWords writes durations as 1.5s in JSON too, which makes them nanoseconds.
+func isJSON(format config.LogFormat, terminal bool) bool {
+	return format == config.FormatJSON || format == config.FormatAuto && !terminal
+}
+
+func options(level slog.Leveler) *slog.HandlerOptions {
+	return &slog.HandlerOptions{Level: level, ReplaceAttr: inWords}
+}
+
+// inWords writes durations as 1.5s in JSON too, which has nanoseconds by default.
 func inWords(_ []string, a slog.Attr) slog.Attr {
 	if a.Value.Kind() == slog.KindDuration {
 		a.Value = slog.StringValue(a.Value.Duration().String())
@@ -27,21 +35,24 @@ func inWords(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// IsTerminal says whether a person may be looking at what is written to w.
+// IsTerminal reports whether w is a terminal.
 func IsTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// usualWidth is for terminals that don't tell theirs.
-const usualWidth = 80
+// The size of terminals that do not tell theirs.
+const (
+	usualWidth  = 80
+	usualHeight = 24
+)
 
-// Width is how many characters fit into a line of the terminal behind w.
-func Width(w io.Writer) int {
+// Size returns the number of columns and rows of the terminal behind w.
+func Size(w io.Writer) (columns, rows int) {
 	if f, ok := w.(*os.File); ok {
-		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
-			return width
+		if columns, rows, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 && rows > 0 {
+			return columns, rows
 		}
 	}
-	return usualWidth
+	return usualWidth, usualHeight
 }

@@ -44,7 +44,7 @@ func TestTerminal(t *testing.T) {
 	if !IsTerminal(program) {
 		t.Error("a terminal is not known as one")
 	}
-	if got := Width(program); got != 132 {
+	if got, _ := Size(program); got != 132 {
 		t.Errorf("it is %d wide", got)
 	}
 	New(program, "", slog.LevelInfo).Info("started", "topic", "events")
@@ -67,7 +67,7 @@ func TestWhatIsNoTerminal(t *testing.T) {
 	if IsTerminal(file) || IsTerminal(&bytes.Buffer{}) {
 		t.Error("a file or a buffer is taken for a terminal")
 	}
-	if Width(file) != usualWidth {
-		t.Errorf("got %d", Width(file))
+	if got, _ := Size(file); got != usualWidth {
+		t.Error("a file has another width than the usual one")
 	}
 }

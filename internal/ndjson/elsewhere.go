@@ -39,5 +39,5 @@ func (e Elsewhere) String() string {
 	if len(best) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d of them would be in order in %s", most, strings.Join(best, " or "))
+	return fmt.Sprintf("%d of them would be valid in %s", most, strings.Join(best, " or "))
 }

@@ -21,9 +21,9 @@ func TestElsewhere(t *testing.T) {
 	}{
 		{"", event.V3, ""},
 		{none, event.V3, ""},
-		{none + "\n" + plain, event.V4, "1 of them would be in order in v3 or v4beta1"},
-		{tenant + "\n" + notes + "\n" + none, event.V3, "2 of them would be in order in v4beta1 or v4"},
-		{plain + "\n" + tenant, event.V4, "2 of them would be in order in v4beta1"},
+		{none + "\n" + plain, event.V4, "1 of them would be valid in v3 or v4beta1"},
+		{tenant + "\n" + notes + "\n" + none, event.V3, "2 of them would be valid in v4beta1 or v4"},
+		{plain + "\n" + tenant, event.V4, "2 of them would be valid in v4beta1"},
 	} {
 		found := Elsewhere{}
 		for line, err := range Lines(strings.NewReader(test.lines)) {

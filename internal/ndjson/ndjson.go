@@ -27,6 +27,18 @@ type Line struct {
 	TooLong bool
 }
 
+// Opens reports whether the line is the first of a JSON value that is printed over several
+// lines, as jq and most libraries print it unless they are told otherwise.
+func (l Line) Opens() bool {
+	text := string(bytes.TrimSpace(l.Data))
+	return text == "{" || text == "[" || text == "[{"
+}
+
+// PrintedHint tells how to make lines of a file in which a line opens a value.
+func PrintedHint(file string) string {
+	return file + ": an event must be on one line; here JSON is printed over several. Convert it: jq -c . FILE (jq -c '.[]' FILE for an array)"
+}
+
 // Decode reads the line's event. A line that is too long is a fault like any
 // other.
 func (l Line) Decode(v event.Version) (*event.Event, *event.Fault) {

@@ -64,7 +64,7 @@ func TestLines(t *testing.T) {
 func TestLinesStopsWhenAsked(t *testing.T) {
 	for l := range ndjson.Lines(strings.NewReader("a\nb\n")) {
 		if l.Number > 1 {
-			t.Fatal("went on")
+			t.Fatal("continued")
 		}
 		break
 	}

@@ -1,5 +1,5 @@
-// Package progress shows a person at a terminal how far a command is. Where
-// there is no terminal it shows nothing.
+// Package progress shows a command's progress on a terminal. Without a
+// terminal it shows nothing.
 package progress
 
 import (
@@ -8,46 +8,75 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/clientevents/clientevents/internal/logging"
 )
 
-// interval is how often the display is drawn: often enough to look alive.
+// interval is the time between updates of the display.
 const interval = 200 * time.Millisecond
 
-// Display redraws some lines in place. It writes no colours, and sets nothing
-// that would have to be set back.
+// Display redraws some lines in place. It writes no colours and changes no
+// setting of the terminal. Its methods may be called concurrently.
 type Display struct {
-	w     io.Writer
-	width func() int // of a line, at most
-	lines int        // drawn the last time
+	w    io.Writer
+	size func() (columns, rows int)
+
+	mu    sync.Mutex
+	lines []string // the drawn lines
 }
 
-// NewDisplay draws on w; nil where w is not a terminal.
+// NewDisplay returns a display on w, or nil if w is not a terminal.
 func NewDisplay(w io.Writer) *Display {
 	if !logging.IsTerminal(w) {
 		return nil
 	}
-	return &Display{w: w, width: func() int { return logging.Width(w) }}
+	return &Display{w: w, size: func() (int, int) { return logging.Size(w) }}
 }
 
-// Draw replaces what was drawn before by the given lines.
+// Rows returns the number of lines that fit, without the cursor's.
+func (d *Display) Rows() int {
+	_, rows := d.size()
+	return max(1, rows-1)
+}
+
+// Draw replaces the drawn lines by the given ones.
 func (d *Display) Draw(lines ...string) {
 	if d == nil {
 		return
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	var b strings.Builder
-	d.erase(&b)
-	width := d.width()
+	columns := d.erase(&b)
+	d.lines = d.lines[:0]
 	for _, line := range lines {
-		// A line that the terminal wraps would be two to go up.
-		b.WriteString(cut(line, width) + "\n")
+		// A line that the terminal wraps would count as two.
+		d.lines = append(d.lines, cut(line, columns))
 	}
-	d.lines = len(lines)
+	d.write(&b)
+}
+
+// write writes b and the lines. The caller holds mu.
+func (d *Display) write(b *strings.Builder) {
+	for _, line := range d.lines {
+		b.WriteString(line + "\n")
+	}
 	_, _ = io.WriteString(d.w, b.String())
 }
 
-// cut leaves the first runes of a line.
+// Write writes text, such as a line of a log, above the display.
+func (d *Display) Write(text []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var b strings.Builder
+	d.erase(&b)
+	b.Write(text)
+	d.write(&b)
+	return len(text), nil
+}
+
+// cut shortens a line to its first runes.
 func cut(line string, width int) string {
 	n := 0
 	for i := range line {
@@ -59,14 +88,22 @@ func cut(line string, width int) string {
 	return line
 }
 
-// Clear takes away what was drawn.
+// Clear removes the drawn lines.
 func (d *Display) Clear() { d.Draw() }
 
-// erase goes up to the first line and clears to the end of the screen.
-func (d *Display) erase(b *strings.Builder) {
-	if d.lines > 0 {
-		fmt.Fprintf(b, "\x1b[%dA\x1b[J", d.lines)
+// erase goes up to the first line and clears to the end of the screen. It returns the
+// number of columns. A terminal that became narrower has wrapped the lines, and one that
+// became lower has scrolled the first of them away.
+func (d *Display) erase(b *strings.Builder) (columns int) {
+	columns, rows := d.size()
+	up := 0
+	for _, line := range d.lines {
+		up += 1 + max(0, utf8.RuneCountInString(line)-1)/max(1, columns)
 	}
+	if up = min(up, max(0, rows-1)); up > 0 {
+		fmt.Fprintf(b, "\x1b[%dA\x1b[J", up)
+	}
+	return columns
 }
 
 // Counter shows a count and its rate.
@@ -79,13 +116,13 @@ type Counter struct {
 	drawn time.Time
 }
 
-// New shows how many were "what", on w.
+// New returns a counter on w whose unit is what.
 func New(w io.Writer, what string) *Counter {
 	now := time.Now()
 	return &Counter{what: what, display: NewDisplay(w), began: now, drawn: now}
 }
 
-// Set says how many there are.
+// Set sets the count.
 func (c *Counter) Set(n int) {
 	if c.display == nil {
 		return
@@ -97,8 +134,8 @@ func (c *Counter) Set(n int) {
 		return
 	}
 	c.drawn = now
-	c.display.Draw(fmt.Sprintf("%d %s, %.0f a second", n, c.what, float64(n)/now.Sub(c.began).Seconds()))
+	c.display.Draw(fmt.Sprintf("%d %s, %.0f per second", n, c.what, float64(n)/now.Sub(c.began).Seconds()))
 }
 
-// Close takes the display away.
+// Close removes the display.
 func (c *Counter) Close() { c.display.Clear() }

@@ -33,7 +33,7 @@ func (s *screen) Write(p []byte) (int, error) {
 func (s *screen) String() string { return strings.Join(s.lines, "|") }
 
 func on(s *screen, width int) *Display {
-	return &Display{w: s, width: func() int { return width }}
+	return &Display{w: s, size: func() (int, int) { return width, 24 }}
 }
 
 func TestDisplay(t *testing.T) {
@@ -62,6 +62,33 @@ func TestDisplay(t *testing.T) {
 	}
 }
 
+// TestResizedDisplay: a terminal that became narrower has wrapped the lines.
+func TestResizedDisplay(t *testing.T) {
+	s, columns := &screen{}, 10
+	d := &Display{w: s, size: func() (int, int) { return columns, 24 }}
+	d.Draw("0123456789", "short")
+	columns = 4
+	s.lines = []string{"0123", "4567", "89", "shor", "t"}
+	d.Draw("new line")
+	if s.String() != "new " {
+		t.Errorf("after the terminal became narrower: %s", s)
+	}
+}
+
+// TestLogAboveTheDisplay: what is written stays above the lines.
+func TestLogAboveTheDisplay(t *testing.T) {
+	s := &screen{}
+	d := on(s, 20)
+	d.Draw("one", "two")
+	if _, err := d.Write([]byte("a line of the log\n")); err != nil {
+		t.Fatal(err)
+	}
+	d.Draw("three")
+	if s.String() != "a line of the log|three" {
+		t.Errorf("got %s", s)
+	}
+}
+
 func TestCounter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &screen{}
@@ -74,7 +101,7 @@ func TestCounter(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		c.Set(5000)
 		c.Set(5001) // too soon for another look
-		if s.String() != "5000 published, 2500 a second" {
+		if s.String() != "5000 published, 2500 per second" {
 			t.Errorf("got %s", s)
 		}
 		c.Close()

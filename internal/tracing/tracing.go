@@ -7,6 +7,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/http"
 	"net/url"
 	"sync"
 	"time"
@@ -17,6 +19,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/clientevents/clientevents/internal/scrub"
 )
 
 // Config says where traces go.
@@ -32,14 +36,15 @@ type Config struct {
 	// Version of the program.
 	Version string
 	Logger  *slog.Logger
+	// Secrets removes secrets from the spans; nil removes none.
+	Secrets *scrub.Scrubber
+	// Dial replaces the network; nil uses it.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // Provider makes the spans and sends them. It never holds events up: spans that
 // can't be sent in time are dropped.
 type Provider struct{ sdk *sdk.TracerProvider }
-
-// stopWait bounds how long a stop waits for the last spans to be sent.
-const stopWait = 2 * time.Second
 
 // New starts a provider. It does not connect.
 func New(ctx context.Context, cfg Config) (*Provider, error) {
@@ -47,7 +52,12 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tracing.endpoint: %w", err)
 	}
-	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(target.JoinPath("v1/traces").String()))
+	options := []otlptracehttp.Option{otlptracehttp.WithEndpointURL(target.JoinPath("v1/traces").String())}
+	if cfg.Dial != nil {
+		client := &http.Client{Transport: &http.Transport{DialContext: cfg.Dial, DisableKeepAlives: true}}
+		options = append(options, otlptracehttp.WithHTTPClient(client))
+	}
+	exporter, err := otlptracehttp.New(ctx, options...)
 	if err != nil {
 		return nil, fmt.Errorf("tracing.endpoint: %w", err)
 	}
@@ -60,7 +70,7 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 	}
 	otel.SetErrorHandler(&complaints{log: cfg.Logger})
 	return &Provider{sdk.NewTracerProvider(
-		sdk.WithBatcher(exporter),
+		sdk.WithBatcher(&scrubbing{exporter, cfg.Secrets}),
 		sdk.WithResource(of),
 		sdk.WithSampler(sdk.ParentBased(sdk.TraceIDRatioBased(cfg.SampleRatio))),
 	)}, nil
@@ -71,16 +81,16 @@ func (p *Provider) Tracer() trace.Tracer {
 	return p.sdk.Tracer("github.com/clientevents/clientevents")
 }
 
-// Stop sends what is left, for two seconds at the most.
-func (p *Provider) Stop() {
-	ctx, cancel := context.WithTimeout(context.Background(), stopWait)
-	defer cancel()
+// Stop sends the remaining spans until ctx ends. A collector that is away is no
+// error of the program: the log tells it.
+func (p *Provider) Stop(ctx context.Context) error {
 	if err := p.sdk.Shutdown(ctx); err != nil {
 		otel.Handle(err)
 	}
+	return nil
 }
 
-// complaints are what the library has to say, once a minute at the most: a
+// complaints are what the library has to say, once a minute at most: a
 // collector that is away would otherwise fill the log.
 type complaints struct {
 	log  *slog.Logger

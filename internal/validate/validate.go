@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/clientevents/clientevents/event"
 	"github.com/clientevents/clientevents/internal/ndjson"
+	"github.com/clientevents/clientevents/internal/terminal"
 )
 
 // DefaultRemember is how many events are compared with each other where the
@@ -20,6 +22,9 @@ const DefaultRemember = 1 << 20
 // Options say what is checked.
 type Options struct {
 	Version event.Version
+	// Decode gives the events of a line, or what is wrong with it; nil takes the line as
+	// one event.
+	Decode func(ndjson.Line) ([]*event.Event, *event.Fault)
 	// Complete says that the input holds whole journeys: a parent that is not
 	// in it is a fault.
 	Complete bool
@@ -36,6 +41,20 @@ type Source struct {
 	io.Reader
 }
 
+// Finding is what is wrong with an event. A line that is not an event counts as one.
+type Finding struct {
+	// File is the name of the source, and Line the number of the line, from 1.
+	File   string       `json:"file"`
+	Line   int          `json:"line"`
+	Reason event.Reason `json:"reason"`
+	Detail string       `json:"detail"`
+}
+
+// String returns the finding in one line: FILE:LINE: reason: detail.
+func (f Finding) String() string {
+	return fmt.Sprintf("%s:%d: %s: %s", terminal.Printable(f.File), f.Line, f.Reason, terminal.Printable(f.Detail))
+}
+
 // Result counts what was found.
 type Result struct {
 	Events, Faults int
@@ -44,15 +63,17 @@ type Result struct {
 	// Forgot says that there were more events than could be compared with each
 	// other.
 	Forgot bool
+	// Printed are the sources with an invalid line that opens a value of several lines.
+	Printed []string
 }
 
-// Validate checks the events of the sources, one after the other, and writes
-// one line a fault to out: NAME:LINE: reason: detail. A fault that takes two
-// events is at the line of the child, or of the second event with one id, and a
-// line has one fault at most. The error is one of the sources, of writing, or
-// ctx's; the result is then of what was read.
-func Validate(ctx context.Context, sources iter.Seq2[Source, error], o Options, out io.Writer) (Result, error) {
-	v := newValidator(o, out)
+// Validate checks the events of the sources, one after the other, and calls found with
+// each invalid one at once: the input may be a stream that someone watches. A fault that
+// takes two events is at the line of the child, or of the second event with one ID, and a
+// line has one fault at most. The error is one of the sources, of found, or ctx's; the
+// result then counts what was read before.
+func Validate(ctx context.Context, sources iter.Seq2[Source, error], o Options, found func(Finding) error) (Result, error) {
+	v := newValidator(o, found)
 	for source, err := range sources {
 		if err == nil {
 			err = v.source(ctx, source)
@@ -69,10 +90,10 @@ func Validate(ctx context.Context, sources iter.Seq2[Source, error], o Options, 
 // validator is one run of Validate.
 type validator struct {
 	Options
-	out    io.Writer
+	found  func(Finding) error
 	names  []string // of the sources
 	result Result
-	err    error // of out, the first
+	err    error // the first of found
 
 	events   *recent[known]
 	children *recent[[]child] // that came before their parents, by the parents' ids
@@ -114,11 +135,11 @@ type child struct {
 	summary
 }
 
-func newValidator(o Options, out io.Writer) *validator {
+func newValidator(o Options, found func(Finding) error) *validator {
 	if o.Remember == 0 {
 		o.Remember = DefaultRemember
 	}
-	v := &validator{Options: o, out: out, hash: newHasher()}
+	v := &validator{Options: o, found: found, hash: newHasher()}
 	v.result.Elsewhere = ndjson.Elsewhere{}
 	v.events = newRecent(o.Remember, func(map[key]known) { v.result.Forgot = true })
 	v.children = newRecent(o.Remember, v.orphaned)
@@ -134,21 +155,42 @@ func (v *validator) source(ctx context.Context, s Source) error {
 		if err != nil {
 			return fmt.Errorf("read %s, line %d: %w", s.Name, line.Number, err)
 		}
+		faults := v.result.Faults
 		if v.line(place{len(v.names) - 1, line.Number}, line); v.err != nil {
 			return v.err
+		}
+		if v.result.Faults > faults && line.Opens() && !slices.Contains(v.result.Printed, s.Name) {
+			v.result.Printed = append(v.result.Printed, s.Name)
 		}
 	}
 	return nil
 }
 
 func (v *validator) line(at place, line ndjson.Line) {
-	v.result.Events++
-	e, fault := line.Decode(v.Version)
-	if fault != nil {
-		v.report(at, fault)
-		v.result.Elsewhere.Add(line, v.Version)
+	if v.Decode == nil {
+		v.result.Events++
+		e, fault := line.Decode(v.Version)
+		if fault != nil {
+			v.report(at, fault)
+			v.result.Elsewhere.Add(line, v.Version)
+			return
+		}
+		v.event(at, e)
 		return
 	}
+	events, fault := v.Decode(line)
+	v.result.Events += len(events)
+	if fault != nil {
+		v.result.Events++
+		v.report(at, fault)
+	}
+	for _, e := range events {
+		v.event(at, e)
+	}
+}
+
+// event compares an event with those before.
+func (v *validator) event(at place, e *event.Event) {
 	id, content := v.hash.of(e.ID), e.Content()
 	if before, ok := v.events.get(id); ok {
 		if before.content != content {
@@ -203,15 +245,13 @@ func (v *validator) orphaned(children map[key][]child) {
 	}
 }
 
-// report writes a fault, if there is one.
+// report passes a fault on, if there is one.
 func (v *validator) report(at place, f *event.Fault) {
 	if f == nil || v.err != nil {
 		return
 	}
 	v.result.Faults++
-	// Each fault is written at once: the input may be a stream that someone
-	// watches.
-	_, v.err = fmt.Fprintf(v.out, "%s: %s: %s\n", v.where(at), f.Reason, f.Detail)
+	v.err = v.found(Finding{v.names[at.source], at.line, f.Reason, f.Detail})
 }
 
 func (v *validator) where(p place) string { return fmt.Sprintf("%s:%d", v.names[p.source], p.line) }

@@ -62,7 +62,7 @@ func TestValidate(t *testing.T) {
 		{
 			"faults of form", false,
 			[]string{lines(`{`, impression, "", `{"x":1}`), lines("[]")},
-			[]string{"a.json:1: malformed: not JSON", "a.json:4: unknown_field: \"x\"", "b.json:1: malformed: want one JSON object, got a list"},
+			[]string{"a.json:1: malformed: not JSON", "a.json:4: unknown_field: \"x\"", "b.json:1: malformed: expected one JSON object, got a list"},
 		},
 		{"CRLF", true, []string{strings.ReplaceAll(lines(impression, "", view, `{"eventId":1}`), "\n", "\r\n")}, []string{"a.json:4: invalid_field"}},
 		{"own parent", true, []string{lines(line("x", "x", "VIEW", 1))}, []string{"a.json:1: self_parent"}},
@@ -118,7 +118,7 @@ func TestValidate(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			var out bytes.Buffer
-			result, err := validate.Validate(t.Context(), sources(test.in...), validate.Options{Version: event.V3, Complete: test.complete}, &out)
+			result, err := validate.Validate(t.Context(), sources(test.in...), validate.Options{Version: event.V3, Complete: test.complete}, printed(&out))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -158,7 +158,7 @@ func checkFaults(t *testing.T, out string, want []string) {
 // TestVersions: the rules are those of the version.
 func TestVersions(t *testing.T) {
 	for v, want := range map[event.Version]int{event.V3: 0, event.V4Beta1: 0, event.V4: 1} {
-		result, err := validate.Validate(t.Context(), sources(lines(line("v", "", "VIEW", 1))), validate.Options{Version: v}, io.Discard)
+		result, err := validate.Validate(t.Context(), sources(lines(line("v", "", "VIEW", 1))), validate.Options{Version: v}, printed(io.Discard))
 		if err != nil || result.Faults != want {
 			t.Errorf("%s: %+v, %v", v, result, err)
 		}
@@ -177,7 +177,7 @@ func TestGeneratedJourneys(t *testing.T) {
 			}
 		}
 		var out bytes.Buffer
-		result, err := validate.Validate(t.Context(), sources(string(in)), validate.Options{Version: v, Complete: true}, &out)
+		result, err := validate.Validate(t.Context(), sources(string(in)), validate.Options{Version: v, Complete: true}, printed(&out))
 		if err != nil || result.Faults != 0 || result.Events != n {
 			t.Errorf("%s: %+v, %v\n%s", v, result, err, out.String())
 		}
@@ -198,7 +198,7 @@ func TestForgets(t *testing.T) {
 	}
 	for _, complete := range []bool{false, true} {
 		var out bytes.Buffer
-		result, err := validate.Validate(t.Context(), sources(lines(in...)), validate.Options{Version: event.V3, Complete: complete, Remember: remember}, &out)
+		result, err := validate.Validate(t.Context(), sources(lines(in...)), validate.Options{Version: event.V3, Complete: complete, Remember: remember}, printed(&out))
 		if err != nil || result.Faults != 0 || !result.Forgot {
 			t.Errorf("%+v, %v\n%.300s", result, err, out.String())
 		}
@@ -208,7 +208,7 @@ func TestForgets(t *testing.T) {
 	in = append(in, line(fmt.Sprint("i", n-1), "", "VIEW", 9), line("i0", "", "VIEW", 9), line("far", "i1", "VIEW", 2))
 	last := len(in)
 	var out bytes.Buffer
-	if _, err := validate.Validate(t.Context(), sources(lines(in...)), validate.Options{Version: event.V3, Complete: true, Remember: remember}, &out); err != nil {
+	if _, err := validate.Validate(t.Context(), sources(lines(in...)), validate.Options{Version: event.V3, Complete: true, Remember: remember}, printed(&out)); err != nil {
 		t.Fatal(err)
 	}
 	checkFaults(t, out.String(), []string{
@@ -227,7 +227,7 @@ func TestOrphansAreReportedOnce(t *testing.T) {
 	}
 	for _, remember := range []int{1, 2, 7, 100, 0} {
 		var out bytes.Buffer
-		result, err := validate.Validate(t.Context(), sources(lines(in...)), validate.Options{Version: event.V3, Complete: true, Remember: remember}, &out)
+		result, err := validate.Validate(t.Context(), sources(lines(in...)), validate.Options{Version: event.V3, Complete: true, Remember: remember}, printed(&out))
 		if err != nil || result.Faults != n {
 			t.Errorf("remembering %d: %+v, %v", remember, result, err)
 		}
@@ -263,7 +263,7 @@ func TestMemoryIsBounded(t *testing.T) {
 			grown = max(grown, after.HeapAlloc-min(after.HeapAlloc, before.HeapAlloc))
 		}}}, nil)
 	}
-	result, err := validate.Validate(t.Context(), one, validate.Options{Version: event.V3, Remember: remember}, io.Discard)
+	result, err := validate.Validate(t.Context(), one, validate.Options{Version: event.V3, Remember: remember}, printed(io.Discard))
 	if err != nil || result.Events != n {
 		t.Fatalf("%+v, %v", result, err)
 	}
@@ -295,21 +295,21 @@ func TestErrors(t *testing.T) {
 		source := func(yield func(validate.Source, error) bool) {
 			yield(validate.Source{Name: "a.json", Reader: io.MultiReader(strings.NewReader("{}\n"), iotest.ErrReader(broken))}, nil)
 		}
-		result, err := validate.Validate(t.Context(), source, o, io.Discard)
+		result, err := validate.Validate(t.Context(), source, o, printed(io.Discard))
 		if !errors.Is(err, broken) || !strings.Contains(err.Error(), "a.json, line 2") || result.Faults != 1 {
 			t.Errorf("%+v, %v", result, err)
 		}
 	})
 	t.Run("a source's", func(t *testing.T) {
 		source := func(yield func(validate.Source, error) bool) { yield(validate.Source{}, broken) }
-		if _, err := validate.Validate(t.Context(), source, o, io.Discard); !errors.Is(err, broken) {
+		if _, err := validate.Validate(t.Context(), source, o, printed(io.Discard)); !errors.Is(err, broken) {
 			t.Error(err)
 		}
 	})
 	t.Run("the writer's", func(t *testing.T) {
 		r, w := io.Pipe()
 		r.CloseWithError(broken)
-		result, err := validate.Validate(t.Context(), sources(strings.Repeat("{}\n", 100)), o, w)
+		result, err := validate.Validate(t.Context(), sources(strings.Repeat("{}\n", 100)), o, printed(w))
 		if !errors.Is(err, broken) || result.Events != 1 {
 			t.Errorf("%+v, %v", result, err)
 		}
@@ -317,8 +317,16 @@ func TestErrors(t *testing.T) {
 	t.Run("the context's", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := validate.Validate(ctx, sources("{}\n"), o, io.Discard); !errors.Is(err, context.Canceled) {
+		if _, err := validate.Validate(ctx, sources("{}\n"), o, printed(io.Discard)); !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
 	})
+}
+
+// printed writes each finding as a line.
+func printed(w io.Writer) func(validate.Finding) error {
+	return func(f validate.Finding) error {
+		_, err := fmt.Fprintln(w, f)
+		return err
+	}
 }

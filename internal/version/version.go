@@ -43,7 +43,7 @@ func UserAgent() string { return "clientevents/" + Number() }
 // Metric is a constant series that says which build runs.
 func Metric() prometheus.Collector {
 	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "clientevents_build_info", Help: "Always 1; the labels say which build this is.",
+		Name: "clientevents_build_info", Help: "Always 1; the labels identify the build.",
 	}, []string{"version", "commit", "go"})
 	g.WithLabelValues(Number(), Commit(), runtime.Version()).Set(1)
 	return g

@@ -16,8 +16,8 @@ import (
 
 // Decoder reads one message of proto3 JSON by the rules of Google's front end:
 // names in lowerCamelCase or as in the proto file, null is unset, unknown names
-// are refused. It goes on after a fault of a field and collects them all, as
-// the front end does; broken JSON ends it.
+// are refused. It continues after an invalid field and collects all faults, as
+// the front end does; it stops at malformed JSON.
 type Decoder struct {
 	json       *jsontext.Decoder
 	src        bytes.Buffer
@@ -26,23 +26,23 @@ type Decoder struct {
 	violations []Violation
 }
 
-// Violation is what is wrong with one field: a google.rpc.BadRequest.FieldViolation.
+// Violation is a fault of one field: a google.rpc.BadRequest.FieldViolation.
 type Violation struct {
 	// Field is its path in the names of the proto file, "" for the whole.
 	Field       string `json:"field,omitempty"`
 	Description string `json:"description"`
 }
 
-// Fault is what makes a request's body or parameters unreadable or invalid.
+// Fault describes an invalid body or parameters of a request.
 type Fault struct {
 	Message    string
 	Violations []Violation
 }
 
-// maxViolations bounds the faults told in one answer.
+// maxViolations bounds the faults in one answer.
 const maxViolations = 50
 
-// NewDecoder returns a decoder to be reset before its use.
+// NewDecoder returns a decoder. Call Reset before each use.
 func NewDecoder() *Decoder {
 	return &Decoder{json: jsontext.NewDecoder(new(bytes.Buffer))}
 }
@@ -51,7 +51,7 @@ func NewDecoder() *Decoder {
 func (d *Decoder) Reset(body []byte, path ...string) {
 	d.body = body
 	d.src = *bytes.NewBuffer(body)
-	// Names that come twice are told with their path, see readFields.
+	// readFields reports repeated names with their path.
 	d.json.Reset(&d.src, jsontext.AllowDuplicateNames(true))
 	d.path = append(d.path[:0], path...)
 	d.violations = nil
@@ -61,7 +61,7 @@ func (d *Decoder) Reset(body []byte, path ...string) {
 type Field[M any] struct {
 	// JSON and Proto are its names in lowerCamelCase and as in the proto file.
 	JSON, Proto string
-	// Read reads the value that is next in the decoder into the message.
+	// Read reads the decoder's next value into the message.
 	Read func(*Decoder, *M) error
 }
 
@@ -155,7 +155,7 @@ func (msg *Message[M]) find(name []byte) int {
 	return -1
 }
 
-// fieldName is the name in a raw JSON string, which it mostly aliases.
+// fieldName returns the name in a raw JSON string, which it mostly aliases.
 func fieldName(raw jsontext.Value) ([]byte, error) {
 	if bytes.IndexByte(raw, '\\') < 0 {
 		return raw[1 : len(raw)-1], nil
@@ -202,7 +202,7 @@ func (d *Decoder) Strings(dst *[]string) error {
 	return err
 }
 
-// element reads one string of a list; null is none, unlike that of a field.
+// element reads one string of a list. Unlike a field, an element can't be null.
 func (d *Decoder) element(i int) (string, error) {
 	if d.json.PeekKind() != '"' {
 		return "", d.invalidAt(fmt.Sprintf("%s[%d]", d.where(), i), "TYPE_STRING")
@@ -293,13 +293,13 @@ func (d *Decoder) Timestamp(dst *time.Time, jsonName string) error {
 	return nil
 }
 
-// parseTimestamp says in why, if not empty, what is wrong with s.
+// parseTimestamp returns the fault of s in why, "" for none.
 func parseTimestamp(s string) (t time.Time, why string) {
 	const illegal = "Illegal timestamp format; "
 	if !strings.HasSuffix(s, "Z") && (len(s) < 6 || s[len(s)-6] != '+' && s[len(s)-6] != '-') {
 		return t, illegal + "timestamps must end with 'Z' or have a valid timezone offset."
 	}
-	// UnmarshalText is stricter than Parse, but takes a comma for the point.
+	// UnmarshalText is stricter than Parse, but accepts a comma for the point.
 	if err := t.UnmarshalText([]byte(s)); err != nil || strings.Contains(s, ",") {
 		return time.Time{}, illegal + "timestamps must be of the form YYYY-MM-DDTHH:MM:SS[.fraction]Z."
 	}
@@ -320,10 +320,10 @@ func fractionDigits(s string) (n int, ok bool) {
 	return n, ok
 }
 
-// where is the path of the field being read, in the names of the proto file.
+// where returns the path of the field being read, in the names of the proto file.
 func (d *Decoder) where() string { return strings.Join(d.path, ".") }
 
-// at is where() in the form that messages have it, "" at the top.
+// at returns where() in the form of messages, "" at the top.
 func (d *Decoder) at() string {
 	if len(d.path) == 0 {
 		return ""
@@ -339,8 +339,8 @@ func (d *Decoder) duplicate(name string) {
 	d.violate(d.where(), fmt.Sprintf("Invalid JSON payload received. Duplicate name %q%s.", Clip(name), d.at()))
 }
 
-// invalid notes that the next value is not of the type of the field being
-// read, and skips it.
+// invalid records that the next value does not have the field's type, and skips
+// it.
 func (d *Decoder) invalid(typ string) error { return d.invalidAt(d.where(), typ) }
 
 func (d *Decoder) invalidAt(at, typ string) error {
@@ -356,16 +356,16 @@ func (d *Decoder) invalidText(at, typ, value string) {
 	d.violate(at, fmt.Sprintf("Invalid value at '%s' (%s), %s", at, typ, Clip(value)))
 }
 
-// Peek is the kind of the next value.
+// Peek returns the kind of the next value.
 func (d *Decoder) Peek() jsontext.Kind { return d.json.PeekKind() }
 
-// Offset is how much of the body has been read, in bytes.
+// Offset returns the number of bytes of the body that were read.
 func (d *Decoder) Offset() int64 { return d.json.InputOffset() }
 
-// Since is what of the body has been read since the offset start.
+// Since returns the part of the body from the offset start up to Offset.
 func (d *Decoder) Since(start int64) []byte { return d.body[start:d.json.InputOffset()] }
 
-// Clip shortens what an answer quotes from the request.
+// Clip shortens a quotation from the request.
 func Clip(s string) string {
 	const most = 200
 	if len(s) <= most {
@@ -392,7 +392,7 @@ func (d *Decoder) end() error {
 	return err
 }
 
-// fault is the answer to what the fields had wrong, nil for nothing.
+// fault returns the violations of all fields, nil for none.
 func (d *Decoder) fault() *Fault {
 	if len(d.violations) == 0 {
 		return nil
@@ -404,7 +404,7 @@ func (d *Decoder) fault() *Fault {
 	return &Fault{strings.Join(lines, "\n"), d.violations}
 }
 
-// broken is the answer to what is not JSON.
+// broken returns the fault of a body that is not JSON.
 func (d *Decoder) broken(err error) *Fault {
 	reason := err.Error()
 	if syntactic := (*jsontext.SyntacticError)(nil); errors.As(err, &syntactic) {

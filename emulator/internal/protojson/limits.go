@@ -13,9 +13,9 @@ import (
 	"github.com/clientevents/clientevents/internal/discovery"
 )
 
-// rule is what the documentation of a field says of its values, in sentences
-// of a few set forms. They are read rather than copied, so that they are those
-// of each version and go along with a new document.
+// rule is a field's documentation of its values. The documents state rules in
+// sentences of a few forms. The program reads them, so that it has the rules of each
+// version and of a new document.
 type rule struct {
 	required   bool // "Required. …"
 	outputOnly bool // "Output only. …"
@@ -46,7 +46,7 @@ func ruleOf(field *discovery.Schema) *rule {
 	return r
 }
 
-// number is the first number that a form has matched, 0 for none.
+// number returns the first number that a form has matched, 0 for none.
 func number(groups []string) int {
 	for i := 1; i < len(groups); i++ {
 		if n, err := strconv.Atoi(strings.ReplaceAll(groups[i], ",", "")); err == nil {
@@ -56,9 +56,9 @@ func number(groups []string) int {
 	return 0
 }
 
-// Limits finds the values of o that are longer or more than the documentation
-// of their fields allows, and messages that lack a field they require. path is
-// that of o. The fields that o itself lacks are not looked at, see Required.
+// Limits finds the values of o that exceed the documented length or number, and
+// messages within o that lack a required field. path is the path of o. Required finds
+// the fields that o itself lacks.
 func Limits(api *discovery.API, schema *discovery.Schema, path string, o Object) []Violation {
 	var bad []Violation
 	s := api.Resolve(schema)
@@ -121,8 +121,8 @@ func tooLong(rule *rule, path, text string) []Violation {
 	return nil
 }
 
-// Required finds the fields that o lacks though their documentation begins
-// with "Required.".
+// Required finds the fields that o lacks and whose documentation begins with
+// "Required.".
 func Required(api *discovery.API, schema *discovery.Schema, path string, o Object) []Violation {
 	var bad []Violation
 	s := api.Resolve(schema)
@@ -134,10 +134,10 @@ func Required(api *discovery.API, schema *discovery.Schema, path string, o Objec
 	return bad
 }
 
-// IsOutputOnly reports whether the service alone sets a field.
+// IsOutputOnly reports whether only the service sets a field.
 func IsOutputOnly(field *discovery.Schema) bool { return ruleOf(field).outputOnly }
 
-// Join is a path below another one, "" being the top.
+// Join returns a path below another one, "" being the top.
 func Join(path, name string) string {
 	if path == "" {
 		return name

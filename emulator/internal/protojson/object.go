@@ -3,24 +3,20 @@ package protojson
 import (
 	"bytes"
 	"fmt"
-	"maps"
 	"math"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"github.com/clientevents/clientevents/internal/discovery"
 )
 
-// Object is a message as it is kept: by names in lowerCamelCase, without the
-// fields that are unset or have their type's zero value, as proto3 has it.
+// Object is a message in the emulator's form: names in lowerCamelCase, without
+// fields that are unset or have their type's zero value, as in proto3.
 // Messages and maps are Objects, lists []any, enums their names, timestamps RFC
-// 3339 in UTC, 64-bit integers decimal strings, other numbers float64. So it
-// is the same after a way through JSON.
+// 3339 in UTC, 64-bit integers decimal strings, other numbers float64. Encoding it as
+// JSON and decoding it gives the same Object.
 type Object = map[string]any
 
 // ReadObject reads the whole body as the message that schema describes.
@@ -80,7 +76,7 @@ func (r objectReader) message(s *discovery.Schema) (Object, error) {
 	return o, err
 }
 
-// members calls read for each name of the object that is next.
+// members calls read for each name of the next value, an object.
 func (r objectReader) members(read func(name string) error) error {
 	if _, err := r.json.ReadToken(); err != nil {
 		return err
@@ -109,8 +105,8 @@ func property(s *discovery.Schema, name string) (string, *discovery.Schema) {
 	return name, nil
 }
 
-// isZero reports whether v is what proto3 takes for unset. A message is not,
-// even without fields; nor is a list's or a map's element.
+// isZero reports whether proto3 treats v as unset. It never treats a message, or an
+// element of a list or map, as unset.
 func isZero(v any) bool {
 	switch v := v.(type) {
 	case string:
@@ -125,7 +121,7 @@ func isZero(v any) bool {
 	return false
 }
 
-// value reads the value of a field; nil is one that is unset or at fault.
+// value reads the value of a field. It returns nil if the value is unset or invalid.
 func (r objectReader) value(field *discovery.Schema) (any, error) {
 	if r.json.PeekKind() == 'n' {
 		return nil, r.json.SkipValue()
@@ -144,7 +140,7 @@ func (r objectReader) value(field *discovery.Schema) (any, error) {
 	return v, err
 }
 
-// single reads what may be a field's value or an element of a list or map.
+// single reads a field's value or an element of a list or map.
 func (r objectReader) single(s *discovery.Schema) (any, error) {
 	switch {
 	case s.Type == "object":
@@ -229,7 +225,7 @@ func (r objectReader) mapping(s *discovery.Schema) (any, error) {
 	return o, err
 }
 
-// MapPath is the path of a map's value.
+// MapPath returns the path of a map's value.
 func MapPath(field, key string) string { return field + "[" + strconv.Quote(Clip(key)) + "]" }
 
 func (r objectReader) boolean() (any, error) {
@@ -298,8 +294,8 @@ func isUnspecified(s *discovery.Schema, value string) bool {
 	return len(s.Enum) > 0 && value == s.Enum[0] && strings.HasSuffix(value, "_UNSPECIFIED")
 }
 
-// enum reads a name or a number. The numbers are the places in the document's
-// list, which has the order of the proto file.
+// enum reads a name or a number. A number is the index in the document's list, which
+// has the order of the proto file.
 func (r objectReader) enum(s *discovery.Schema) (any, error) {
 	var name string
 	err := r.Enum(&name, "google.cloud.talent."+r.api.Version+".TYPE_ENUM", s.Enum)
@@ -309,8 +305,8 @@ func (r objectReader) enum(s *discovery.Schema) (any, error) {
 	return name, err
 }
 
-// ignoresInvalid is how the documentation marks the timestamps that are taken
-// for unset when they are none.
+// ignoresInvalid marks, in the documentation, timestamps that count as unset if they
+// are invalid.
 const ignoresInvalid = "Invalid timestamps are ignored"
 
 // time reads a timestamp: RFC 3339, or {"seconds": …, "nanos": …} as the
@@ -353,7 +349,7 @@ var timestampParts = &discovery.Schema{Type: "object", Properties: map[string]*d
 func timestampOf(parts Object) (t time.Time, why string) {
 	seconds, _ := strconv.ParseInt(fmt.Sprint(cmpOr(parts["seconds"], "0")), 10, 64)
 	nanos, _ := parts["nanos"].(float64)
-	// google/protobuf/timestamp.proto: nanos count forward, also before 1970.
+	// By google/protobuf/timestamp.proto, nanos count forward, also before 1970.
 	if nanos < 0 || nanos > 999_999_999 {
 		return t, "the nanos are not from 0 to 999,999,999."
 	}
@@ -386,141 +382,4 @@ func (r objectReader) text(s *discovery.Schema) (any, error) {
 		return nil, nil
 	}
 	return text, nil
-}
-
-// FormatTime writes t as the API does: UTC, with 0, 3, 6 or 9 digits of a second.
-func FormatTime(t time.Time) string { return t.UTC().Format(TimeLayout(t)) }
-
-// TimeLayout is the layout of FormatTime, for a time in UTC. It has as few
-// groups of three digits as hold the fraction.
-func TimeLayout(t time.Time) string {
-	switch nanos := t.Nanosecond(); {
-	case nanos == 0:
-		return "2006-01-02T15:04:05Z"
-	case nanos%1e6 == 0:
-		return "2006-01-02T15:04:05.000Z"
-	case nanos%1e3 == 0:
-		return "2006-01-02T15:04:05.000000Z"
-	}
-	return "2006-01-02T15:04:05.000000000Z"
-}
-
-// ProtoName is the name in the proto file of a field in lowerCamelCase.
-func ProtoName(camel string) string {
-	var b strings.Builder
-	for _, c := range camel {
-		if 'A' <= c && c <= 'Z' {
-			b.WriteByte('_')
-			c += 'a' - 'A'
-		}
-		b.WriteRune(c)
-	}
-	return b.String()
-}
-
-// JSONName is the lowerCamelCase of a name in the proto file.
-func JSONName(snake string) string {
-	var b strings.Builder
-	upper := false
-	for _, c := range snake {
-		if c == '_' {
-			upper = true
-			continue
-		}
-		if upper && 'a' <= c && c <= 'z' {
-			c -= 'a' - 'A'
-		}
-		upper = false
-		b.WriteRune(c)
-	}
-	return b.String()
-}
-
-// Writer writes objects as an API's version has them.
-type Writer struct {
-	API *discovery.API
-	// EnumNumbers writes enums as numbers.
-	EnumNumbers bool
-}
-
-// Append writes o as compact JSON, with those fields that the schema knows, in
-// the order of their names. Of an object with an @type the schema is that
-// type's; without a schema all is written.
-func (w Writer) Append(dst []byte, schema *discovery.Schema, o Object) []byte {
-	s := w.API.Resolve(schema)
-	if typ, has := o["@type"].(string); has {
-		s = w.API.Schemas[typ[strings.LastIndexByte(typ, '.')+1:]]
-	}
-	dst = append(dst, '{')
-	for _, name := range slices.Sorted(maps.Keys(o)) {
-		field, known := fieldOf(s, name)
-		if !known && name != "@type" {
-			continue
-		}
-		dst = AppendName(dst, name)
-		dst = w.appendValue(dst, field, o[name])
-	}
-	return append(dst, '}')
-}
-
-// fieldOf is the schema of a member, nil for one of any type.
-func fieldOf(s *discovery.Schema, name string) (field *discovery.Schema, known bool) {
-	switch {
-	case s == nil || s.Type == "any":
-		return nil, true
-	case s.AdditionalProperties != nil:
-		return s.AdditionalProperties, true
-	}
-	field = s.Properties[name]
-	return field, field != nil
-}
-
-func (w Writer) appendValue(dst []byte, field *discovery.Schema, v any) []byte {
-	s := w.API.Resolve(field)
-	switch v := v.(type) {
-	case string:
-		if w.EnumNumbers && s != nil {
-			if i := slices.Index(s.Enum, v); i >= 0 {
-				return strconv.AppendInt(dst, int64(i), 10)
-			}
-		}
-		return AppendQuoted(dst, v)
-	case bool:
-		return strconv.AppendBool(dst, v)
-	case float64:
-		return strconv.AppendFloat(dst, v, 'f', -1, 64)
-	case []any:
-		var items *discovery.Schema
-		if s != nil {
-			items = s.Items
-		}
-		dst = append(dst, '[')
-		for i, element := range v {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			dst = w.appendValue(dst, items, element)
-		}
-		return append(dst, ']')
-	case Object:
-		return w.Append(dst, s, v)
-	}
-	panic(fmt.Sprintf("protojson: a %T in an object", v))
-}
-
-// AppendName begins a member, behind a comma if it is not the first.
-func AppendName(dst []byte, name string) []byte {
-	if dst[len(dst)-1] != '{' {
-		dst = append(dst, ',')
-	}
-	return append(AppendQuoted(dst, name), ':')
-}
-
-// AppendQuoted writes a JSON string; what is not UTF-8 is replaced.
-func AppendQuoted(dst []byte, s string) []byte {
-	quoted, err := jsontext.AppendQuote(dst, s)
-	if err != nil {
-		quoted, _ = jsontext.AppendQuote(dst, strings.ToValidUTF8(s, "\uFFFD"))
-	}
-	return quoted
 }

@@ -7,9 +7,8 @@ import (
 	"golang.org/x/text/language"
 )
 
-// location is what an address says by itself. The service asks a map; here
-// there is none, so coordinates and a radius are never known, nor the country
-// of a city that is named alone.
+// location is the content of an address. Without a map, the emulator knows neither
+// coordinates nor a radius, nor the country of a city without one.
 type location struct {
 	kind                               string // a LocationType
 	region, area, locality, postalCode string
@@ -22,8 +21,8 @@ var (
 )
 
 // resolveAddress reads an address of the form "street, city, state postal code,
-// country", of which all but one part may be missing. Like the service it
-// takes the United States for the country where a part is one of their states.
+// country", of which at least one part is present. Like the service, it assumes the
+// United States if a part is one of their states.
 func resolveAddress(address string) location {
 	var parts []string
 	for part := range strings.SplitSeq(address, ",") {
@@ -42,8 +41,8 @@ func resolveAddress(address string) location {
 	return l
 }
 
-// takeCountry takes a country from the end. A two-letter state of the United
-// States behind another part is not taken for the country of the same code.
+// takeCountry takes a country from the end. After another part, a two-letter state of
+// the United States has precedence over the country with the same code.
 func (l *location) takeCountry(parts []string) []string {
 	n := len(parts)
 	if n == 0 {
@@ -121,7 +120,7 @@ func (l *location) locationType() string {
 	return ""
 }
 
-// object is the location as the API's Location.
+// object returns the location as a Location of the API.
 func (l location) object() Object {
 	postal := Object{}
 	for name, value := range map[string]string{
@@ -156,8 +155,7 @@ func (l location) within(place location) bool {
 
 func part(want, has string) bool { return want == "" || strings.EqualFold(want, has) }
 
-// countries are those that are often written by a name; any other is known by
-// its ISO 3166 code.
+// countries have common names; every other country has only its ISO 3166 code.
 var countries = map[string]string{
 	"argentina": "AR", "australia": "AU", "austria": "AT", "österreich": "AT", "belgium": "BE", "brazil": "BR", "brasil": "BR",
 	"canada": "CA", "chile": "CL", "china": "CN", "colombia": "CO", "czech republic": "CZ", "czechia": "CZ",

@@ -4,14 +4,22 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/clientevents/clientevents/emulator/internal/protojson"
 )
 
-// attributeMatch says whether a job's customAttributes are as wanted.
+// attributeMatch reports whether a job's customAttributes match.
 type attributeMatch func(attributes Object) bool
+
+// condition is a part of a filter.
+type condition struct {
+	match attributeMatch
+	// levels is the depth of its nested boolean operators.
+	levels int
+}
 
 // The bounds of a customAttributeFilter: "Boolean expressions (AND/OR/NOT) are
 // supported up to 3 levels of nesting …, a maximum of 100 comparisons or
@@ -27,111 +35,103 @@ const (
 // =, !=, <, <=, >, and >= where the left of the operator is a custom field key
 // and the right of the operator is a number or a quoted string. … Supported
 // functions are LOWER([field_name]) to perform a case insensitive match and
-// EMPTY([field_name]) to filter on the existence of a key." Only filterable
-// attributes are looked at.
+// EMPTY([field_name]) to filter on the existence of a key." It ignores
+// attributes that are not filterable.
 func parseAttributeFilter(s string) (attributeMatch, error) {
 	if len(s) >= maxFilterBytes {
 		return nil, fmt.Errorf("has %d bytes, it must be shorter than %d", len(s), maxFilterBytes)
 	}
-	p := &filterParser{rest: s}
-	match, err := p.either()
-	if err == nil && p.peek() != "" {
+	p := &filterParser{scanner: scanner{filterToken, s}}
+	whole, err := p.either()
+	switch {
+	case err != nil:
+	case p.peek() != "":
 		err = fmt.Errorf("unexpected %q", protojson.Clip(p.rest))
-	}
-	if err == nil && p.comparisons > maxFilterComparisons {
+	case whole.levels > maxFilterNesting:
+		err = errTooNested
+	case p.comparisons > maxFilterComparisons:
 		err = fmt.Errorf("has %d comparisons, at most %d are allowed", p.comparisons, maxFilterComparisons)
 	}
-	return match, err
+	return whole.match, err
 }
 
+var errTooNested = fmt.Errorf("is nested deeper than %d levels", maxFilterNesting)
+
 type filterParser struct {
-	rest               string
+	scanner
 	depth, comparisons int
 }
 
 var filterToken = regexp.MustCompile(`^(?:[A-Za-z][A-Za-z0-9_]*|[<>!]=|[=<>()]|-?\d+(?:\.\d+)?)`)
 
-// peek is the next token, "" at the end; a quoted string is its quote.
-func (p *filterParser) peek() string {
-	p.rest = strings.TrimLeft(p.rest, " \t\r\n")
-	if p.rest == "" {
-		return ""
-	}
-	if token := filterToken.FindString(p.rest); token != "" {
-		return token
-	}
-	return p.rest[:1]
+func (p *filterParser) either() (condition, error) {
+	return p.chain("OR", p.both, func(all []condition) attributeMatch {
+		return func(o Object) bool { return slices.ContainsFunc(all, func(c condition) bool { return c.match(o) }) }
+	})
 }
 
-// take takes the next token if it is the wanted one, in any case of letters.
-func (p *filterParser) take(want string) bool {
-	token := p.peek()
-	if !strings.EqualFold(token, want) {
-		return false
-	}
-	p.rest = p.rest[len(token):]
-	return true
+func (p *filterParser) both() (condition, error) {
+	return p.chain("AND", p.negated, func(all []condition) attributeMatch {
+		return func(o Object) bool { return !slices.ContainsFunc(all, func(c condition) bool { return !c.match(o) }) }
+	})
 }
 
-func (p *filterParser) either() (attributeMatch, error) {
-	left, err := p.both()
-	for err == nil && p.take("OR") {
-		var right attributeMatch
-		a := left
-		right, err = p.both()
-		left = func(o Object) bool { return a(o) || right(o) }
+// chain reads conditions with the operator between them.
+func (p *filterParser) chain(operator string, next func() (condition, error), join func([]condition) attributeMatch) (condition, error) {
+	first, err := next()
+	all := []condition{first}
+	for err == nil && p.take(operator) {
+		var another condition
+		another, err = next()
+		all = append(all, another)
 	}
-	return left, err
+	if len(all) == 1 || err != nil {
+		return first, err
+	}
+	levels := 0
+	for _, c := range all {
+		levels = max(levels, c.levels)
+	}
+	return condition{join(all), levels + 1}, nil
 }
 
-func (p *filterParser) both() (attributeMatch, error) {
-	left, err := p.negated()
-	for err == nil && p.take("AND") {
-		var right attributeMatch
-		a := left
-		right, err = p.negated()
-		left = func(o Object) bool { return a(o) && right(o) }
-	}
-	return left, err
-}
-
-func (p *filterParser) negated() (attributeMatch, error) {
+func (p *filterParser) negated() (condition, error) {
 	if !p.take("NOT") {
 		return p.group()
 	}
-	match, err := p.group()
-	return func(o Object) bool { return !match(o) }, err
+	c, err := p.group()
+	return condition{func(o Object) bool { return !c.match(o) }, c.levels + 1}, err
 }
 
-func (p *filterParser) group() (attributeMatch, error) {
+func (p *filterParser) group() (condition, error) {
 	if !p.take("(") {
-		return p.comparison()
+		match, err := p.comparison()
+		return condition{match: match}, err
 	}
 	if p.depth++; p.depth > maxFilterNesting {
-		return nil, fmt.Errorf("is nested deeper than %d levels", maxFilterNesting)
+		return condition{}, errTooNested
 	}
-	match, err := p.either()
+	c, err := p.either()
 	p.depth--
 	if err == nil && !p.take(")") {
 		err = errors.New("a closing parenthesis is missing")
 	}
-	return match, err
+	return c, err
 }
 
 func (p *filterParser) comparison() (attributeMatch, error) {
 	p.comparisons++
 	key := p.peek()
 	if !keyForm.MatchString(key) {
-		return nil, fmt.Errorf("want a custom attribute's key at %q", protojson.Clip(p.rest))
+		return nil, fmt.Errorf("expected a custom attribute's key at %q", protojson.Clip(p.rest))
 	}
 	p.rest = p.rest[len(key):]
 	function := ""
 	if p.take("(") {
 		function = strings.ToUpper(key)
-		key = p.peek()
-		p.rest = p.rest[len(key):]
+		key = p.next()
 		if !keyForm.MatchString(key) || !p.take(")") {
-			return nil, fmt.Errorf("want %s(KEY)", function)
+			return nil, fmt.Errorf("expected %s(KEY)", function)
 		}
 	}
 	switch function {
@@ -140,7 +140,7 @@ func (p *filterParser) comparison() (attributeMatch, error) {
 	case "", "LOWER":
 		return p.operation(key, function == "LOWER")
 	}
-	return nil, fmt.Errorf("%s is not a function, want LOWER or EMPTY", protojson.Clip(function))
+	return nil, fmt.Errorf("%s is not a function, expected LOWER or EMPTY", protojson.Clip(function))
 }
 
 func (p *filterParser) operation(key string, lower bool) (attributeMatch, error) {
@@ -149,7 +149,7 @@ func (p *filterParser) operation(key string, lower bool) (attributeMatch, error)
 	case "=", "!=", "<", "<=", ">", ">=":
 		p.rest = p.rest[len(operator):]
 	default:
-		return nil, fmt.Errorf("want an operator (=, !=, <, <=, >, >=) at %q", protojson.Clip(p.rest))
+		return nil, fmt.Errorf("expected an operator (=, !=, <, <=, >, >=) at %q", protojson.Clip(p.rest))
 	}
 	if token := p.peek(); token == `"` || token == "'" {
 		return p.stringComparison(key, operator, lower)
@@ -157,7 +157,7 @@ func (p *filterParser) operation(key string, lower bool) (attributeMatch, error)
 	token := p.peek()
 	number, err := strconv.ParseFloat(token, 64)
 	if err != nil {
-		return nil, fmt.Errorf("want a number or a quoted string at %q", protojson.Clip(p.rest))
+		return nil, fmt.Errorf("expected a number or a quoted string at %q", protojson.Clip(p.rest))
 	}
 	p.rest = p.rest[len(token):]
 	return func(o Object) bool {
@@ -191,12 +191,11 @@ func (p *filterParser) stringComparison(key, operator string, lower bool) (attri
 		if operator == "=" {
 			return found
 		}
-		return len(values) > 0 && !found // as in SQL, what is missing is not unequal
+		return len(values) > 0 && !found // as in SQL, no comparison is true for a missing value
 	}, nil
 }
 
-// filterable is an attribute that may be filtered by, nil if it is none or not
-// there.
+// filterable returns a filterable attribute, nil if the job does not have it.
 func filterable(attributes Object, key string) Object {
 	attribute, _ := attributes[key].(Object)
 	if attribute["filterable"] != true {

@@ -14,15 +14,15 @@ import (
 // filterable and at most 100 unfilterable keys are supported. For filterable
 // string_values, across all keys at most 200 values are allowed, with each
 // string no more than 255 characters. For unfilterable string_values, the
-// maximum total size of string_values across all keys is 50KB." CustomAttribute
-// itself adds "a byte size of no more than 500B"; both bounds hold here.
+// maximum total size of string_values across all keys is 50KB." The page of
+// CustomAttribute has "a byte size of no more than 500B" instead of the 255
+// characters; projects.jobs.patch has precedence.
 const (
 	maxKeyBytes          = 64
 	maxFilterableKeys    = 100
 	maxUnfilterableKeys  = 100
 	maxFilterableValues  = 200
 	maxFilterableChars   = 255
-	maxFilterableBytes   = 500
 	maxUnfilterableBytes = 50 << 10
 )
 
@@ -53,7 +53,7 @@ func checkCustomAttributes(sent Object, bad *violations) {
 	}
 	for _, bound := range []struct {
 		n, most int
-		what    string
+		of      string
 	}{
 		{filterable, maxFilterableKeys, "filterable keys"},
 		{unfilterable, maxUnfilterableKeys, "unfilterable keys"},
@@ -61,7 +61,7 @@ func checkCustomAttributes(sent Object, bad *violations) {
 		{size, maxUnfilterableBytes, "bytes of unfilterable string values"},
 	} {
 		if bound.n > bound.most {
-			bad.add(field, "has %d %s, at most %d are allowed", bound.n, bound.what, bound.most)
+			bad.add(field, "has %d %s, at most %d are allowed", bound.n, bound.of, bound.most)
 		}
 	}
 }
@@ -84,9 +84,8 @@ func checkValues(at string, attribute Object, strings []string, bad *violations)
 
 func checkFilterable(at string, strings []string, bad *violations) {
 	for _, s := range strings {
-		if n := utf8.RuneCountInString(s); n > maxFilterableChars || len(s) > maxFilterableBytes {
-			bad.add(at+".string_values", "a value has %d characters and %d bytes, a filterable one at most %d and %d",
-				n, len(s), maxFilterableChars, maxFilterableBytes)
+		if n := utf8.RuneCountInString(s); n > maxFilterableChars {
+			bad.add(at+".string_values", "a value has %d characters, a filterable one at most %d", n, maxFilterableChars)
 		}
 	}
 }

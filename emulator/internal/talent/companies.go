@@ -3,28 +3,34 @@ package talent
 import (
 	"fmt"
 	"maps"
+	"slices"
 )
 
-// company as it is kept.
+// company is the stored form of a company.
 type company struct {
 	Scope    Scope  `json:"scope"`
 	ID       string `json:"id"`
 	Sequence int64  `json:"sequence"`
-	// Fields are those that the client set.
+	// Fields are the fields that the client set.
 	Fields Object `json:"fields"`
 
-	jobs int // that are associated with it, open or expired
-	open int // of them are open
+	jobs int // its jobs, open or expired
+	open int // its open jobs
+	size int64
 }
 
 func (c *company) sequenceNumber() int64 { return c.Sequence }
 
 func (c *company) displayName() string { return text(c.Fields, "displayName") }
 
-// CreateCompany is companies.create.
+// CreateCompany implements companies.create.
 func (c *Catalog) CreateCompany(v *Dialect, scope Scope, in Object) (Object, *Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.createCompany(v, scope, in, newID())
+}
+
+func (c *Catalog) createCompany(v *Dialect, scope Scope, in Object, id string) (Object, *Error) {
 	t, err := c.tenantOf(scope)
 	if err != nil {
 		return nil, err
@@ -34,13 +40,17 @@ func (c *Catalog) CreateCompany(v *Dialect, scope Scope, in Object) (Object, *Er
 	if err := t.checkCompany(v, nil, in, fields); err != nil {
 		return nil, err
 	}
-	made := &company{Scope: t.scope, ID: newID(), Sequence: c.next(), Fields: fields}
+	made := &company{Scope: t.scope, ID: id, Fields: fields}
+	if err := c.resize(&made.size, fields); err != nil {
+		return nil, err
+	}
+	made.Sequence = c.next()
 	t.addCompany(made)
 	c.saveCompany(made)
 	return companyObject(scope, made), nil
 }
 
-// checkCompany looks at what was sent and at the company that would come of it.
+// checkCompany checks the sent fields and the resulting company.
 func (t *tenant) checkCompany(v *Dialect, old *company, sent, whole Object) *Error {
 	bad := violations(v.limits("Company", "company", sent))
 	bad = append(bad, v.required("Company", "company", whole)...)
@@ -49,7 +59,7 @@ func (t *tenant) checkCompany(v *Dialect, old *company, sent, whole Object) *Err
 	}
 	// "Client side company identifier, used to uniquely identify the company".
 	if other := t.external[text(whole, "externalId")]; other != nil && other != old {
-		return fieldErrorf(AlreadyExists, "company.external_id", "%q is that of company %s", text(whole, "externalId"), other.ID)
+		return fieldErrorf(AlreadyExists, "company.external_id", "%q is already the ID of company %s", text(whole, "externalId"), other.ID)
 	}
 	return nil
 }
@@ -66,7 +76,7 @@ func (t *tenant) company(scope Scope, id string) (*company, *Error) {
 	return nil, notFound(scope.name("companies", id))
 }
 
-// GetCompany is companies.get.
+// GetCompany implements companies.get.
 func (c *Catalog) GetCompany(scope Scope, id string) (Object, *Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -81,7 +91,7 @@ func (c *Catalog) GetCompany(scope Scope, id string) (Object, *Error) {
 	return companyObject(scope, found), nil
 }
 
-// UpdateCompany is companies.patch.
+// UpdateCompany implements companies.patch.
 func (c *Catalog) UpdateCompany(v *Dialect, scope Scope, id string, in Object, mask Mask) (Object, *Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -105,6 +115,9 @@ func (c *Catalog) UpdateCompany(v *Dialect, scope Scope, id string, in Object, m
 	if err := t.checkCompany(v, old, sent, merged); err != nil {
 		return nil, err
 	}
+	if err := c.resize(&old.size, merged); err != nil {
+		return nil, err
+	}
 	delete(t.external, text(old.Fields, "externalId"))
 	old.Fields = merged
 	t.addCompany(old)
@@ -112,7 +125,7 @@ func (c *Catalog) UpdateCompany(v *Dialect, scope Scope, id string, in Object, m
 	return companyObject(scope, old), nil
 }
 
-// DeleteCompany is companies.delete. "Prerequisite: The company has no jobs
+// DeleteCompany implements companies.delete. "Prerequisite: The company has no jobs
 // associated with it".
 func (c *Catalog) DeleteCompany(scope Scope, id string) *Error {
 	c.mu.Lock()
@@ -126,37 +139,29 @@ func (c *Catalog) DeleteCompany(scope Scope, id string) *Error {
 		return err
 	}
 	if found.jobs > 0 {
-		return errorf(FailedPrecondition, "%s has %d jobs associated with it, expired ones among them; delete these first.",
+		return errorf(FailedPrecondition, "%s has %d jobs associated with it, including expired ones: delete them first.",
 			scope.name("companies", id), found.jobs)
 	}
 	c.forgetCompany(t, found)
 	return nil
 }
 
-// ListCompanies is companies.list. "If true, at most page_size of companies are
+// ListCompanies implements companies.list. "If true, at most page_size of companies are
 // fetched, among which only those with open jobs are returned".
-func (c *Catalog) ListCompanies(scope Scope, token string, size int, requireOpenJobs bool) (list []any, next string, err *Error) {
-	p, err := newPage(token, pageSize(size, 100), fmt.Sprint("companies of ", scope.key(), requireOpenJobs))
-	if err != nil {
-		return nil, "", err
-	}
+func (c *Catalog) ListCompanies(scope Scope, p Page, requireOpenJobs bool) (some []any, next string, err *Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t, err := c.tenantOf(scope)
 	if err != nil {
 		return nil, "", err
 	}
-	all := make([]*company, 0, len(t.companies))
-	for _, one := range t.companies {
-		all = append(all, one)
-	}
-	some, next := cut(p, all)
-	for _, one := range some {
-		if !requireOpenJobs || one.open > 0 {
-			list = append(list, companyObject(scope, one))
+	q := questionOf(fmt.Sprint("companies of ", scope.key(), requireOpenJobs))
+	return list(q, p.Token, pageSize(p.Size, 100), slices.Collect(maps.Values(t.companies)), func(one *company) Object {
+		if requireOpenJobs && one.open == 0 {
+			return nil
 		}
-	}
-	return list, next, nil
+		return companyObject(scope, one)
+	})
 }
 
 func companyObject(scope Scope, c *company) Object {
@@ -173,12 +178,13 @@ func (c *Catalog) saveCompany(one *company) {
 }
 
 func (c *Catalog) forgetCompany(t *tenant, one *company) {
+	c.account(&one.size, -one.size)
 	delete(t.companies, one.ID)
 	delete(t.external, text(one.Fields, "externalId"))
 	c.disk.remove(bucketCompanies, one.Scope.name("companies", one.ID))
 }
 
-// text is a string field, "" if it is unset.
+// text returns a string field, "" if it is unset.
 func text(o Object, name string) string {
 	s, _ := o[name].(string)
 	return s

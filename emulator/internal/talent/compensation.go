@@ -11,7 +11,7 @@ import (
 
 var currencyForm = regexp.MustCompile(`^[A-Z]{3}$`)
 
-// entriesOf are the entries of a job's compensationInfo.
+// entriesOf returns the entries of a job's compensationInfo.
 func entriesOf(fields Object) []Object {
 	info, _ := fields["compensationInfo"].(Object)
 	list, _ := info["entries"].([]any)
@@ -24,7 +24,7 @@ func entriesOf(fields Object) []Object {
 }
 
 // checkCompensation: "At most one entry can be of type BASE"; amount and range
-// are a oneof; and what google/type/money.proto says of money.
+// are a oneof; and the rules of google/type/money.proto.
 func checkCompensation(sent Object, bad *violations) {
 	const field = "job.compensation_info.entries"
 	bases := 0
@@ -69,21 +69,28 @@ func checkMoney(at string, value any, bad *violations) {
 // default value is inferred based on unit".
 var unitsPerYear = map[string]float64{"HOURLY": 2080, "DAILY": 260, "WEEKLY": 52, "MONTHLY": 12, "YEARLY": 1}
 
-// annualize completes a compensationInfo: the annualized ranges, which are
-// output only, and what is left empty in a range. "If left empty, the value is
-// set to a maximal compensation value" is not done: that value is not
-// documented, and the range stays without it.
+// The annualized ranges of a compensationInfo.
+const (
+	annualBase  = "annualizedBaseCompensationRange"
+	annualTotal = "annualizedTotalCompensationRange"
+)
+
+// annualize completes a compensationInfo: it sets the annualized ranges, which are
+// output only, and an empty minimum. It does not set an empty maximum: "If left
+// empty, the value is set to a maximal compensation value", which is not documented.
+// It omits an annual sum that exceeds a Money.
 func annualize(fields Object) {
 	info, _ := fields["compensationInfo"].(Object)
 	if info == nil {
 		return
 	}
 	info = maps.Clone(info)
-	delete(info, "annualizedBaseCompensationRange")
-	delete(info, "annualizedTotalCompensationRange")
+	delete(info, annualBase)
+	delete(info, annualTotal)
 	fields["compensationInfo"] = info
 	var total span
 	for _, entry := range entriesOf(fields) {
+		fillMinimum(entry)
 		perYear, ok := entry["expectedUnitsPerYear"].(float64)
 		if !ok && hasEmployment(fields, "FULL_TIME") {
 			perYear, ok = unitsPerYear[text(entry, "unit")]
@@ -94,16 +101,29 @@ func annualize(fields Object) {
 		}
 		year = year.times(perYear)
 		if text(entry, "type") == "BASE" {
-			info["annualizedBaseCompensationRange"] = year.object()
+			year.put(info, annualBase)
 		}
 		total = total.plus(year)
 	}
-	if total.currency != "" {
-		info["annualizedTotalCompensationRange"] = total.object()
-	}
+	total.put(info, annualTotal)
 }
 
-// span is a range of money in billionths; without a most it has no end.
+// fillMinimum: "If left empty, the value is set to zero and the currency code is
+// set to match the currency code of max_compensation".
+func fillMinimum(entry Object) {
+	r, _ := entry["range"].(Object)
+	high, _ := r["maxCompensation"].(Object)
+	if high == nil || r["minCompensation"] != nil {
+		return
+	}
+	low := Object{}
+	if code := text(high, "currencyCode"); code != "" {
+		low["currencyCode"] = code
+	}
+	r["minCompensation"] = low
+}
+
+// span is a range of money in billionths, without an end if it has no most.
 type span struct {
 	currency    string
 	least, most *big.Int
@@ -111,7 +131,7 @@ type span struct {
 
 var billion = big.NewInt(1_000_000_000)
 
-// spanOf is what an entry pays, and false if it says no sum.
+// spanOf returns the sum of an entry, and false if it has none.
 func spanOf(entry Object) (span, bool) {
 	if amount, _ := entry["amount"].(Object); amount != nil {
 		n := nanosOf(amount)
@@ -123,14 +143,6 @@ func spanOf(entry Object) (span, bool) {
 	switch {
 	case low == nil && high == nil:
 		return span{}, false
-	case low == nil:
-		// "If left empty, the value is set to zero and the currency code is set
-		// to match the currency code of max_compensation".
-		low = Object{}
-		if code := text(high, "currencyCode"); code != "" {
-			low["currencyCode"] = code
-		}
-		r["minCompensation"] = low
 	case high == nil:
 		return span{text(low, "currencyCode"), nanosOf(low), nil}, true
 	}
@@ -156,10 +168,10 @@ func (s span) times(factor float64) span {
 	return span{s.currency, scale(s.least), scale(s.most)}
 }
 
-// plus adds what is in the same currency.
+// plus adds a sum of the same currency.
 func (s span) plus(o span) span {
 	switch {
-	case s.currency == "":
+	case s.least == nil:
 		return o
 	case s.currency != o.currency:
 		return s
@@ -171,13 +183,20 @@ func (s span) plus(o span) span {
 	return sum
 }
 
-func (s span) object() Object {
+// put sets a range of the info to the span, if its sums fit.
+func (s span) put(info Object, field string) {
+	if s.least == nil || !isMoney(s.least) || s.most != nil && !isMoney(s.most) {
+		return
+	}
 	o := Object{"minCompensation": moneyObject(s.currency, s.least)}
 	if s.most != nil {
 		o["maxCompensation"] = moneyObject(s.currency, s.most)
 	}
-	return o
+	info[field] = o
 }
+
+// isMoney reports whether a number of billionths fits in a Money.
+func isMoney(n *big.Int) bool { return new(big.Int).Quo(n, billion).IsInt64() }
 
 func moneyObject(currency string, n *big.Int) Object {
 	o := Object{}

@@ -12,10 +12,10 @@ import (
 type Completion struct {
 	Query   string
 	Company string // a resource name, or ""
-	// Languages, if any, are those that the open jobs must be in.
+	// Languages, if any, are the accepted languages of open jobs.
 	Languages []string
-	// Type is a CompletionType, COMBINED if it is "". The CompletionScope makes
-	// no difference here: there are no jobs but the client's own.
+	// Type is a CompletionType, COMBINED if it is "". The CompletionScope has no
+	// effect: the emulator has only the client's own jobs.
 	Type, Scope string
 	PageSize    int
 }
@@ -23,8 +23,8 @@ type Completion struct {
 // maxSuggestions: "The maximum allowed page size is 10".
 const maxSuggestions = 10
 
-// Complete is completeQuery: job titles and company names that begin with the
-// query, or of which a word does.
+// Complete implements completeQuery. It finds job titles and company names of which a
+// word begins with the query.
 func (c *Catalog) Complete(v *Dialect, scope Scope, r Completion) (Object, *Error) {
 	company, err := r.check(v)
 	if err != nil {
@@ -68,7 +68,7 @@ func (r *Completion) check(v *Dialect) (company string, _ *Error) {
 	return company, bad.err()
 }
 
-// enumName is the name of an enum's value that was sent by name or number.
+// enumName returns the name of an enum's value, which was sent as a name or number.
 func enumName(sent, field string, names []string, bad *violations) string {
 	if sent == "" {
 		return ""
@@ -82,7 +82,7 @@ func enumName(sent, field string, names []string, bad *violations) string {
 	return ""
 }
 
-// suggest looks in the open jobs, those first that begin with the query.
+// suggest searches the open jobs. Texts that begin with the query come first.
 func (r *Completion) suggest(t *tenant, company string) []any {
 	type suggestion struct{ text, kind, image string }
 	found := map[suggestion]bool{}
@@ -123,8 +123,8 @@ func (r *Completion) inLanguage(j *job) bool {
 
 func (r *Completion) matches(s string) bool { return r.rank(s) < 2 }
 
-// rank is 0 for what begins with the query, 1 for what has a word that does, 2
-// for the rest.
+// rank returns 0 for a text that begins with the query, 1 for a text with such a
+// word, and 2 for other texts.
 func (r *Completion) rank(s string) int {
 	s, query := strings.ToLower(s), strings.ToLower(r.Query)
 	switch {

@@ -6,7 +6,7 @@ import (
 	"unicode"
 )
 
-// derive is a job's derivedInfo: "Structured locations of the job, resolved
+// derive returns a job's derivedInfo: "Structured locations of the job, resolved
 // from Job.addresses. locations are exactly matched to Job.addresses in the
 // same order", and "Job categories derived from Job.title and
 // Job.description".
@@ -25,8 +25,8 @@ func derive(fields Object) Object {
 	return derived
 }
 
-// categoriesOf guesses from words of the title; only if these say nothing,
-// from those of the description. The service's classifier knows far more.
+// categoriesOf guesses categories from words of the title or, if none fits, of the
+// description. The service has a better classifier.
 func categoriesOf(fields Object) []any {
 	for _, source := range []string{text(fields, "title"), plainText(text(fields, "description"))} {
 		words := wordsOf(source)
@@ -44,7 +44,7 @@ func categoriesOf(fields Object) []any {
 	return nil
 }
 
-// wordsOf are the words of a text in lower case. The signs of C++, C# and .NET
+// wordsOf returns the words of a text in lower case. The signs of C++, C# and .NET
 // belong to words.
 func wordsOf(s string) []string {
 	return strings.FieldsFunc(strings.ToLower(s), func(r rune) bool {

@@ -16,17 +16,20 @@ const (
 	InvalidArgument    Code = 3
 	NotFound           Code = 5
 	AlreadyExists      Code = 6
+	ResourceExhausted  Code = 8
 	FailedPrecondition Code = 9
 	Unimplemented      Code = 12
 )
 
-// HTTP is the status that goes with the code, by the table in code.proto.
+// HTTP returns the HTTP status of the code, by the table in code.proto.
 func (c Code) HTTP() int {
 	switch c {
 	case NotFound:
 		return http.StatusNotFound
 	case AlreadyExists:
 		return http.StatusConflict
+	case ResourceExhausted:
+		return http.StatusTooManyRequests
 	case Unimplemented:
 		return http.StatusNotImplemented
 	}
@@ -41,6 +44,8 @@ func (c Code) String() string {
 		return "NOT_FOUND"
 	case AlreadyExists:
 		return "ALREADY_EXISTS"
+	case ResourceExhausted:
+		return "RESOURCE_EXHAUSTED"
 	case FailedPrecondition:
 		return "FAILED_PRECONDITION"
 	case Unimplemented:
@@ -49,7 +54,7 @@ func (c Code) String() string {
 	return "UNKNOWN"
 }
 
-// Error is why a call is refused.
+// Error is the reason for which a call is refused.
 type Error struct {
 	Code       Code
 	Message    string
@@ -64,20 +69,20 @@ func errorf(code Code, format string, args ...any) *Error {
 
 func notFound(name string) *Error { return errorf(NotFound, "%s was not found.", protojson.Clip(name)) }
 
-// fieldErrorf is an error that one field is the reason of.
+// fieldErrorf returns an error about one field.
 func fieldErrorf(code Code, field, format string, args ...any) *Error {
 	v := protojson.Violation{Field: field, Description: fmt.Sprintf(format, args...)}
 	return &Error{Code: code, Message: v.Field + " " + v.Description, Violations: []protojson.Violation{v}}
 }
 
-// violations collects what is wrong with the fields of one request.
+// violations collects the faults of one request's fields.
 type violations []protojson.Violation
 
 func (v *violations) add(field, format string, args ...any) {
 	*v = append(*v, protojson.Violation{Field: field, Description: fmt.Sprintf(format, args...)})
 }
 
-// err is the 400 that names the fields, nil for none.
+// err returns the 400 that names the fields, nil for none.
 func (v violations) err() *Error {
 	if len(v) == 0 {
 		return nil

@@ -28,7 +28,7 @@ func parseFilter(v *Dialect, s string) (listFilter, *Error) {
 		}
 		if err == nil && behind != "" {
 			if behind, err = cutAnd(behind); err == nil && behind == "" {
-				err = errors.New("something must follow AND")
+				err = errors.New("expected a comparison after AND")
 			}
 		}
 		if err != nil {
@@ -45,7 +45,7 @@ func cutComparison(s string) (name, value, rest string, err error) {
 	s = strings.TrimLeft(s, " \t")
 	name, rest, ok := strings.Cut(s, "=")
 	if name = strings.TrimSpace(name); !ok || name == "" {
-		return "", "", "", fmt.Errorf("want FIELD = %q at %q", "VALUE", protojson.Clip(s))
+		return "", "", "", fmt.Errorf("expected FIELD = %q at %q", "VALUE", protojson.Clip(s))
 	}
 	value, rest, err = cutQuoted(strings.TrimLeft(rest, " \t"))
 	return name, value, strings.TrimLeft(rest, " \t"), err
@@ -54,7 +54,7 @@ func cutComparison(s string) (name, value, rest string, err error) {
 // cutQuoted takes a quoted string from the front. A backslash escapes.
 func cutQuoted(s string) (value, rest string, err error) {
 	if s == "" || s[0] != '"' && s[0] != '\'' {
-		return "", "", fmt.Errorf("want a quoted value at %q", protojson.Clip(s))
+		return "", "", fmt.Errorf("expected a quoted value at %q", protojson.Clip(s))
 	}
 	var b strings.Builder
 	for i := 1; i < len(s); i++ {
@@ -78,7 +78,7 @@ func cutAnd(s string) (rest string, err error) {
 	if strings.EqualFold(s, "AND") {
 		return "", nil
 	}
-	return "", fmt.Errorf("want AND at %q", protojson.Clip(s))
+	return "", fmt.Errorf("expected AND at %q", protojson.Clip(s))
 }
 
 func (f *listFilter) set(v *Dialect, name, value string) error {
@@ -95,14 +95,14 @@ func (f *listFilter) set(v *Dialect, name, value string) error {
 		case "OPEN", "EXPIRED", "ALL":
 			return setOnce(&f.status, name, value)
 		}
-		return fmt.Errorf("status %q: want OPEN, EXPIRED or ALL", protojson.Clip(value))
+		return fmt.Errorf("status %q: expected OPEN, EXPIRED or ALL", protojson.Clip(value))
 	}
-	return fmt.Errorf("%q can't be filtered by, want companyName, requisitionId or status", protojson.Clip(name))
+	return fmt.Errorf("%q can't be filtered by, expected companyName, requisitionId or status", protojson.Clip(name))
 }
 
 func setOnce(dst *string, name, value string) error {
 	if *dst != "" {
-		return fmt.Errorf("%s comes twice", name)
+		return fmt.Errorf("%s is repeated", name)
 	}
 	if value == "" {
 		return fmt.Errorf("%s is empty", name)
@@ -111,7 +111,7 @@ func setOnce(dst *string, name, value string) error {
 	return nil
 }
 
-// matcher tells the tenant's jobs that the filter is about.
+// matcher returns a function that reports whether the filter matches a job.
 func (f listFilter) matcher(v *Dialect, t *tenant) func(*job) bool {
 	var company string
 	if f.company != "" {

@@ -2,11 +2,12 @@ package talent
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 )
 
-// CompanySummary is what emulator.Company says.
+// CompanySummary has the fields of emulator.Company.
 type CompanySummary struct {
 	Name        string
 	DisplayName string
@@ -15,7 +16,7 @@ type CompanySummary struct {
 	Jobs        int
 }
 
-// JobSummary is what emulator.Job says.
+// JobSummary has the fields of emulator.Job.
 type JobSummary struct {
 	Name               string
 	Alias              string
@@ -32,51 +33,42 @@ type JobSummary struct {
 	Expires            time.Time
 }
 
-// Companies are all companies in the order of their creation.
+// Companies returns all companies in the order of their creation.
 func (c *Catalog) Companies() []CompanySummary {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var all []*company
-	for _, t := range c.tenants {
-		c.settle(t, c.now())
-		for _, one := range t.companies {
-			all = append(all, one)
-		}
-	}
-	slices.SortFunc(all, func(a, b *company) int { return cmp.Compare(a.Sequence, b.Sequence) })
-	list := make([]CompanySummary, len(all))
-	for i, one := range all {
-		list[i] = CompanySummary{
+	return held(c, func(t *tenant) map[string]*company { return t.companies }, func(one *company) CompanySummary {
+		return CompanySummary{
 			Name:        one.Scope.name("companies", one.ID),
 			DisplayName: one.displayName(),
 			ExternalID:  text(one.Fields, "externalId"),
 			OpenJobs:    one.open,
 			Jobs:        one.jobs,
 		}
-	}
-	return list
+	})
 }
 
-// Jobs are all jobs in the order of their creation.
+// Jobs returns all jobs in the order of their creation.
 func (c *Catalog) Jobs() []JobSummary {
+	return held(c, func(t *tenant) map[string]*job { return t.jobs }, c.summary)
+}
+
+// held returns the resources of all tenants in the order of their creation.
+func held[T sequenced, S any](c *Catalog, of func(*tenant) map[string]T, summary func(T) S) []S {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var all []*job
+	var all []T
 	for _, t := range c.tenants {
 		c.settle(t, c.now())
-		for _, j := range t.jobs {
-			all = append(all, j)
-		}
+		all = slices.AppendSeq(all, maps.Values(of(t)))
 	}
-	slices.SortFunc(all, func(a, b *job) int { return cmp.Compare(a.Sequence, b.Sequence) })
-	list := make([]JobSummary, len(all))
-	for i, j := range all {
-		list[i] = c.summary(j)
+	slices.SortFunc(all, func(a, b T) int { return cmp.Compare(a.sequenceNumber(), b.sequenceNumber()) })
+	some := make([]S, len(all))
+	for i, one := range all {
+		some[i] = summary(one)
 	}
-	return list
+	return some
 }
 
-// Job is the job of the scope, and false if there is none.
+// Job returns a job of the scope, and false if there is none.
 func (c *Catalog) Job(scope Scope, id string) (JobSummary, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -108,7 +100,7 @@ func (c *Catalog) summary(j *job) JobSummary {
 	return s
 }
 
-// known is a job of a tenant, open or expired, nil if there is none.
+// known returns a job of a tenant, open or expired, nil if there is none.
 func (c *Catalog) known(scope Scope, id string) *job {
 	t := c.tenants[scope.key()]
 	if t == nil {
@@ -118,10 +110,13 @@ func (c *Catalog) known(scope Scope, id string) *job {
 	return t.jobs[id]
 }
 
-// Used reports whether anything was ever created or a request id given.
-func (c *Catalog) Used() bool { return c.used.Load() }
+// Searched reports whether a response ever had a request ID.
+func (c *Catalog) Searched() bool { return c.searched.Load() }
 
-// UnknownJobs are those of the names that are of no job of the scope.
+// HasHadJobs reports whether a job was ever created.
+func (c *Catalog) HasHadJobs() bool { return c.hadJobs.Load() }
+
+// UnknownJobs returns the names of jobs that the scope does not have.
 func (c *Catalog) UnknownJobs(scope Scope, names []string) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -8,17 +8,17 @@ import (
 	"github.com/clientevents/clientevents/emulator/internal/protojson"
 )
 
-// job as it is kept.
+// job is the stored form of a job.
 type job struct {
 	Scope    Scope  `json:"scope"`
 	ID       string `json:"id"`
 	Sequence int64  `json:"sequence"`
-	// Company is the id of its company, Language and Requisition the two
-	// fields that identify it along with the company.
+	// Company is the ID of its company. Company, Language and Requisition
+	// identify an open job.
 	Company     string `json:"company"`
 	Language    string `json:"language"`
 	Requisition string `json:"requisition"`
-	// Fields are those that the client set, and those that have a default.
+	// Fields are the fields that the client set, and those with a default.
 	Fields Object `json:"fields"`
 
 	Created   time.Time `json:"created"`
@@ -31,32 +31,35 @@ type job struct {
 	derived Object       // derivedInfo
 	index   *searchIndex // nil until a search needs it
 	open    bool         // see tenant.enter
+	size    int64
 }
 
 func (j *job) sequenceNumber() int64 { return j.Sequence }
 
-// identity is what no two open jobs of a tenant share: "A job is not allowed to
+// identity is unique among the open jobs of a tenant: "A job is not allowed to
 // be created if there is another job with the same company, language_code and
 // requisition_id".
 type identity struct{ company, language, requisition string }
 
-func (j *job) identity() identity { return identity{j.Company, j.Language, j.Requisition} }
+func (j *job) identity() identity {
+	return identity{j.Company, languageKey(j.Language), j.Requisition}
+}
 
-// CreateJob is jobs.create.
+// CreateJob implements jobs.create.
 func (c *Catalog) CreateJob(v *Dialect, scope Scope, in Object) (Object, *Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.createJob(v, scope, in)
+	return c.createJob(v, scope, in, newJobID())
 }
 
-func (c *Catalog) createJob(v *Dialect, scope Scope, in Object) (Object, *Error) {
+func (c *Catalog) createJob(v *Dialect, scope Scope, in Object, id string) (Object, *Error) {
 	t, err := c.tenantOf(scope)
 	if err != nil {
 		return nil, err
 	}
 	in = v.input("Job", in)
 	now := c.now()
-	made := &job{Scope: t.scope, ID: newJobID(), Created: now, Updated: now}
+	made := &job{Scope: t.scope, ID: id, Created: now, Updated: now}
 	if err := t.fill(v, made, in, in, nil, now); err != nil {
 		return nil, err
 	}
@@ -66,14 +69,18 @@ func (c *Catalog) createJob(v *Dialect, scope Scope, in Object) (Object, *Error)
 	if other := t.open[made.identity()]; other != nil {
 		return nil, alreadyOpen(scope, other)
 	}
+	if err := c.resize(&made.size, made.Fields); err != nil {
+		return nil, err
+	}
 	made.Sequence = c.next()
+	c.hadJobs.Store(true)
 	c.addJob(t, made, now)
 	return t.jobObject(v, scope, made), nil
 }
 
-// checkBirth looks at a job that is expired when it is created: "when creating
+// checkBirth checks a job that is expired when it is created: "when creating
 // a job with past timestamp, the posting_publish_time must be set before
-// posting_expire_time". In v3 it is simply "treated as expired immediately".
+// posting_expire_time". In v3 the job is "treated as expired immediately".
 func checkBirth(v *Dialect, made *job, in Object, now time.Time) *Error {
 	if v.Legacy || now.Before(made.Expires) {
 		return nil
@@ -99,7 +106,7 @@ func (c *Catalog) addJob(t *tenant, made *job, now time.Time) {
 	c.settle(t, now) // one more expired job may be one too many
 }
 
-// UpdateJob is jobs.patch.
+// UpdateJob implements jobs.patch.
 func (c *Catalog) UpdateJob(v *Dialect, scope Scope, id string, in Object, mask Mask) (Object, *Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -140,11 +147,14 @@ func (c *Catalog) updateJob(v *Dialect, scope Scope, id string, in Object, mask 
 	if other := t.open[updated.identity()]; other != nil && other != old {
 		return nil, alreadyOpen(scope, other)
 	}
+	if err := c.resize(&updated.size, updated.Fields); err != nil {
+		return nil, err
+	}
 	c.replaceJob(t, old, updated, now)
 	return t.jobObject(v, scope, old), nil
 }
 
-// replaceJob makes old what updated is.
+// replaceJob replaces old by updated.
 func (c *Catalog) replaceJob(t *tenant, old *job, updated job, now time.Time) {
 	t.leave(old)
 	t.companies[old.Company].jobs--
@@ -156,7 +166,7 @@ func (c *Catalog) replaceJob(t *tenant, old *job, updated job, now time.Time) {
 	c.settle(t, now)
 }
 
-// job is a job that is there: open, or "recently expired within the last 90
+// job returns an open job, or one that is "recently expired within the last 90
 // days".
 func (c *Catalog) job(scope Scope, id string) (*tenant, *job, *Error) {
 	t, err := c.tenantOf(scope)
@@ -169,7 +179,7 @@ func (c *Catalog) job(scope Scope, id string) (*tenant, *job, *Error) {
 	return nil, nil, notFound(scope.name("jobs", id))
 }
 
-// GetJob is jobs.get.
+// GetJob implements jobs.get.
 func (c *Catalog) GetJob(v *Dialect, scope Scope, id string) (Object, *Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -180,7 +190,7 @@ func (c *Catalog) GetJob(v *Dialect, scope Scope, id string) (Object, *Error) {
 	return t.jobObject(v, scope, j), nil
 }
 
-// DeleteJob is jobs.delete. In v3 "the expired job can't be deleted or listed".
+// DeleteJob implements jobs.delete. In v3 "the expired job can't be deleted or listed".
 func (c *Catalog) DeleteJob(v *Dialect, scope Scope, id string) *Error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -188,14 +198,14 @@ func (c *Catalog) DeleteJob(v *Dialect, scope Scope, id string) *Error {
 	return err
 }
 
-// deleteJob answers what the job was.
+// deleteJob returns the job's state before its deletion.
 func (c *Catalog) deleteJob(v *Dialect, scope Scope, id string) (Object, *Error) {
 	t, j, err := c.job(scope, id)
 	if err != nil {
 		return nil, err
 	}
 	if v.Legacy && !j.open {
-		return nil, errorf(FailedPrecondition, "%s is expired, and %s can't delete expired jobs; it goes by itself 90 days after its expire time.",
+		return nil, errorf(FailedPrecondition, "%s is expired, and %s can't delete expired jobs; it is deleted 90 days after its expire time.",
 			scope.name("jobs", id), v.Version)
 	}
 	o := t.jobObject(v, scope, j)
@@ -205,6 +215,7 @@ func (c *Catalog) deleteJob(v *Dialect, scope Scope, id string) (Object, *Error)
 
 func (c *Catalog) forgetJob(t *tenant, j *job) {
 	t.leave(j)
+	c.account(&j.size, -j.size)
 	t.companies[j.Company].jobs--
 	delete(t.jobs, j.ID)
 	c.disk.remove(bucketJobs, j.Scope.name("jobs", j.ID))
@@ -212,8 +223,8 @@ func (c *Catalog) forgetJob(t *tenant, j *job) {
 
 func (c *Catalog) saveJob(j *job) { c.disk.put(bucketJobs, j.Scope.name("jobs", j.ID), j) }
 
-// DeleteJobs is the batchDelete of v3 and v4beta1: the jobs that the filter
-// finds are deleted at once.
+// DeleteJobs implements the batchDelete of v3 and v4beta1: it deletes the jobs that
+// match the filter before it returns.
 func (c *Catalog) DeleteJobs(v *Dialect, scope Scope, filter string) *Error {
 	f, err := parseFilter(v, filter)
 	if err != nil {
@@ -248,8 +259,8 @@ func (c *Catalog) DeleteJobs(v *Dialect, scope Scope, filter string) *Error {
 	return nil
 }
 
-// ListJobs is jobs.list. Jobs come in the order they were created in.
-func (c *Catalog) ListJobs(v *Dialect, scope Scope, filter, view, token string, size int) (list []any, next string, err *Error) {
+// ListJobs implements jobs.list, in the order of creation.
+func (c *Catalog) ListJobs(v *Dialect, scope Scope, filter, view string, p Page) (some []any, next string, err *Error) {
 	f, err := parseFilter(v, filter)
 	if err != nil {
 		return nil, "", err
@@ -268,12 +279,8 @@ func (c *Catalog) ListJobs(v *Dialect, scope Scope, filter, view, token string, 
 	if show == viewIDOnly {
 		most = 1000
 	}
-	if size < 1 {
-		size = 100
-	}
-	p, err := newPage(token, pageSize(size, most), fmt.Sprint("jobs of ", scope.key(), f))
-	if err != nil {
-		return nil, "", err
+	if p.Size < 1 {
+		p.Size = 100
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -281,14 +288,13 @@ func (c *Catalog) ListJobs(v *Dialect, scope Scope, filter, view, token string, 
 	if err != nil {
 		return nil, "", err
 	}
-	some, next := cut(p, t.jobsOf(f.matcher(v, t)))
-	for _, j := range some {
-		list = append(list, show.of(t.jobObject(v, scope, j)))
-	}
-	return list, next, nil
+	q := questionOf(fmt.Sprint("jobs of ", scope.key(), f))
+	return list(q, p.Token, pageSize(p.Size, most), t.jobsOf(f.matcher(v, t)), func(j *job) Object {
+		return show.of(t.jobObject(v, scope, j))
+	})
 }
 
-// jobObject is the job as the version shows it.
+// jobObject returns the job in the version's form.
 func (t *tenant) jobObject(v *Dialect, scope Scope, j *job) Object {
 	o := maps.Clone(j.Fields)
 	o["name"] = scope.name("jobs", j.ID)

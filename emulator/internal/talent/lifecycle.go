@@ -18,10 +18,10 @@ const (
 	openWindow   = 7 * 24 * time.Hour
 )
 
-// lifeCycle is when a tenant's jobs expire and go.
+// lifeCycle has the times at which a tenant's jobs expire and are deleted.
 type lifeCycle struct {
-	// open and expired jobs, the earliest expire time first. A job that left
-	// or changed its time is passed over when it comes to the top.
+	// open and expired have jobs by their expire time. A job that left, or
+	// whose time changed, is skipped when it comes first.
 	open, expired jobQueue
 	expiredCount  int
 	// openMost is the largest number of open jobs in each hour (since 1970)
@@ -50,8 +50,7 @@ func (q *jobQueue) Pop() any {
 	return last
 }
 
-// first is the job whose time comes first, of those for which current says
-// that they are still waiting for it.
+// first returns the job with the earliest time for which current returns true.
 func (q *jobQueue) first(current func(deadline) bool) (deadline, bool) {
 	for len(*q) > 0 {
 		if d := (*q)[0]; current(d) {
@@ -62,7 +61,7 @@ func (q *jobQueue) first(current func(deadline) bool) (deadline, bool) {
 	return deadline{}, false
 }
 
-// enter puts a job where its expire time belongs.
+// enter adds a job to the queue for its expire time.
 func (t *tenant) enter(j *job, now time.Time) {
 	j.open = now.Before(j.Expires)
 	if j.open {
@@ -75,7 +74,7 @@ func (t *tenant) enter(j *job, now time.Time) {
 	heap.Push(&t.life.expired, deadline{j.Expires, j})
 }
 
-// leave takes a job from where enter put it.
+// leave removes a job from its queue.
 func (t *tenant) leave(j *job) {
 	if j.open {
 		delete(t.open, j.identity())
@@ -85,8 +84,8 @@ func (t *tenant) leave(j *job) {
 	t.life.expiredCount--
 }
 
-// settle does what time has done to the tenant's jobs since the last call:
-// open jobs expire, expired ones are cleaned out.
+// settle applies the time since the last call: open jobs expire, and expired jobs are
+// cleaned out.
 func (c *Catalog) settle(t *tenant, now time.Time) {
 	life := &t.life
 	isOpen := func(d deadline) bool { return t.jobs[d.job.ID] == d.job && d.job.open && d.job.Expires.Equal(d.at) }
@@ -106,7 +105,7 @@ func (c *Catalog) settle(t *tenant, now time.Time) {
 	}
 }
 
-// countOpen notes how many jobs are open at the time.
+// countOpen records the number of open jobs at the time.
 func (c *Catalog) countOpen(t *tenant, now time.Time) {
 	hour := hourOf(now)
 	if len(t.open) <= t.life.openMost[hour] {
@@ -123,15 +122,15 @@ func (c *Catalog) countOpen(t *tenant, now time.Time) {
 
 func hourOf(t time.Time) int64 { return t.Unix() / 3600 }
 
-// openCounts is openMost as it is kept on disk.
+// openCounts is the stored form of openMost.
 type openCounts struct {
 	Scope Scope         `json:"scope"`
 	Most  map[int64]int `json:"most"`
 }
 
-// mostExpired is how many expired jobs are kept. The service's rule leaves none
-// when nothing was open for 7 days; here one open job is always assumed, so
-// that a job that is created expired in an empty catalog can be looked at.
+// mostExpired returns the maximum number of expired jobs. By the service's rule it is
+// 0 after 7 days without open jobs. The emulator assumes at least one open job, so
+// that an empty catalog accepts a job that is created expired.
 func (t *tenant) mostExpired(now time.Time) int {
 	most := max(1, len(t.open))
 	for hour, n := range t.life.openMost {
@@ -142,7 +141,7 @@ func (t *tenant) mostExpired(now time.Time) int {
 	return expiredShare * most
 }
 
-// jobsOf are the tenant's jobs that keep says yes to.
+// jobsOf returns the tenant's jobs for which keep returns true.
 func (t *tenant) jobsOf(keep func(*job) bool) []*job {
 	var some []*job
 	for _, j := range t.jobs {

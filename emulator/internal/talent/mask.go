@@ -11,10 +11,14 @@ import (
 // Mask is an updateMask as it was sent: names with commas between them.
 type Mask string
 
-// masked are the fields that an update is about, in the version's names; nil
-// stands for all: "If updateMask is provided, only the specified fields in job
+// masked are the fields that an update changes, in the version's names; nil
+// means all: "If updateMask is provided, only the specified fields in job
 // are updated. Otherwise all the fields are updated".
 type masked map[string]bool
+
+// expiryTime is a name in masks of v3, "If the field masks include expiry_time". A
+// Job has no such field.
+const expiryTime = "expiryTime"
 
 // fields reads the mask. "Only top level fields of Job are supported".
 func (m Mask) fields(v *Dialect, schema string) (masked, *Error) {
@@ -27,8 +31,8 @@ func (m Mask) fields(v *Dialect, schema string) (masked, *Error) {
 	for path := range strings.SplitSeq(string(m), ",") {
 		path = strings.TrimSpace(path)
 		name := protojson.JSONName(path)
-		if v.Legacy && schema == "Job" && name == "expiryTime" {
-			name = "postingExpireTime" // "If the field masks include expiry_time", says v3
+		if v.Legacy && schema == "Job" && name == expiryTime {
+			set[name], name = true, "postingExpireTime"
 		}
 		switch {
 		case properties[name] != nil:
@@ -42,7 +46,7 @@ func (m Mask) fields(v *Dialect, schema string) (masked, *Error) {
 	return set, bad.err()
 }
 
-// only is what of the sent fields the mask lets through.
+// only returns the sent fields that the mask names.
 func (m masked) only(sent Object) Object {
 	if m == nil {
 		return sent
@@ -52,8 +56,8 @@ func (m masked) only(sent Object) Object {
 	return out
 }
 
-// merge is old with the masked fields replaced by those of sent, both in the
-// names of v4. A masked field that was not sent is cleared.
+// merge returns old with the masked fields of sent, both in the names of v4. It
+// clears a masked field that was not sent.
 func (m masked) merge(v *Dialect, old, sent Object) Object {
 	if m == nil {
 		return sent
@@ -66,13 +70,13 @@ func (m masked) merge(v *Dialect, old, sent Object) Object {
 	return out
 }
 
-// has reports whether an update is about any of the fields.
+// has reports whether an update changes any of the fields.
 func (m masked) has(names ...string) bool {
 	return m == nil || slices.ContainsFunc(names, func(name string) bool { return m[name] })
 }
 
-// checkSentName refuses a resource whose own name is not the one in the path:
-// "Required during job update", and the path must not say something else.
+// checkSentName refuses a resource whose name differs from the one in the path:
+// "Required during job update".
 func checkSentName(resource string, in Object, name string) *Error {
 	if sent := text(in, "name"); sent != "" && sent != name {
 		return fieldErrorf(InvalidArgument, resource+".name", "is %q, but the path names %q", protojson.Clip(sent), name)

@@ -3,32 +3,33 @@ package talent
 import (
 	"maps"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/clientevents/clientevents/emulator/internal/protojson"
 	"github.com/clientevents/clientevents/internal/discovery"
 )
 
-// Object is a resource or a message in a version's or, when kept, in v4's names.
+// Object is a resource or a message in a version's names. Stored objects have v4's.
 type Object = protojson.Object
 
-// Dialect is what one version of the API does in its own way.
+// Dialect describes the differences of one version of the API.
 type Dialect struct {
 	Version string
 	API     *discovery.API
-	// Bare and Tenants say which names there are: projects/P/jobs/J and
-	// projects/P/tenants/T/jobs/J.
+	// Bare and Tenants report whether the version has the names projects/P/jobs/J
+	// and projects/P/tenants/T/jobs/J.
 	Bare, Tenants bool
 	// CompanyName is the field that v3 calls companyName and others company.
 	CompanyName string
-	// Legacy is v3: an application must be told of, expired jobs can't be
-	// deleted, and one that was created expired can be updated.
+	// Legacy means v3: applicationInfo is required, expired jobs can't be
+	// deleted, and a job that was created expired can be updated.
 	Legacy bool
 }
 
-// schema is that of a message of the version; it must exist.
+// schema returns the schema of a message of the version, which must exist.
 func (v *Dialect) schema(name string) *discovery.Schema { return v.API.Schemas[name] }
 
-// input is o without what the service alone sets: it is ignored when it is sent.
+// input returns o without output-only fields, which have no effect in requests.
 func (v *Dialect) input(schema string, o Object) Object {
 	properties := v.schema(schema).Properties
 	out := maps.Clone(o)
@@ -36,8 +37,8 @@ func (v *Dialect) input(schema string, o Object) Object {
 	return out
 }
 
-// kept is o in the names of v4. Its own name is not kept: it depends on how
-// the resource is asked for.
+// kept returns o in the names of v4, without the resource name, whose form depends on
+// the request.
 func (v *Dialect) kept(o Object) Object {
 	out := make(Object, len(o))
 	for name, value := range o {
@@ -55,7 +56,7 @@ func (v *Dialect) keptName(name string) string {
 	return name
 }
 
-// named is o, in the names of v4, as the version calls its fields.
+// named returns o, which has the names of v4, in the version's names.
 func (v *Dialect) named(o Object) Object {
 	company, has := o["company"]
 	if !has || v.CompanyName == "company" {
@@ -67,19 +68,19 @@ func (v *Dialect) named(o Object) Object {
 	return o
 }
 
-// DefaultTenant is the id of the tenant that every project has from the
-// beginning, and that names without a tenant mean. The service's own has an id
-// that is not documented; tenants.list tells it.
+// DefaultTenant is the ID of the tenant that every project has from the beginning.
+// Names without a tenant refer to it. Its ID at the service is not documented;
+// tenants.list returns it.
 const DefaultTenant = "default"
 
-// Scope is where a call works: a project's tenant.
+// Scope is the tenant of a call.
 type Scope struct {
 	Project string
-	// Tenant is "" where the name has none, which means DefaultTenant.
+	// Tenant is "" if the name has none, which means DefaultTenant.
 	Tenant string
 }
 
-// key of the tenant, whichever way it was named.
+// key returns the scope with the tenant's ID, also for names without a tenant.
 func (s Scope) key() Scope {
 	if s.Tenant == "" {
 		s.Tenant = DefaultTenant
@@ -87,7 +88,7 @@ func (s Scope) key() Scope {
 	return s
 }
 
-// String is the resource name of the scope.
+// String returns the resource name of the scope.
 func (s Scope) String() string {
 	if s.Tenant == "" {
 		return "projects/" + s.Project
@@ -97,38 +98,48 @@ func (s Scope) String() string {
 
 func (s Scope) name(collection, id string) string { return s.String() + "/" + collection + "/" + id }
 
-// ParseName takes a resource name such as projects/P/tenants/T/jobs/J apart, if
-// the version has such names.
+// ParseName splits a resource name such as projects/P/tenants/T/jobs/J. ok is
+// false if the version does not have such names.
 func (v *Dialect) ParseName(name, collection string) (scope Scope, id string, ok bool) {
 	scope, id, ok = ParseName(name, collection)
 	return scope, id, ok && (scope.Tenant != "" && v.Tenants || scope.Tenant == "" && v.Bare)
 }
 
-// ParseName takes a resource name of any version apart. An empty collection
-// stands for the name of the project or tenant itself.
+// ParseName splits a resource name of any version. With an empty collection it
+// expects the name of a project or tenant. It is the only parser of names: paths,
+// bodies, filters and queries use it, so that a name has one meaning. IDs match the
+// service's pattern, [^/]+, in UTF-8.
 func ParseName(name, collection string) (scope Scope, id string, ok bool) {
 	rest := name
 	if scope.Project, rest, ok = segment(rest, "projects"); !ok {
-		return scope, "", false
+		return Scope{}, "", false
 	}
 	if tenant, behind, is := segment(rest, "tenants"); is {
 		scope.Tenant, rest = tenant, behind
 	}
 	if collection != "" {
 		if id, rest, ok = segment(rest, collection); !ok {
-			return scope, "", false
+			return Scope{}, "", false
 		}
 	}
-	return scope, id, rest == ""
+	if rest != "" {
+		return Scope{}, "", false
+	}
+	return scope, id, true
 }
 
-// segment takes "collection/ID" and the slash behind it from the front of a name.
+// segment cuts "collection/ID" and the slash after it from the front of a name.
+// A slash at the end of a name is an error.
 func segment(name, collection string) (id, rest string, ok bool) {
-	if rest, ok = strings.CutPrefix(name, collection+"/"); !ok {
+	after, ok := strings.CutPrefix(name, collection)
+	if !ok || !strings.HasPrefix(after, "/") {
 		return "", name, false
 	}
-	id, rest, _ = strings.Cut(rest, "/")
-	return id, rest, id != ""
+	id, rest, more := strings.Cut(after[1:], "/")
+	if id == "" || !utf8.ValidString(id) || more && rest == "" {
+		return "", name, false
+	}
+	return id, rest, true
 }
 
 func (v *Dialect) limits(schema, path string, o Object) []protojson.Violation {
@@ -139,14 +150,21 @@ func (v *Dialect) required(schema, path string, o Object) []protojson.Violation 
 	return protojson.Required(v.API, v.schema(schema), path, o)
 }
 
-// nameForm says how names of a collection look in the version, for messages.
+// nameForm describes the names of a collection in the version, for messages.
 func (v *Dialect) nameForm(collection, id string) string {
-	bare, tenant := "projects/{project}/"+collection+"/{"+id+"}", "projects/{project}/tenants/{tenant}/"+collection+"/{"+id+"}"
-	switch {
-	case v.Bare && v.Tenants:
-		return tenant + " or " + bare
-	case v.Tenants:
-		return tenant
+	return NameForm(v.Bare, v.Tenants, collection, id)
+}
+
+// NameForm describes the names of a collection, without a tenant (bare), with
+// one (tenants), or both.
+func NameForm(bare, tenants bool, collection, id string) string {
+	behind := "/" + collection + "/{" + id + "}"
+	var forms []string
+	if tenants {
+		forms = append(forms, "projects/{project}/tenants/{tenant}"+behind)
 	}
-	return bare
+	if bare {
+		forms = append(forms, "projects/{project}"+behind)
+	}
+	return strings.Join(forms, " or ")
 }

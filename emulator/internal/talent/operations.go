@@ -2,40 +2,47 @@ package talent
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/clientevents/clientevents/emulator/internal/protojson"
 )
 
-// operation is a batch of changes, a google.longrunning.Operation. The batch is
-// done when the call that began it is answered; the answer says that it is
-// under way, as the service's does, and operations.get that it is done.
+// operation is a batch of changes, a google.longrunning.Operation. The batch is done
+// before the answer to the call that began it. Like the service's, that answer has
+// the operation in progress, and operations.get returns it as done.
 type operation struct {
 	Project string    `json:"project"`
 	ID      string    `json:"id"`
 	Created time.Time `json:"created"`
-	// Verb is what kind of batch it was, such as BatchCreateJobs.
+	// Verb is the kind of batch, such as BatchCreateJobs.
 	Verb string `json:"verb"`
 	// Results are JobResults, in the order of the request.
 	Results  []any `json:"results"`
 	Failures int   `json:"failures"`
+
+	size int64
 }
 
 // operationRetention: operations can't be read after 30 days.
 const operationRetention = 30 * 24 * time.Hour
 
+// maxOperationBytes bounds the memory of all operations: the oldest are evicted.
+const maxOperationBytes = 32 << 20
+
 // maxBatch: "A maximum of 200 jobs can be created in a batch", and updated, and
 // deleted.
 const maxBatch = 200
 
-// CreateJobs is jobs.batchCreate.
+// CreateJobs implements jobs.batchCreate.
 func (c *Catalog) CreateJobs(v *Dialect, scope Scope, in Object) (Object, *Error) {
 	return c.batch(v, scope, in, "BatchCreateJobs", "jobs", func(job any) (Object, *Error) {
-		return c.createJob(v, scope, job.(Object))
+		return c.createJob(v, scope, job.(Object), newJobID())
 	})
 }
 
-// UpdateJobs is jobs.batchUpdate: each job is known by its name.
+// UpdateJobs implements jobs.batchUpdate. It identifies each job by its name.
 func (c *Catalog) UpdateJobs(v *Dialect, scope Scope, in Object) (Object, *Error) {
 	mask := Mask(text(in, "updateMask"))
 	return c.batch(v, scope, in, "BatchUpdateJobs", "jobs", func(element any) (Object, *Error) {
@@ -48,7 +55,7 @@ func (c *Catalog) UpdateJobs(v *Dialect, scope Scope, in Object) (Object, *Error
 	})
 }
 
-// RemoveJobs is v4's jobs.batchDelete.
+// RemoveJobs implements v4's jobs.batchDelete.
 func (c *Catalog) RemoveJobs(v *Dialect, scope Scope, in Object) (Object, *Error) {
 	return c.batch(v, scope, in, "BatchDeleteJobs", "names", func(name any) (Object, *Error) {
 		id, err := idIn(v, scope, name.(string))
@@ -59,7 +66,7 @@ func (c *Catalog) RemoveJobs(v *Dialect, scope Scope, in Object) (Object, *Error
 	})
 }
 
-// idIn is the id of a job of the scope.
+// idIn returns the ID in the name of a job of the scope.
 func idIn(v *Dialect, scope Scope, name string) (string, *Error) {
 	of, id, ok := v.ParseName(name, "jobs")
 	switch {
@@ -71,7 +78,8 @@ func idIn(v *Dialect, scope Scope, name string) (string, *Error) {
 	return id, nil
 }
 
-// batch does change to each element of the list. What fails fails alone.
+// batch calls change for each element of the list. A failure does not affect other
+// elements.
 func (c *Catalog) batch(v *Dialect, scope Scope, in Object, verb, field string, change func(element any) (Object, *Error)) (Object, *Error) {
 	list, _ := in[field].([]any)
 	switch {
@@ -98,8 +106,10 @@ func (c *Catalog) batch(v *Dialect, scope Scope, in Object, verb, field string, 
 		}
 		op.Results = append(op.Results, Object{"job": basics(o)})
 	}
-	c.forgetOperations()
 	c.operations[op.name()] = op
+	c.account(&op.size, sizeOf(Object{"results": op.Results}))
+	c.operationBytes += op.size
+	c.forgetOperations()
 	c.disk.put(bucketOperations, op.name(), op)
 	return op.object(v, false), nil
 }
@@ -134,7 +144,7 @@ func failedResult(element any, err *Error) Object {
 
 func (op *operation) name() string { return "projects/" + op.Project + "/operations/" + op.ID }
 
-// object is the Operation as the version shows it.
+// object returns the Operation in the version's form.
 func (op *operation) object(v *Dialect, done bool) Object {
 	typ := "type.googleapis.com/google.cloud.talent." + v.Version + "."
 	at := protojson.FormatTime(op.Created)
@@ -146,8 +156,7 @@ func (op *operation) object(v *Dialect, done bool) Object {
 	if !done {
 		return o
 	}
-	// FAILED means that successCount is 0; an operation with some success has
-	// succeeded.
+	// FAILED means that successCount is 0; otherwise the operation has succeeded.
 	successes := len(op.Results) - op.Failures
 	metadata["state"], metadata["endTime"] = "SUCCEEDED", at
 	if successes == 0 {
@@ -161,14 +170,14 @@ func (op *operation) object(v *Dialect, done bool) Object {
 	}
 	response := op.Verb + "Response"
 	if v.schema(response) == nil {
-		response = "JobOperationResult" // v4beta1 has one for all
+		response = "JobOperationResult" // v4beta1 has one message for all
 	}
 	o["done"] = true
 	o["response"] = Object{"@type": typ + response, "jobResults": op.Results}
 	return o
 }
 
-// Operation is operations.get.
+// Operation implements operations.get.
 func (c *Catalog) Operation(v *Dialect, name string) (Object, *Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -180,12 +189,25 @@ func (c *Catalog) Operation(v *Dialect, name string) (Object, *Error) {
 	return op.object(v, true), nil
 }
 
+// forgetOperations deletes operations that are too old, then the oldest while they
+// exceed their memory.
 func (c *Catalog) forgetOperations() {
 	oldest := c.now().Add(-operationRetention)
 	for name, op := range c.operations {
 		if op.Created.Before(oldest) {
-			delete(c.operations, name)
-			c.disk.remove(bucketOperations, name)
+			c.forgetOperation(name, op)
 		}
 	}
+	for c.operationBytes > maxOperationBytes && len(c.operations) > 1 {
+		names := slices.Collect(maps.Keys(c.operations))
+		name := slices.MinFunc(names, func(a, b string) int { return c.operations[a].Created.Compare(c.operations[b].Created) })
+		c.forgetOperation(name, c.operations[name])
+	}
+}
+
+func (c *Catalog) forgetOperation(name string, op *operation) {
+	c.operationBytes -= op.size
+	c.account(&op.size, -op.size)
+	delete(c.operations, name)
+	c.disk.remove(bucketOperations, name)
 }

@@ -1,6 +1,7 @@
 package talent
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -8,19 +9,20 @@ import (
 	"github.com/clientevents/clientevents/emulator/internal/protojson"
 )
 
-// filter reads a JobQuery: a job must pass all filters, and of one with
-// several values any of them.
-func (s *search) filter(query Object) *Error {
+// filter reads a JobQuery. A job must match all filters, and any value of a filter
+// with several.
+func (s *search) filter(query Object, bad *violations) {
 	s.words = wordsOf(text(query, "query"))
-	var bad violations
-	s.filterCompanies(query, &bad)
+	s.filterCompanies(query, bad)
 	s.filterLists(query)
+	s.filterLanguages(query, bad)
 	s.filterPublishTime(query)
-	s.filterAttributes(query, &bad)
-	if err := bad.err(); err != nil {
-		return err
+	s.filterAttributes(query, bad)
+	s.filterPay(query, bad)
+	s.filterPlaces(query)
+	if query["commuteFilter"] != nil {
+		s.unemulated("job_query.commute_filter", ": the emulator has no coordinates of addresses")
 	}
-	return s.filterPlaces(query)
 }
 
 func (s *search) keep(filter func(*tenant, *job) bool) { s.filters = append(s.filters, filter) }
@@ -49,10 +51,21 @@ func (s *search) filterCompanies(query Object, bad *violations) {
 			return slices.ContainsFunc(names, func(want string) bool { return matchesName(want, has) })
 		})
 	}
-	if excluded := texts(query, "excludedJobs"); len(excluded) > 0 {
-		s.keep(func(_ *tenant, j *job) bool {
-			return !slices.Contains(excluded, s.scope.name("jobs", j.ID)) && !slices.Contains(excluded, j.Scope.name("jobs", j.ID))
-		})
+	s.filterExcluded(query, bad)
+}
+
+func (s *search) filterExcluded(query Object, bad *violations) {
+	excluded := map[string]bool{}
+	for i, name := range texts(query, "excludedJobs") {
+		scope, id, ok := s.v.ParseName(name, "jobs")
+		if !ok {
+			bad.add(fmt.Sprintf("job_query.excluded_jobs[%d]", i), "%q is not a job name, %s", protojson.Clip(name), s.v.nameForm("jobs", "job"))
+		} else if scope.key() == s.scope.key() {
+			excluded[id] = true
+		}
+	}
+	if len(excluded) > 0 {
+		s.keep(func(_ *tenant, j *job) bool { return !excluded[j.ID] })
 	}
 }
 
@@ -96,17 +109,25 @@ func (s *search) filterLists(query Object) {
 			return slices.ContainsFunc(texts(j.derived, "jobCategories"), func(one string) bool { return slices.Contains(categories, one) })
 		})
 	}
-	if codes := texts(query, "languageCodes"); len(codes) > 0 {
+}
+
+func (s *search) filterLanguages(query Object, bad *violations) {
+	codes := texts(query, "languageCodes")
+	for i, code := range codes {
+		checkLanguage(fmt.Sprintf("job_query.language_codes[%d]", i), code, bad)
+	}
+	checkLanguage("job_query.query_language_code", text(query, "queryLanguageCode"), bad)
+	if len(codes) > 0 {
 		s.keep(func(_ *tenant, j *job) bool {
 			return slices.ContainsFunc(codes, func(want string) bool { return speaks(j.Language, want) })
 		})
 	}
 }
 
-// speaks reports whether a language code is the wanted one or a kind of it, as
-// en-US is of en.
+// speaks reports whether a language code is the wanted one or a variant of it, such
+// as en-US of en.
 func speaks(has, want string) bool {
-	has, want = strings.ReplaceAll(strings.ToLower(has), "_", "-"), strings.ReplaceAll(strings.ToLower(want), "_", "-")
+	has, want = languageKey(has), languageKey(want)
 	return has == want || strings.HasPrefix(has, want+"-")
 }
 
@@ -145,14 +166,14 @@ func (s *search) filterAttributes(query Object, bad *violations) {
 type placeFilter struct {
 	place   location
 	address string
-	// remote: jobs without a place are meant; only those of a region if one is
-	// given. notRemote: these are left out.
+	// remote selects jobs without a place, in the region if the filter has one.
+	// notRemote excludes them.
 	remote, notRemote bool
 	region            string
-	negated           bool // v4beta1 alone
+	negated           bool // v4beta1 only
 }
 
-func (s *search) filterPlaces(query Object) *Error {
+func (s *search) filterPlaces(query Object) {
 	list, _ := query["locationFilters"].([]any)
 	for _, element := range list {
 		o, _ := element.(Object)
@@ -164,17 +185,16 @@ func (s *search) filterPlaces(query Object) *Error {
 			f.notRemote = true
 		}
 		if !f.remote && f.address == "" && o["latLng"] != nil {
-			return fieldErrorf(Unimplemented, "job_query.location_filters.lat_lng", "is not emulated: the emulator knows no coordinates of addresses")
+			s.unemulated("job_query.location_filters.lat_lng", ": the emulator has no coordinates of addresses")
 		}
 		if f.place = resolveAddress(f.address); f.place.region == "" {
 			f.place.region = f.region
 		}
 		s.areas = append(s.areas, f)
 	}
-	return nil
 }
 
-// places are the locations that the answer says were looked in.
+// places returns the searched locations for the answer.
 func (s *search) places() []any {
 	var list []any
 	for _, f := range s.areas {
@@ -185,8 +205,7 @@ func (s *search) places() []any {
 	return list
 }
 
-// within reports whether a job is in any of the places, and in none of the
-// negated ones.
+// within reports whether a job is in one of the places, and in no negated one.
 func within(areas []placeFilter, j *job) bool {
 	wanted, found := false, false
 	for _, f := range areas {
@@ -225,8 +244,8 @@ func (f placeFilter) inRegion(j *job) bool {
 	})
 }
 
-// isNamed is for a place that can't be resolved, such as "Mountain View": the
-// address must have it among its parts.
+// isNamed reports whether the address has the place as a part. It is for places that
+// can't be resolved, such as "Mountain View".
 func (f placeFilter) isNamed(at location, address string) bool {
 	if len(f.place.lines) != 1 || f.region != "" && !strings.EqualFold(f.region, at.region) {
 		return false

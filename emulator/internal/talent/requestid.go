@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// requestKey signs request ids, so that one can be told from a made-up one
-// however many were given, and after a restart.
+// requestKey signs request IDs. So the catalog recognizes its own without storing
+// them, also after a restart.
 type requestKey [32]byte
 
 func newRequestKey() (k requestKey) {
@@ -17,15 +17,15 @@ func newRequestKey() (k requestKey) {
 	return k
 }
 
-// NewRequestID is the id of an answer: "A unique id associated with this
+// NewRequestID returns the ID of an answer: "A unique id associated with this
 // call." It has the service's form, a UUID, a colon and base64.
 func (c *Catalog) NewRequestID(scope Scope) string {
-	c.used.Store(true)
+	c.searched.Store(true)
 	id := newID()
 	return id + ":" + c.key.sign(id, scope)
 }
 
-// KnowsRequest reports whether an answer to a call in the scope had the id.
+// KnowsRequest reports whether an answer to a call in the scope had the ID.
 func (c *Catalog) KnowsRequest(scope Scope, requestID string) bool {
 	id, signature, ok := strings.Cut(requestID, ":")
 	return ok && len(id) == 36 && hmac.Equal([]byte(signature), []byte(c.key.sign(id, scope)))

@@ -2,23 +2,24 @@ package talent
 
 import (
 	"slices"
+	"strings"
 	"time"
-
-	"golang.org/x/text/language"
 
 	"github.com/clientevents/clientevents/emulator/internal/protojson"
 )
 
-// fill makes j what a create or an update asks for. sent are the fields of the
-// request that count, whole is all that the job would have, both in the
-// version's names and without what the service alone sets; fields is the mask,
-// nil for all.
+// fill sets the fields of j for a create or an update. sent are the request's fields
+// within the mask, whole are all fields of the resulting job, both in the version's
+// names and without output-only fields. fields is the mask, nil for all. Limits apply
+// to sent and stored fields.
 func (t *tenant) fill(v *Dialect, j *job, sent, whole Object, fields masked, now time.Time) *Error {
 	bad := violations(v.limits("Job", "job", sent))
-	bad = append(bad, v.required("Job", "job", whole)...)
+	bad = append(bad, fields.required(v, whole)...)
 	j.Company = t.checkCompanyName(v, text(whole, v.CompanyName), &bad)
-	checkApplication(v, whole, &bad)
-	checkLanguage(text(sent, "languageCode"), &bad)
+	if fields.has("applicationInfo") {
+		checkApplication(v, whole, &bad)
+	}
+	checkLanguage("job.language_code", text(sent, "languageCode"), &bad)
 	checkCustomAttributes(sent, &bad)
 	checkCompensation(sent, &bad)
 	if err := bad.err(); err != nil {
@@ -38,6 +39,9 @@ func (t *tenant) fill(v *Dialect, j *job, sent, whole Object, fields masked, now
 	setDefaults(j.Fields)
 	sanitize(j.Fields, sent)
 	annualize(j.Fields)
+	if err := checkStored(v, j.Fields, fields); err != nil {
+		return err
+	}
 	for _, name := range []string{"company", "postingPublishTime", "postingExpireTime"} {
 		delete(j.Fields, name) // the job has them itself
 	}
@@ -45,11 +49,29 @@ func (t *tenant) fill(v *Dialect, j *job, sent, whole Object, fields masked, now
 	return nil
 }
 
-// checkCompanyName is the id of the company that the name means.
+// checkStored checks the fields after sanitization, which may empty a required one.
+func checkStored(v *Dialect, stored Object, fields masked) *Error {
+	whole := v.named(stored)
+	bad := violations(v.limits("Job", "job", whole))
+	bad = append(bad, fields.required(v, whole)...)
+	if fields.has("applicationInfo") {
+		checkApplication(v, whole, &bad)
+	}
+	return bad.err()
+}
+
+// required returns the missing required fields among those that the update changes.
+func (m masked) required(v *Dialect, whole Object) []protojson.Violation {
+	return slices.DeleteFunc(v.required("Job", "job", whole), func(one protojson.Violation) bool {
+		return !m.has(protojson.JSONName(strings.TrimPrefix(one.Field, "job.")))
+	})
+}
+
+// checkCompanyName returns the ID of the company with the name.
 func (t *tenant) checkCompanyName(v *Dialect, name string, bad *violations) string {
 	field := "job." + protojson.ProtoName(v.CompanyName)
 	if name == "" {
-		return "" // told as required
+		return "" // reported as required
 	}
 	scope, id, ok := v.ParseName(name, "companies")
 	switch {
@@ -72,18 +94,6 @@ func checkApplication(v *Dialect, whole Object, bad *violations) {
 	}
 }
 
-// checkLanguage: "Language codes must be in BCP-47 format, such as "en-US" or
-// "sr-Latn"." The documented default, en_US, is with an underscore, so that is
-// taken too.
-func checkLanguage(code string, bad *violations) {
-	if code == "" {
-		return
-	}
-	if _, err := language.Parse(code); err != nil {
-		bad.add("job.language_code", "%q is not in BCP-47 format, such as \"en-US\" or \"sr-Latn\"", protojson.Clip(code))
-	}
-}
-
 // setPublishTime: "The default value is the time the request arrives at the
 // server".
 func setPublishTime(j *job, sent Object, fields masked, now time.Time) {
@@ -94,21 +104,22 @@ func setPublishTime(j *job, sent Object, fields masked, now time.Time) {
 	}
 }
 
-// setExpireTime gives a job that is told none 30 days from its creation, or
-// from an update that is about all fields or about the expire time.
+// setExpireTime sets the expire time of a job without one: 30 days after its creation,
+// or after an update that changes all fields or the end of the job.
 //
 // "If the field masks include job_end_time, or the masks are empty meaning that
 // every field is updated, the job posting expires after 30 days from the job's
-// last update time. Otherwise the expiration date isn't updated." v3 says
-// expiry_time for job_end_time. A mask that names the expire time itself and
-// gives none is taken for what v3 means, in all versions: a job can't be
-// without one.
+// last update time. Otherwise the expiration date isn't updated." v3 has
+// expiry_time in place of job_end_time. So an update whose mask has only the expire
+// time, but which has no expire time, changes nothing.
 func setExpireTime(v *Dialect, j *job, sent Object, fields masked, now time.Time) {
-	at, set := timeOf(sent, "postingExpireTime")
-	switch {
-	case set:
+	end := "jobEndTime"
+	if v.Legacy {
+		end = expiryTime
+	}
+	if at, set := timeOf(sent, "postingExpireTime"); set {
 		j.Expires = at
-	case fields.has("postingExpireTime"), !v.Legacy && fields.has("jobEndTime"):
+	} else if fields.has(end) {
 		j.Expires = now.Add(postingTime)
 	}
 }
@@ -135,7 +146,7 @@ func hasEmployment(fields Object, name string) bool {
 	return slices.Contains(types, any(name))
 }
 
-// texts are the strings of a list.
+// texts returns the strings of a list.
 func texts(o Object, name string) []string {
 	list, _ := o[name].([]any)
 	some := make([]string, 0, len(list))

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"golang.org/x/net/html"
 )
 
 func TestResolveAddress(t *testing.T) {
@@ -94,4 +96,36 @@ func TestAnnualize(t *testing.T) {
 	if annualize(fields); fields["compensationInfo"].(Object)["annualizedTotalCompensationRange"] != nil {
 		t.Error("defaults of full-time jobs were used for another")
 	}
+}
+
+// Cleaning never makes a text longer, changes nothing the second time, and leaves
+// no tag but those of simple formatting.
+func FuzzClean(f *testing.F) {
+	for _, s := range []string{
+		"", "a < b", "<b class=x>1</b>", "<<b>script>x</script>", "<script><b>x</b>", "<textarea><script>x</script></textarea>", "<object><p>x</object>y",
+		"<b", "</b x>", "<!-- <b> -->", "<plaintext><i>", "&lt;script&gt;", "<B/>", "<ul><li>x</li></ul>", "\x00<\x00b>", "<svg><title><b>", "<a<b>c",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		once := clean(s)
+		if len(once) > len(s) {
+			t.Errorf("%q of %d bytes became %q of %d", s, len(s), once, len(once))
+		}
+		if twice := clean(once); twice != once {
+			t.Errorf("%q became %q, and that %q", s, once, twice)
+		}
+		for z := html.NewTokenizer(strings.NewReader(once)); ; {
+			switch kind := z.Next(); kind {
+			case html.ErrorToken:
+				return
+			case html.StartTagToken, html.EndTagToken, html.SelfClosingTagToken:
+				if name, attributes := z.TagName(); !simpleTags[string(name)] || attributes {
+					t.Errorf("%q became %q", s, once)
+				}
+			case html.CommentToken, html.DoctypeToken:
+				t.Errorf("%q became %q", s, once)
+			}
+		}
+	})
 }

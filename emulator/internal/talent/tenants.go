@@ -6,22 +6,22 @@ import (
 
 func (r *tenantRecord) scope() Scope { return Scope{r.Project, r.ID} }
 
-// tenantEntry lists the default tenant before those that were created.
-type tenantEntry struct {
-	sequence int64
-	object   Object
-}
-
-func (e tenantEntry) sequenceNumber() int64 { return e.sequence }
-
-// CreateTenant is tenants.create.
+// CreateTenant implements tenants.create.
 func (c *Catalog) CreateTenant(v *Dialect, project string, in Object) (Object, *Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.checkTenant(v, Scope{Project: project}, in, in); err != nil {
+	return c.createTenant(v, Scope{project, newID()}, in)
+}
+
+func (c *Catalog) createTenant(v *Dialect, scope Scope, in Object) (Object, *Error) {
+	if err := c.checkTenant(v, scope, in, in); err != nil {
 		return nil, err
 	}
-	r := &tenantRecord{Project: project, ID: newID(), Sequence: c.next(), Fields: v.kept(in)}
+	r := &tenantRecord{Project: scope.Project, ID: scope.Tenant, Fields: v.kept(in)}
+	if err := c.resize(&r.size, r.Fields); err != nil {
+		return nil, err
+	}
+	r.Sequence = c.next()
 	t := newTenant(r.scope())
 	t.record = r
 	c.tenants[t.scope] = t
@@ -29,7 +29,7 @@ func (c *Catalog) CreateTenant(v *Dialect, project string, in Object) (Object, *
 	return tenantObject(t.scope, r.Fields), nil
 }
 
-// checkTenant looks at what was sent and at the tenant that would come of it.
+// checkTenant checks the sent fields and the resulting tenant.
 func (c *Catalog) checkTenant(v *Dialect, of Scope, sent, whole Object) *Error {
 	bad := violations(v.limits("Tenant", "tenant", sent))
 	bad = append(bad, v.required("Tenant", "tenant", whole)...)
@@ -38,13 +38,13 @@ func (c *Catalog) checkTenant(v *Dialect, of Scope, sent, whole Object) *Error {
 	}
 	for scope, t := range c.tenants {
 		if scope.Project == of.Project && scope != of && t.record != nil && t.record.Fields["externalId"] == whole["externalId"] {
-			return fieldErrorf(AlreadyExists, "tenant.external_id", "%q is that of %s", whole["externalId"], scope)
+			return fieldErrorf(AlreadyExists, "tenant.external_id", "%q is already the ID of %s", whole["externalId"], scope)
 		}
 	}
 	return nil
 }
 
-// GetTenant is tenants.get.
+// GetTenant implements tenants.get.
 func (c *Catalog) GetTenant(scope Scope) (Object, *Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -55,7 +55,7 @@ func (c *Catalog) GetTenant(scope Scope) (Object, *Error) {
 	return t.object(), nil
 }
 
-// UpdateTenant is tenants.patch.
+// UpdateTenant implements tenants.patch.
 func (c *Catalog) UpdateTenant(v *Dialect, scope Scope, in Object, mask Mask) (Object, *Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -72,12 +72,15 @@ func (c *Catalog) UpdateTenant(v *Dialect, scope Scope, in Object, mask Mask) (O
 	if err := c.checkTenant(v, t.scope, sent, merged); err != nil {
 		return nil, err
 	}
+	if err := c.resize(&t.record.size, merged); err != nil {
+		return nil, err
+	}
 	t.record.Fields = merged
 	c.saveTenant(t.record)
 	return t.object(), nil
 }
 
-// DeleteTenant is tenants.delete. All that the tenant holds goes with it.
+// DeleteTenant implements tenants.delete. It also deletes the tenant's resources.
 func (c *Catalog) DeleteTenant(scope Scope) *Error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -85,19 +88,11 @@ func (c *Catalog) DeleteTenant(scope Scope) *Error {
 	if err != nil {
 		return err
 	}
-	for _, j := range t.jobs {
-		c.forgetJob(t, j)
-	}
-	for _, company := range t.companies {
-		c.forgetCompany(t, company)
-	}
-	delete(c.tenants, t.scope)
-	c.disk.remove(bucketTenants, t.scope.String())
-	c.disk.remove(bucketOpenCounts, t.scope.String())
+	c.forgetTenant(t)
 	return nil
 }
 
-// changeableTenant is a tenant other than the default, on which "CRUD is not
+// changeableTenant returns a tenant other than the default, on which "CRUD is not
 // allowed".
 func (c *Catalog) changeableTenant(scope Scope) (*tenant, *Error) {
 	t, err := c.tenantOf(scope)
@@ -110,33 +105,28 @@ func (c *Catalog) changeableTenant(scope Scope) (*tenant, *Error) {
 	return t, nil
 }
 
-// ListTenants is tenants.list, which begins with the project's default tenant.
-func (c *Catalog) ListTenants(project, token string, size int) (list []any, next string, err *Error) {
-	p, err := newPage(token, pageSize(size, 100), "tenants of "+project)
-	if err != nil {
-		return nil, "", err
-	}
+// ListTenants implements tenants.list. The project's default tenant comes first.
+func (c *Catalog) ListTenants(project string, p Page) (some []any, next string, err *Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, err := c.tenantOf(Scope{Project: project}); err != nil {
 		return nil, "", err
 	}
-	var all []tenantEntry
+	var all []*tenant
 	for scope, t := range c.tenants {
-		if scope.Project != project {
-			continue
+		if scope.Project == project {
+			all = append(all, t)
 		}
-		e := tenantEntry{1, t.object()}
-		if t.record != nil {
-			e.sequence = 1 + t.record.Sequence
-		}
-		all = append(all, e)
 	}
-	some, next := cut(p, all)
-	for _, e := range some {
-		list = append(list, e.object)
+	return list(questionOf("tenants of "+project), p.Token, pageSize(p.Size, 100), all, (*tenant).object)
+}
+
+// sequenceNumber lists the default tenant before those that were created.
+func (t *tenant) sequenceNumber() int64 {
+	if t.record == nil {
+		return 1
 	}
-	return list, next, nil
+	return 1 + t.record.Sequence
 }
 
 func (t *tenant) object() Object {
@@ -153,3 +143,19 @@ func tenantObject(scope Scope, fields Object) Object {
 }
 
 func (c *Catalog) saveTenant(r *tenantRecord) { c.disk.put(bucketTenants, r.scope().String(), r) }
+
+// forgetTenant deletes a tenant with its resources.
+func (c *Catalog) forgetTenant(t *tenant) {
+	for _, j := range t.jobs {
+		c.forgetJob(t, j)
+	}
+	for _, company := range t.companies {
+		c.forgetCompany(t, company)
+	}
+	if t.record != nil {
+		c.account(&t.record.size, -t.record.size)
+	}
+	delete(c.tenants, t.scope)
+	c.disk.remove(bucketTenants, t.scope.String())
+	c.disk.remove(bucketOpenCounts, t.scope.String())
+}

@@ -6,8 +6,8 @@ import (
 	"github.com/clientevents/clientevents/emulator/internal/protojson"
 )
 
-// view is how much of a job is shown. The numbers are those of the enum
-// JobView.
+// view selects the fields of a job that an answer has. Its numbers are those of the
+// enum JobView.
 type view int
 
 const (
@@ -20,7 +20,7 @@ const (
 // jobViews are the names of the enum by their numbers.
 var jobViews = []string{"JOB_VIEW_UNSPECIFIED", "JOB_VIEW_ID_ONLY", "JOB_VIEW_MINIMAL", "JOB_VIEW_SMALL", "JOB_VIEW_FULL"}
 
-// viewFields are what a view shows beyond the one before it.
+// viewFields are the fields that a view adds to the previous one.
 var viewFields = map[view][]string{
 	viewIDOnly:  {"name", "requisitionId", "languageCode"},
 	viewMinimal: {"title", "company", "companyName"},
@@ -42,7 +42,7 @@ func viewOf(name string, otherwise view) (view, *Error) {
 	return 0, fieldErrorf(InvalidArgument, "job_view", "%q is not a JobView", protojson.Clip(name))
 }
 
-// of is what the view shows of a job.
+// of returns the fields of a job in the view.
 func (w view) of(o Object) Object {
 	if w == viewFull {
 		return o
@@ -55,7 +55,7 @@ func (w view) of(o Object) Object {
 			}
 		}
 	}
-	// JOB_VIEW_MINIMAL shows DerivedInfo.locations alone.
+	// JOB_VIEW_MINIMAL has only DerivedInfo.locations.
 	if derived, _ := o["derivedInfo"].(Object); w >= viewMinimal && derived["locations"] != nil {
 		out["derivedInfo"] = Object{"locations": derived["locations"]}
 	}

@@ -128,6 +128,15 @@ func (s *Server) oauth(w http.ResponseWriter, r *http.Request) error {
 			return errors.New("token has been expired or revoked")
 		}
 		scope = "https://www.googleapis.com/auth/cloud-platform"
+	case "client_credentials":
+		id, secret, ok := r.BasicAuth()
+		if !ok {
+			id, secret = r.PostFormValue("client_id"), r.PostFormValue("client_secret")
+		}
+		if id != ClientID || secret != ClientSecret {
+			return errors.New("invalid_client")
+		}
+		scope = r.PostFormValue("scope")
 	default:
 		return fmt.Errorf("grant_type %q", grant)
 	}
@@ -255,7 +264,7 @@ func (s *Server) issue(scope string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.issued++
-	token := fmt.Sprint("token-canary-", s.issued)
+	token := fmt.Sprintf("token-canary-%d-Zz9_Q.7T/k+x~0123456789AbCd", s.issued)
 	if s.scopes == nil {
 		s.scopes = map[string][]string{}
 	}
@@ -270,7 +279,7 @@ func (s *Server) reply(w http.ResponseWriter, scope string) error {
 	})
 }
 
-// Check says whether a request has a token of this server for the scope, and "a"
+// Check reports whether a request has a token of this server for the scope, and "a"
 // token at all where scope is "".
 func (s *Server) Check(r *http.Request, scope string) error {
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
@@ -318,7 +327,7 @@ func (s *Server) Requests() []Request {
 	return slices.Clone(s.requests)
 }
 
-// MostInFlight is how many requests there were at a time, at the most.
+// MostInFlight is the maximum number of concurrent requests.
 func (s *Server) MostInFlight() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -361,7 +370,7 @@ func (s *Server) user() map[string]any {
 func (s *Server) UserFile(t testing.TB, path string) string { return write(t, path, s.user()) }
 
 // WorkloadFile writes the configuration of a workload identity federation whose
-// subject token is in a file; impersonate says whether it is for a service
+// subject token is in a file; impersonate reports whether it is for a service
 // account's tokens.
 func (s *Server) WorkloadFile(t testing.TB, path string, impersonate bool) string {
 	t.Helper()

@@ -58,3 +58,13 @@ labels:
 {{- $bytes := mul (regexFind "^[0-9]+" $limit | int64) (get $units $unit) -}}
 {{- printf "%dMiB" (div (div (mul $bytes 9) 10) 1048576) -}}
 {{- end -}}
+
+{{- /* The configuration's path in the pod. */ -}}
+{{- define "clientevents.configFile" -}}
+/etc/clientevents/config/clientevents.yaml
+{{- end }}
+
+{{- /* The kind of workload: static members need stable names. */ -}}
+{{- define "clientevents.kind" -}}
+{{- ternary "StatefulSet" "Deployment" .Values.staticMembership -}}
+{{- end }}

@@ -1,0 +1,55 @@
+package pipeline
+
+import (
+	"context"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/clientevents/clientevents/consumer"
+	"github.com/clientevents/clientevents/event"
+	"github.com/clientevents/clientevents/input"
+	"github.com/clientevents/clientevents/internal/config"
+)
+
+// Decoder is the consumer's decoder, as package input has it.
+type Decoder struct {
+	*input.Decoder
+	skipped prometheus.Counter
+}
+
+// newDecoder returns the decoder that a configuration describes.
+func newDecoder(c *config.Config, e Environment) (*Decoder, error) {
+	decoding := c.Decoding()
+	decoding.Dial, decoding.Files, decoding.Certificates, decoding.Memory = e.DialAPI, e.Files, e.Certificates, e.Memory
+	in, err := input.New(decoding)
+	if err != nil {
+		return nil, err
+	}
+	d := &Decoder{Decoder: in, skipped: prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "clientevents_mapping_skipped_records_total",
+		Help: "Records skipped because input.mapping returned no event for them.",
+	})}
+	reg := e.Registerer
+	if reg == nil {
+		return d, nil
+	}
+	reg.MustRegister(d.skipped) // a reload may set a mapping
+	if in.UsesRegistry() {
+		reg.MustRegister(gauge("clientevents_schema_registry_available", "Whether the schema registry is available (1) or records wait for it (0).", func() int {
+			if in.Unavailable() != "" {
+				return 0
+			}
+			return 1
+		}))
+	}
+	return d, nil
+}
+
+// Decode implements [consumer.Decoder].
+func (d *Decoder) Decode(ctx context.Context, in *consumer.Input, dst []*event.Event) ([]*event.Event, *event.Fault, error) {
+	events, fault, err := d.Decoder.Decode(ctx, (*input.Record)(in), dst)
+	if err == nil && fault == nil && len(events) == len(dst) {
+		d.skipped.Inc()
+	}
+	return events, fault, err
+}

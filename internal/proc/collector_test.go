@@ -1,0 +1,55 @@
+package proc
+
+import (
+	"runtime"
+	"runtime/debug"
+	"testing"
+)
+
+func TestPercentOf(t *testing.T) {
+	for _, test := range []struct {
+		limit int64
+		live  uint64
+		want  int
+	}{
+		{0, 0, 800}, // until the first collection
+		{0, 8 << 20, 400},
+		{0, 32 << 20, 100},
+		{0, 64 << 20, 50},
+		{0, 1 << 30, 50},
+		{128 << 20, 8 << 20, 200}, // an eighth of the limit is 16 MiB
+		{1 << 30, 8 << 20, 400},
+	} {
+		if got := newCollector(test.limit).percentOf(test.live); got != test.want {
+			t.Errorf("a live heap of %d MiB below a limit of %d MiB: %d percent, want %d", test.live>>20, test.limit>>20, got, test.want)
+		}
+	}
+}
+
+// TestCollectorAdapts checks that the pace follows a heap that grows and shrinks.
+func TestCollectorAdapts(t *testing.T) {
+	before := debug.SetGCPercent(100)
+	defer debug.SetGCPercent(before)
+	percents, stop := make(chan int, 1), make(chan struct{})
+	c := newCollector(0)
+	c.adapted = func(percent int) bool {
+		select {
+		case percents <- percent:
+			return true
+		case <-stop:
+			return false
+		}
+	}
+	c.start()
+	defer close(stop)
+	next := func() int {
+		runtime.GC()
+		return <-percents
+	}
+	large := make([]byte, 128<<20)
+	for next() != growth {
+	}
+	runtime.KeepAlive(large)
+	for next() == growth {
+	}
+}

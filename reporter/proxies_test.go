@@ -1,0 +1,241 @@
+package reporter
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/clientevents/clientevents/batcher"
+	"github.com/clientevents/clientevents/emulator"
+	"github.com/clientevents/clientevents/event"
+)
+
+// proxy is a real server that stands before the API.
+type proxy struct {
+	program string
+	modules string // a folder that must exist; "" for none
+	config  string // DIR, PORT and API are replaced
+	args    []string
+	reload  []string
+}
+
+var proxies = map[string]proxy{
+	// Each child ends after 400 connections.
+	"Apache httpd": {
+		program: "apache2",
+		modules: "/usr/lib/apache2/modules",
+		config: `
+ServerRoot DIR
+PidFile DIR/pid
+DefaultRuntimeDir DIR
+ErrorLog DIR/error.log
+ServerName localhost
+Listen 127.0.0.1:PORT
+LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so
+LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
+LoadModule proxy_module /usr/lib/apache2/modules/mod_proxy.so
+LoadModule proxy_http_module /usr/lib/apache2/modules/mod_proxy_http.so
+KeepAlive On
+MaxKeepAliveRequests 5
+KeepAliveTimeout 5
+MaxConnectionsPerChild 400
+StartServers 2
+ThreadsPerChild 16
+MaxRequestWorkers 64
+ServerLimit 4
+ProxyPass / API
+`,
+		args:   []string{"-f", "DIR/conf", "-DFOREGROUND"},
+		reload: []string{"-f", "DIR/conf", "-k", "graceful"},
+	},
+	// Each connection ends after 100 requests.
+	"nginx": {
+		program: "nginx",
+		config: `
+daemon off;
+worker_processes 2;
+pid DIR/pid;
+error_log DIR/error.log;
+events { worker_connections 256; }
+http {
+  access_log off;
+  client_body_temp_path DIR/body;
+  proxy_temp_path DIR/proxy;
+  fastcgi_temp_path DIR/fastcgi;
+  uwsgi_temp_path DIR/uwsgi;
+  scgi_temp_path DIR/scgi;
+  server {
+    listen 127.0.0.1:PORT;
+    keepalive_requests 100;
+    client_max_body_size 10m;
+    location / { proxy_pass API; }
+  }
+}
+`,
+		args:   []string{"-p", "DIR", "-c", "DIR/conf", "-e", "DIR/error.log"},
+		reload: []string{"-p", "DIR", "-c", "DIR/conf", "-e", "DIR/error.log", "-s", "reload"},
+	},
+}
+
+// Real servers that end connections after a number of requests, and that are
+// reloaded under load: no event is lost, reporting never pauses, and only
+// interrupted requests are repeated.
+func TestRealProxies(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs seconds")
+	}
+	for name, p := range proxies {
+		t.Run(name, func(t *testing.T) {
+			program, err := exec.LookPath(p.program)
+			if err != nil {
+				t.Skipf("NOT RUN: %s is not installed", p.program)
+			}
+			for _, size := range []int{1, 10} {
+				t.Run(fmt.Sprintf("batches of %d", size), func(t *testing.T) { reportThrough(t, program, p, size) })
+			}
+		})
+	}
+}
+
+func reportThrough(t *testing.T, program string, p proxy, size int) {
+	api := emulator.New(emulator.Options{KeepAll: true, Faults: emulator.Faults{Latency: 2 * time.Millisecond}})
+	server := httptest.NewServer(api)
+	t.Cleanup(server.Close)
+	endpoint, reload := p.start(t, program, server.URL+"/")
+	log := &lockedWriter{w: &bytes.Buffer{}}
+	const concurrency, events = 16, 6000
+	b := batcher.New(batcher.Config{Size: size, Concurrency: concurrency})
+	registry := prometheus.NewRegistry()
+	r, err := New(Config{
+		Endpoint: endpoint, Version: event.V3, Parent: "projects/demo", Concurrency: concurrency, burst: events,
+		Logger: slog.New(slog.NewTextHandler(log, nil)), Registerer: registry,
+	}, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { r.Run(ctx) })
+	t.Cleanup(func() { cancel(); r.Abort(); running.Wait() })
+	var done sync.WaitGroup
+	for part := range 6 {
+		b.Accept(eventsFor(&done, part*events/6, events/6))
+		reload()
+		waitUntil(t, func() bool { return b.Pending() < events/12 })
+	}
+	done.Wait()
+	judgeProxied(t, api, registry, events)
+	if text := log.w.(*bytes.Buffer).String(); strings.Contains(text, "paused") {
+		t.Errorf("reporting paused:\n%s", text)
+	}
+}
+
+// eventsFor makes n events; done counts them until they have an outcome.
+func eventsFor(done *sync.WaitGroup, first, n int) (ds []*event.Delivery) {
+	term := event.NewTerm()
+	for i := range n {
+		d := &event.Delivery{Term: term, Event: &event.Event{
+			ID: fmt.Sprint("e", first+i), RequestID: "r", CreateTime: "2026-01-02T03:04:05Z", Type: event.View, Jobs: []string{"projects/demo/jobs/j"},
+		}}
+		done.Add(1)
+		d.OnDone(func(*event.Delivery, event.Outcome) bool { done.Done(); return false })
+		ds = append(ds, d)
+	}
+	return ds
+}
+
+// judgeProxied wants all events at the API, and no more of them twice than have an
+// unknown outcome.
+func judgeProxied(t *testing.T, api *emulator.Emulator, registry *prometheus.Registry, events int) {
+	t.Helper()
+	times := map[string]int{}
+	for _, a := range api.Events() {
+		times[a.Event.EventID]++
+	}
+	repeated := len(api.Events()) - len(times)
+	g := &rig{t: t, registry: registry}
+	unknown := g.metric("unknown_outcomes_total", "")
+	if len(times) != events || float64(repeated) > unknown {
+		t.Errorf("the API has %d events, %d of them again; want %d, at most the %v of an unknown outcome again", len(times), repeated, events, unknown)
+	}
+	t.Logf("%d events, %d repeated, %v of an unknown outcome, %v retries", len(times), repeated, unknown, g.metric("retries_total", "network"))
+}
+
+// start starts the server before the API. reload reloads it.
+func (p proxy) start(t *testing.T, program, api string) (endpoint string, reload func()) {
+	dir, err := os.MkdirTemp("", "proxy") //nolint:usetesting // the server's own user can't enter the test's folder
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	_ = os.Chmod(dir, 0o777)
+	address := freeAddress(t)
+	_, port, _ := net.SplitHostPort(address)
+	fill := strings.NewReplacer("DIR", dir, "PORT", port, "API", api)
+	if err := os.WriteFile(filepath.Join(dir, "conf"), []byte(fill.Replace(p.config)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	command := func(args []string) *exec.Cmd {
+		filled := make([]string, len(args))
+		for i, a := range args {
+			filled[i] = fill.Replace(a)
+		}
+		return exec.Command(program, filled...)
+	}
+	server := command(p.args)
+	var output bytes.Buffer
+	server.Stdout, server.Stderr = &output, &output
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = server.Process.Signal(os.Interrupt)
+		_ = server.Wait()
+		if errors, _ := os.ReadFile(filepath.Join(dir, "error.log")); t.Failed() {
+			t.Logf("the server:\n%s%.4000s", output.String(), errors)
+		}
+	})
+	waitUntil(t, func() bool {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
+	return "http://" + address, func() {
+		if out, err := command(p.reload).CombinedOutput(); err != nil {
+			t.Errorf("reload: %v: %s", err, out)
+		}
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// waitUntil looks again and again, since other processes do the work.
+func waitUntil(t *testing.T, reached func() bool) {
+	t.Helper()
+	for limit := time.Now().Add(20 * time.Second); !reached(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatal("not reached within 20s")
+		}
+	}
+}
