@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -28,7 +29,7 @@ type proxy struct {
 	modules string // a folder that must exist; "" for none
 	config  string // DIR, PORT and API are replaced
 	args    []string
-	reload  []string
+	reload  os.Signal
 }
 
 var proxies = map[string]proxy{
@@ -58,7 +59,7 @@ ServerLimit 4
 ProxyPass / API
 `,
 		args:   []string{"-f", "DIR/conf", "-DFOREGROUND"},
-		reload: []string{"-f", "DIR/conf", "-k", "graceful"},
+		reload: syscall.SIGUSR1,
 	},
 	// Each connection ends after 100 requests.
 	"nginx": {
@@ -85,7 +86,7 @@ http {
 }
 `,
 		args:   []string{"-p", "DIR", "-c", "DIR/conf", "-e", "DIR/error.log"},
-		reload: []string{"-p", "DIR", "-c", "DIR/conf", "-e", "DIR/error.log", "-s", "reload"},
+		reload: syscall.SIGHUP,
 	},
 }
 
@@ -173,7 +174,8 @@ func judgeProxied(t *testing.T, api *emulator.Emulator, registry *prometheus.Reg
 	t.Logf("%d events, %d repeated, %v of an unknown outcome, %v retries", len(times), repeated, unknown, g.metric("retries_total", "network"))
 }
 
-// start starts the server before the API. reload reloads it.
+// start starts the server before the API. reload reloads it, by a signal: the servers'
+// own commands look for a file with the process ID, which Apache writes again meanwhile.
 func (p proxy) start(t *testing.T, program, api string) (endpoint string, reload func()) {
 	dir, err := os.MkdirTemp("", "proxy") //nolint:usetesting // the server's own user can't enter the test's folder
 	if err != nil {
@@ -187,14 +189,11 @@ func (p proxy) start(t *testing.T, program, api string) (endpoint string, reload
 	if err := os.WriteFile(filepath.Join(dir, "conf"), []byte(fill.Replace(p.config)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	command := func(args []string) *exec.Cmd {
-		filled := make([]string, len(args))
-		for i, a := range args {
-			filled[i] = fill.Replace(a)
-		}
-		return exec.Command(program, filled...)
+	args := make([]string, len(p.args))
+	for i, a := range p.args {
+		args[i] = fill.Replace(a)
 	}
-	server := command(p.args)
+	server := exec.Command(program, args...)
 	var output bytes.Buffer
 	server.Stdout, server.Stderr = &output, &output
 	if err := server.Start(); err != nil {
@@ -215,8 +214,8 @@ func (p proxy) start(t *testing.T, program, api string) (endpoint string, reload
 		return err == nil
 	})
 	return "http://" + address, func() {
-		if out, err := command(p.reload).CombinedOutput(); err != nil {
-			t.Errorf("reload: %v: %s", err, out)
+		if err := server.Process.Signal(p.reload); err != nil {
+			t.Errorf("reload: %v", err)
 		}
 	}
 }
