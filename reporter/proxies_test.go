@@ -30,6 +30,8 @@ type proxy struct {
 	config  string // DIR, PORT and API are replaced
 	args    []string
 	reload  os.Signal
+	ready   string // a file that says so, and what it contains by then
+	says    string
 }
 
 var proxies = map[string]proxy{
@@ -60,6 +62,8 @@ ProxyPass / API
 `,
 		args:   []string{"-f", "DIR/conf", "-DFOREGROUND"},
 		reload: syscall.SIGUSR1,
+		ready:  "error.log",
+		says:   "resuming normal operations",
 	},
 	// Each connection ends after 100 requests.
 	"nginx": {
@@ -87,6 +91,8 @@ http {
 `,
 		args:   []string{"-p", "DIR", "-c", "DIR/conf", "-e", "DIR/error.log"},
 		reload: syscall.SIGHUP,
+		ready:  "pid",
+		says:   "\n",
 	},
 }
 
@@ -206,12 +212,13 @@ func (p proxy) start(t *testing.T, program, api string) (endpoint string, reload
 			t.Logf("the server:\n%s%.4000s", output.String(), errors)
 		}
 	})
-	waitUntil(t, func() bool {
+	waitUntil(t, func() bool { // it listens before it handles signals
+		text, _ := os.ReadFile(filepath.Join(dir, p.ready))
 		conn, err := net.Dial("tcp", address)
 		if err == nil {
 			conn.Close()
 		}
-		return err == nil
+		return err == nil && strings.Contains(string(text), p.says)
 	})
 	return "http://" + address, func() {
 		if err := server.Process.Signal(p.reload); err != nil {
