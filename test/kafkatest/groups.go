@@ -3,59 +3,54 @@ package kafkatest
 import (
 	"context"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// settleGroups corrects a fault of the embedded broker. It counts a member that waits
-// for its assignment as one that is joining, so when that member leaves, or joins again,
-// its group is one short for good: a rebalance then ends by timeout only, and never
-// where members ask more often than that. Such a request waits here for the assignment,
-// as it would on a slow network. Apache Kafka has no such fault.
-func settleGroups(broker *kfake.Cluster) {
-	var mu sync.Mutex
-	waiting := map[string]int32{} // the generation whose assignment a member has asked for
-	broker.ControlKey(int16(kmsg.SyncGroup), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		sync := r.(*kmsg.SyncGroupRequest)
-		mu.Lock()
-		defer mu.Unlock()
-		waiting[sync.MemberID] = sync.Generation
-		return nil, nil, false
-	})
-	settle := func(group string, members ...string) {
-		waits := func(g *kfake.GroupInfo) bool {
-			mu.Lock()
-			defer mu.Unlock()
-			for _, m := range members {
-				if generation, ok := waiting[m]; ok && g != nil && g.State == "CompletingRebalance" && g.Epoch == generation {
-					return true
-				}
-			}
-			return false
-		}
-		if !waits(broker.GroupInfo(group)) {
-			return
-		}
-		broker.SleepControl(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-			defer cancel()
-			_, _ = broker.WaitGroupInfo(ctx, group, func(g *kfake.GroupInfo) bool { return !waits(g) })
-		})
+// endRebalances corrects a fault of the embedded broker. Each join starts the timeout of
+// a rebalance again; Apache Kafka's is from the first join. If a rebalance can end by
+// timeout only, members that join again when they have waited for longer than that keep
+// it from ending. Such a rebalance is not rare: the embedded broker loses count of the
+// joining members when one leaves while it waits for its assignment.
+//
+// A member that has joined a rebalance, and asks again after its timeout, waits here for
+// its end.
+func endRebalances(t testing.TB, broker *kfake.Cluster) {
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	type join struct {
+		epoch int32
+		at    time.Time
 	}
-	broker.ControlKey(int16(kmsg.LeaveGroup), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		leave := r.(*kmsg.LeaveGroupRequest)
-		members := []string{leave.MemberID}
-		for _, m := range leave.Members {
-			members = append(members, m.MemberID)
-		}
-		settle(leave.Group, members...)
-		return nil, nil, false
-	})
+	var mu sync.Mutex
+	joins := map[string]join{} // the last of each member
 	broker.ControlKey(int16(kmsg.JoinGroup), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		join := r.(*kmsg.JoinGroupRequest)
-		settle(join.Group, join.MemberID)
+		request := r.(*kmsg.JoinGroupRequest)
+		preparing := func(g *kfake.GroupInfo) bool { return g != nil && g.State == "PreparingRebalance" }
+		g := broker.GroupInfo(request.Group)
+		if request.MemberID == "" || !preparing(g) {
+			return nil, nil, false
+		}
+		mu.Lock()
+		last, ok := joins[request.MemberID]
+		ok = ok && last.epoch == g.Epoch
+		if !ok {
+			joins[request.MemberID] = join{g.Epoch, time.Now()}
+		}
+		mu.Unlock()
+		timeout := time.Duration(request.RebalanceTimeoutMillis) * time.Millisecond
+		if ok && time.Since(last.at) >= timeout {
+			broker.SleepControl(func() {
+				ctx, cancel := context.WithTimeout(ctx, 2*timeout)
+				defer cancel()
+				_, _ = broker.WaitGroupInfo(ctx, request.Group, func(now *kfake.GroupInfo) bool {
+					return !preparing(now) || now.Epoch != g.Epoch
+				})
+			})
+		}
 		return nil, nil, false
 	})
 }

@@ -95,7 +95,7 @@ func start(t testing.TB, dial dialFunc, opts []kfake.Opt) *Cluster {
 		t.Fatalf("start the embedded Kafka broker: %v", err)
 	}
 	t.Cleanup(fake.Close)
-	settleGroups(fake)
+	endRebalances(t, fake)
 	return newCluster(t, &Cluster{Brokers: fake.ListenAddrs(), Fake: fake, dial: dial})
 }
 
