@@ -19,24 +19,35 @@ import (
 	"github.com/clientevents/clientevents/internal/tlsfile"
 )
 
-// The formats of a record's value.
+// Format is the format of a record's value, as input.format names it.
+type Format string
+
 const (
-	FormatJSON         = "json"
-	FormatAvro         = "avro"
-	FormatProtobuf     = "protobuf"
-	FormatJSONSchema   = "json-schema"
-	FormatProtobufFile = "protobuf-file"
-	FormatCloudEvents  = "cloudevents"
+	FormatJSON         Format = "json"
+	FormatAvro         Format = "avro"
+	FormatProtobuf     Format = "protobuf"
+	FormatJSONSchema   Format = "json-schema"
+	FormatProtobufFile Format = "protobuf-file"
+	FormatCloudEvents  Format = "cloudevents"
 )
 
 // Formats lists the formats, the default one first.
-func Formats() []string {
-	return []string{FormatJSON, FormatAvro, FormatProtobuf, FormatJSONSchema, FormatProtobufFile, FormatCloudEvents}
+func Formats() []Format {
+	return []Format{FormatJSON, FormatAvro, FormatProtobuf, FormatJSONSchema, FormatProtobufFile, FormatCloudEvents}
 }
 
-// UsesRegistry reports whether a format's records name a schema of a registry.
-func UsesRegistry(format string) bool {
-	return format == FormatAvro || format == FormatProtobuf || format == FormatJSONSchema
+// FormatNames returns the names of all formats, separated by commas.
+func FormatNames() string {
+	names := make([]string, 0, len(Formats()))
+	for _, f := range Formats() {
+		names = append(names, string(f))
+	}
+	return strings.Join(names, ", ")
+}
+
+// UsesRegistry reports whether records of the format name a schema of a registry.
+func (f Format) UsesRegistry() bool {
+	return f == FormatAvro || f == FormatProtobuf || f == FormatJSONSchema
 }
 
 // Config says how records become events.
@@ -44,7 +55,7 @@ type Config struct {
 	// Version decides the rules for events.
 	Version event.Version
 	// Format is one of [Formats]; "" is the first.
-	Format string
+	Format Format
 	// Registry is where schemas come from, for the formats that use one.
 	Registry Registry
 	// DescriptorFile and Message are, for protobuf-file, the path of a file with a
@@ -134,7 +145,7 @@ func New(c Config) (*Decoder, error) {
 		return nil, &KeyError{"input.mapping", err}
 	}
 	var err error
-	if UsesRegistry(c.Format) {
+	if c.Format.UsesRegistry() {
 		if d.client, err = newRegistry(c); err != nil {
 			return nil, err
 		}
@@ -153,7 +164,7 @@ func New(c Config) (*Decoder, error) {
 	case FormatProtobufFile:
 		d.format, err = newProtobufFile(c.DescriptorFile, c.Message)
 	default:
-		err = keyError("input.format", "expected one of %s", strings.Join(Formats(), ", "))
+		err = keyError("input.format", "expected one of %s", FormatNames())
 	}
 	if err != nil {
 		return nil, err

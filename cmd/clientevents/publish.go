@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/clientevents/clientevents/event"
+	"github.com/clientevents/clientevents/input"
 	"github.com/clientevents/clientevents/internal/check"
 	"github.com/clientevents/clientevents/internal/config"
 	"github.com/clientevents/clientevents/internal/connect"
@@ -45,7 +46,7 @@ Formats other than json and cloudevents can't be published.`,
 		if err != nil {
 			return err
 		}
-		if f := c.Input.Format; f != "json" && f != "cloudevents" {
+		if f := c.Input.Format; f != input.FormatJSON && f != input.FormatCloudEvents {
 			return fmt.Errorf("input.format: %s: publish writes json and cloudevents only", f)
 		}
 		return publishFiles(cmd.Context(), s, c, files)

@@ -8,7 +8,7 @@ import (
 
 // registry checks that the schema registry responds, if records need one.
 func (ch *check) registry(ctx context.Context) {
-	if !input.UsesRegistry(ch.c.Input.Format) {
+	if !ch.c.Input.Format.UsesRegistry() {
 		return
 	}
 	what := "schema registry " + ch.c.Input.Registry.URL

@@ -63,14 +63,14 @@ func (l *loader) checkRekey(c *Config) {
 
 func (l *loader) checkRegistry(in *Input) {
 	r := in.Registry
-	if !input.UsesRegistry(in.Format) {
+	if !in.Format.UsesRegistry() {
 		if r != (Registry{}) && !l.faulty("input.format") {
 			l.check("input.registry.url", "has no effect: expected input.format: avro, protobuf or json-schema")
 		}
 		return
 	}
 	if r.URL == "" {
-		l.check("input.registry.url", "is required by input.format "+in.Format)
+		l.check("input.registry.url", "is required by input.format "+string(in.Format))
 	}
 	switch {
 	case r.Username != "" && r.BearerTokenFile != "":

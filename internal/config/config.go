@@ -135,7 +135,7 @@ func Mechanisms() []Mechanism { return []Mechanism{Plain, ScramSHA256, ScramSHA5
 // Input configures how records are decoded into events. See package input for the formats.
 type Input struct {
 	// Format is one of [input.Formats]; default "json".
-	Format string
+	Format input.Format
 	// Registry is the schema registry of the formats that use one.
 	Registry Registry
 	// DescriptorFile and Message are, for the format protobuf-file, a file with a

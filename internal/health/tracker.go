@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/clientevents/clientevents/internal/metric"
 )
 
 const (
@@ -53,15 +55,10 @@ type slot struct {
 
 // NewTracker logs to log, and registers a metric.
 func NewTracker(log *slog.Logger, reg prometheus.Registerer) *Tracker {
-	t := &Tracker{log: log, slots: map[string]*slot{}, since: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "clientevents_problem_since_timestamp_seconds",
-		Help: "Time since which /status shows this reason as a problem of level bad; 0 if it does not.",
-	}, []string{"reason"})}
+	t := &Tracker{log: log, slots: map[string]*slot{}, since: metric.Set{Registerer: reg}.Gauges("clientevents_problem_since_timestamp_seconds",
+		"Time since which /status shows this reason as a problem of level bad; 0 if it does not.", "reason")}
 	for _, reason := range Reasons() {
 		t.since.WithLabelValues(string(reason))
-	}
-	if reg != nil {
-		reg.MustRegister(t.since)
 	}
 	return t
 }

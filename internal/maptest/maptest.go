@@ -42,7 +42,7 @@ type Record struct {
 	Text   *string `json:"text,omitempty"`
 	Base64 *string `json:"base64,omitempty"`
 	// Format replaces input.format.
-	Format    string            `json:"format,omitempty"`
+	Format    input.Format      `json:"format,omitempty"`
 	Key       *string           `json:"key,omitempty"`
 	Headers   map[string]string `json:"headers,omitempty"`
 	Topic     string            `json:"topic,omitempty"`
@@ -126,7 +126,7 @@ func (c *Case) check() error {
 	case c.Expect.Reason != "" && !slices.Contains(event.Reasons(), c.Expect.Reason):
 		return fmt.Errorf("expect.reason: %q is not a reason", c.Expect.Reason)
 	case c.Record.Format != "" && !slices.Contains(input.Formats(), c.Record.Format):
-		return fmt.Errorf("record.format: %q: expected one of %s", c.Record.Format, strings.Join(input.Formats(), ", "))
+		return fmt.Errorf("record.format: %q: expected one of %s", c.Record.Format, input.FormatNames())
 	}
 	if c.Record.Base64 != nil {
 		if _, err := base64.StdEncoding.DecodeString(*c.Record.Base64); err != nil {
@@ -152,13 +152,13 @@ type Result struct {
 type Runner struct {
 	config   input.Config
 	topic    string
-	decoders map[string]*input.Decoder
+	decoders map[input.Format]*input.Decoder
 }
 
 // NewRunner returns a runner for a configuration. topic is that of records which name
 // none.
 func NewRunner(c input.Config, topic string) *Runner {
-	return &Runner{c, topic, map[string]*input.Decoder{}}
+	return &Runner{c, topic, map[input.Format]*input.Decoder{}}
 }
 
 // Run runs the tests of a file. The error is not that of a test.
@@ -176,7 +176,7 @@ func (r *Runner) Run(ctx context.Context, path string, f *File) ([]Result, error
 	return all, nil
 }
 
-func (r *Runner) decoder(format string) (*input.Decoder, error) {
+func (r *Runner) decoder(format input.Format) (*input.Decoder, error) {
 	c := r.config
 	if format != "" {
 		c.Format = format

@@ -21,7 +21,7 @@ func TestSchemaIsThatOfTheFiles(t *testing.T) {
 	type node struct {
 		Properties map[string]json.RawMessage
 		Items      json.RawMessage
-		Enum       []string
+		Enum       []input.Format
 	}
 	parse := func(data json.RawMessage) (n node) {
 		if err := json.Unmarshal(data, &n); err != nil {

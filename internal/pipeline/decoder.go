@@ -9,6 +9,7 @@ import (
 	"github.com/clientevents/clientevents/event"
 	"github.com/clientevents/clientevents/input"
 	"github.com/clientevents/clientevents/internal/config"
+	"github.com/clientevents/clientevents/internal/metric"
 )
 
 // Decoder is the consumer's decoder, as package input has it.
@@ -25,24 +26,17 @@ func newDecoder(c *config.Config, e Environment) (*Decoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Decoder{Decoder: in, skipped: prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "clientevents_mapping_skipped_records_total",
-		Help: "Records skipped because input.mapping returned no event for them.",
-	})}
-	reg := e.Registerer
-	if reg == nil {
-		return d, nil
-	}
-	reg.MustRegister(d.skipped) // a reload may set a mapping
+	metrics := metric.Set{Registerer: e.Registerer}
 	if in.UsesRegistry() {
-		reg.MustRegister(gauge("clientevents_schema_registry_available", "Whether the schema registry is available (1) or records wait for it (0).", func() int {
+		metrics.GaugeFunc("clientevents_schema_registry_available", "Whether the schema registry is available (1) or records wait for it (0).", func() float64 {
 			if in.Unavailable() != "" {
 				return 0
 			}
 			return 1
-		}))
+		})
 	}
-	return d, nil
+	return &Decoder{Decoder: in, skipped: metrics.Counter("clientevents_mapping_skipped_records_total", // a reload may set a mapping
+		"Records skipped because input.mapping returned no event for them.")}, nil
 }
 
 // Decode implements [consumer.Decoder].

@@ -10,13 +10,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/clientevents/clientevents/batcher"
 	"github.com/clientevents/clientevents/consumer"
 	"github.com/clientevents/clientevents/event"
 	"github.com/clientevents/clientevents/internal/config"
 	"github.com/clientevents/clientevents/internal/lifecycle"
+	"github.com/clientevents/clientevents/internal/metric"
 	"github.com/clientevents/clientevents/internal/ownership"
 	"github.com/clientevents/clientevents/internal/privacy"
 	"github.com/clientevents/clientevents/internal/quality"
@@ -74,21 +73,15 @@ func New(cfg Config) (*Pipeline, error) {
 		return nil, err
 	}
 	p.consumer = consumer.New(cfg.Consumer, &sink{p.batcher, p.reporter})
-	if reg := cfg.Consumer.Registerer; reg != nil {
-		reg.MustRegister(
-			gauge("clientevents_in_flight", "Events sent whose outcome is not yet durable.", p.batcher.InFlight),
-			gauge("clientevents_pending", "Events waiting to be sent.", p.batcher.Pending),
-			gauge("clientevents_ready", "Whether the replica is ready, as in /readyz: a member of the group, with the state of its partitions read, and not draining (1), or not (0).", p.ready),
-		)
-	}
+	metrics := metric.Set{Registerer: cfg.Consumer.Registerer}
+	metrics.GaugeFunc("clientevents_in_flight", "Events sent whose outcome is not yet durable.", func() float64 { return float64(p.batcher.InFlight()) })
+	metrics.GaugeFunc("clientevents_pending", "Events waiting to be sent.", func() float64 { return float64(p.batcher.Pending()) })
+	metrics.GaugeFunc("clientevents_ready",
+		"Whether the replica is ready, as in /readyz: a member of the group, with the state of its partitions read, and not draining (1), or not (0).", p.ready)
 	return p, nil
 }
 
-func gauge(name, help string, value func() int) prometheus.Collector {
-	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(value()) })
-}
-
-func (p *Pipeline) ready() int {
+func (p *Pipeline) ready() float64 {
 	if p.Readiness().Ready() {
 		return 1
 	}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/clientevents/clientevents/internal/metric"
 )
 
 const (
@@ -57,23 +59,16 @@ type metrics struct {
 // NewMonitor returns a monitor that remembers at most that many jobs of journeys. A nil
 // registerer registers nothing.
 func NewMonitor(pairs int, reg prometheus.Registerer) *Monitor {
-	counter := func(name, help string) prometheus.Counter {
-		return prometheus.NewCounter(prometheus.CounterOpts{Name: "clientevents_quality_" + name, Help: help})
-	}
+	set := metric.Set{Registerer: reg}
+	counter := func(name, help string) prometheus.Counter { return set.Counter("clientevents_quality_"+name, help) }
 	m := &Monitor{open: newJourneys(pairs), metrics: metrics{
 		journeys:  counter("journeys_total", "Journeys evaluated, an hour after their first reported event or earlier to save memory."),
 		jobs:      counter("jobs_total", "Jobs of the evaluated journeys."),
 		forgotten: counter("forgotten_journeys_total", "Journeys evaluated before the hour had passed, to save memory."),
 	}}
-	violations := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "clientevents_quality_violations_total",
-		Help: "Jobs of evaluated journeys that violate a rule of Google's documentation, by rule.",
-	}, []string{"rule"})
+	violations := set.Counters("clientevents_quality_violations_total", "Jobs of evaluated journeys that violate a rule of Google's documentation, by rule.", "rule")
 	for i := range rules {
 		m.metrics.violations[i] = violations.WithLabelValues(string(rules[i].rule))
-	}
-	if reg != nil {
-		reg.MustRegister(m.metrics.journeys, m.metrics.jobs, m.metrics.forgotten, violations)
 	}
 	return m
 }

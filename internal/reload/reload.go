@@ -14,6 +14,7 @@ import (
 
 	"github.com/clientevents/clientevents/internal/config"
 	"github.com/clientevents/clientevents/internal/filewatch"
+	"github.com/clientevents/clientevents/internal/metric"
 )
 
 // Result is the outcome of a reload.
@@ -77,30 +78,23 @@ type Reloader struct {
 
 // New returns a reloader that registers its metrics.
 func New(o Options) *Reloader {
+	metrics := metric.Set{Registerer: o.Registerer}
 	r := &Reloader{
 		o:       o,
 		current: o.Current,
-		total: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "clientevents_config_reloads_total",
-			Help: "Reloads of the configuration, by result: applied, unchanged, rejected (a changed key needs a restart) or invalid.",
-		}, []string{"result"}),
-		succeeded: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "clientevents_config_last_reload_successful",
-			Help: "Whether the configuration that was read last is in force (1) or was rejected or invalid (0).",
-		}),
-		info: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "clientevents_config_info",
-			Help: "Always 1; the labels identify the source and the destination, and hash covers all configuration keys except those of admin and log.",
-		}, []string{"topic", "group", "api_version", "hash"}),
+		total: metrics.Counters("clientevents_config_reloads_total",
+			"Reloads of the configuration, by result: applied, unchanged, rejected (a changed key needs a restart) or invalid.", "result"),
+		succeeded: metrics.Gauge("clientevents_config_last_reload_successful",
+			"Whether the configuration that was read last is in force (1) or was rejected or invalid (0)."),
+		info: metrics.Gauges("clientevents_config_info",
+			"Always 1; the labels identify the source and the destination, and hash covers all configuration keys except those of admin and log.",
+			"topic", "group", "api_version", "hash"),
 	}
 	for _, result := range Results() {
 		r.total.WithLabelValues(string(result))
 	}
 	r.succeeded.Set(1)
 	r.describe(o.Current)
-	if o.Registerer != nil {
-		o.Registerer.MustRegister(r.total, r.succeeded, r.info)
-	}
 	return r
 }
 

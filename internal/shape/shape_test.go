@@ -27,7 +27,7 @@ func opened(t *testing.T, name string) (*shape.Shape, *input.Decoder) {
 	}
 	c := input.Config{Version: event.V4, Mapping: s.Mapping(parent)}
 	if name == "cloudevents" || s.UsesRegistry() {
-		c.Format = name
+		c.Format = input.Format(name)
 	}
 	if s.UsesRegistry() {
 		registry := httptest.NewServer(srfake.NewRegistry().Handler())

@@ -105,7 +105,7 @@ func python(t *testing.T) string {
 	return filepath.Join(folder, "bin", "python")
 }
 
-func decoder(t *testing.T, format, url string) *input.Decoder {
+func decoder(t *testing.T, format input.Format, url string) *input.Decoder {
 	t.Helper()
 	d, err := input.New(input.Config{
 		Version: event.V3, Format: format, Registry: input.Registry{URL: url},
@@ -170,14 +170,15 @@ func TestJavaAvroAndApicurio(t *testing.T) {
 
 // decodeAll compares the values of lines of "FORMAT BASE64" with the expected ones, each
 // after the name of its type. It returns the decoders by format.
-func decodeAll(t *testing.T, url string, lines, want []string) map[string]*input.Decoder {
+func decodeAll(t *testing.T, url string, lines, want []string) map[input.Format]*input.Decoder {
 	t.Helper()
 	if len(lines) != len(want) {
 		t.Fatalf("the producer wrote %q", lines)
 	}
-	decoders := map[string]*input.Decoder{}
+	decoders := map[input.Format]*input.Decoder{}
 	for i, line := range lines {
-		format, text, _ := strings.Cut(line, " ")
+		name, text, _ := strings.Cut(line, " ")
+		format := input.Format(name)
 		value, err := base64.StdEncoding.DecodeString(text)
 		if err != nil {
 			t.Fatal(err)
