@@ -19,8 +19,6 @@ import (
 // A member that has joined a rebalance, and asks again after its timeout, waits here for
 // its end.
 func endRebalances(t testing.TB, broker *kfake.Cluster) {
-	ctx, cancel := context.WithCancel(context.Background())
-	t.Cleanup(cancel)
 	type join struct {
 		epoch int32
 		at    time.Time
@@ -44,7 +42,7 @@ func endRebalances(t testing.TB, broker *kfake.Cluster) {
 		timeout := time.Duration(request.RebalanceTimeoutMillis) * time.Millisecond
 		if ok && time.Since(last.at) >= timeout {
 			broker.SleepControl(func() {
-				ctx, cancel := context.WithTimeout(ctx, 2*timeout)
+				ctx, cancel := context.WithTimeout(t.Context(), 2*timeout)
 				defer cancel()
 				_, _ = broker.WaitGroupInfo(ctx, request.Group, func(now *kfake.GroupInfo) bool {
 					return !preparing(now) || now.Epoch != g.Epoch
