@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -107,26 +106,12 @@ func (o *owner) writeRekeyed(ctx context.Context, events []partition.Accepted, w
 	o.written.set()
 }
 
-// writeTo writes records to a partition of the internal topic, and tries again until
-// the brokers have them. It fails only when ctx ends.
+// writeTo appends records to a partition of the internal topic.
 func (o *owner) writeTo(ctx context.Context, to int32, records []kafkalog.Record) error {
-	for attempt := 0; ; attempt++ {
-		o.beat()
-		err := o.c.kafka.Write(ctx, kafkalog.WriteRequest{
-			// Events of one record have it in common, which compression uses.
-			Topic: o.c.cfg.ByRequest, Partition: to, Records: records, Codec: kafkalog.Zstd,
-		})
-		if failed, ok := errors.AsType[*kafkalog.WriteError](err); ok {
-			records = failed.Unwritten(records)
-		}
-		if err == nil {
-			o.noteWritten(topicByRequest, attempt)
-			return nil
-		}
-		if err := o.writeFailed(ctx, topicByRequest, attempt, len(records), err); err != nil {
-			return err
-		}
-	}
+	return o.append(ctx, topicByRequest, kafkalog.WriteRequest{
+		// Events of one record have it in common, which compression uses.
+		Topic: o.c.cfg.ByRequest, Partition: to, Records: records, Codec: kafkalog.Zstd,
+	})
 }
 
 // rekeyCountInterval is how often to ask for the number of partitions of the internal

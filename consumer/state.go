@@ -290,22 +290,27 @@ func (o *owner) recordChunk(ctx context.Context, accepted []partition.Accepted, 
 	}
 }
 
-// write appends records to the state topic, and tries again until the broker has them
-// or ctx ends. Nothing may be dropped, so everything waits meanwhile, and the status
-// says so. The records are not compressed: most of them are hashes, which do not get
-// smaller.
+// write appends records to the state topic. They are not compressed: most of them are
+// hashes, which do not get smaller.
 func (o *owner) write(ctx context.Context, records []kafkalog.Record) error {
+	return o.append(ctx, topicState, kafkalog.WriteRequest{Topic: o.c.cfg.StateTopic, Partition: o.partition.ID(), Records: records})
+}
+
+// append writes records to a topic of the kind, and tries again until the broker has
+// them. It fails only when ctx ends: nothing may be dropped, so everything waits
+// meanwhile, and the status says so.
+func (o *owner) append(ctx context.Context, kind string, request kafkalog.WriteRequest) error {
 	for attempt := 0; ; attempt++ {
 		o.beat()
-		err := o.c.kafka.Write(ctx, kafkalog.WriteRequest{Topic: o.c.cfg.StateTopic, Partition: o.partition.ID(), Records: records})
+		err := o.c.kafka.Write(ctx, request)
 		if failed, ok := errors.AsType[*kafkalog.WriteError](err); ok {
-			records = failed.Unwritten(records)
+			request.Records = failed.Unwritten(request.Records)
 		}
 		if err == nil {
-			o.noteWritten(topicState, attempt)
+			o.noteWritten(kind, attempt)
 			return nil
 		}
-		if err := o.writeFailed(ctx, topicState, attempt, len(records), err); err != nil {
+		if err := o.writeFailed(ctx, kind, attempt, len(request.Records), err); err != nil {
 			return err
 		}
 	}
