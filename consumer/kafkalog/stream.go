@@ -69,10 +69,11 @@ func openStream(src []byte, codec compress.Compression, whole bool) (r io.Reader
 	case compress.Gzip:
 		r, err = gzip.NewReader(bytes.NewReader(src))
 	case compress.Snappy:
-		r = &snappyStream{src: src, whole: whole}
+		s := &snappyStream{src: src, whole: whole}
+		r = &blockReader{next: s.next}
 	case compress.Lz4:
 		s := &lz4Stream{blocks: lz4Blocks{r: reader{b: src}}}
-		r, err = s, s.blocks.begin()
+		r, err = &blockReader{next: s.next}, s.blocks.begin()
 	case compress.Zstd:
 		var d *zstd.Decoder
 		d, err = zstd.NewReader(bytes.NewReader(src), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
@@ -89,33 +90,40 @@ func openStream(src []byte, codec compress.Compression, whole bool) (r io.Reader
 	return r, end, nil
 }
 
+// blockReader reads what a decompressor returns piece by piece.
+type blockReader struct {
+	next func() ([]byte, error) // valid until the next call; may be empty
+	rest []byte                 // unread
+}
+
+func (r *blockReader) Read(b []byte) (int, error) {
+	for len(r.rest) == 0 {
+		var err error
+		if r.rest, err = r.next(); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(b, r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
+}
+
 // lz4Stream decompresses one block at a time.
 type lz4Stream struct {
 	blocks lz4Blocks
 	// buf holds up to lz4Window bytes of the data before, and then a block.
-	buf  []byte
-	rest []byte // of the block, unread
+	buf []byte
 }
 
-func (s *lz4Stream) Read(b []byte) (int, error) {
-	for len(s.rest) == 0 {
-		if err := s.fill(); err != nil {
-			return 0, err
-		}
-	}
-	n := copy(b, s.rest)
-	s.rest = s.rest[n:]
-	return n, nil
-}
-
-func (s *lz4Stream) fill() error {
+// next returns the next block's data, or none between two frames.
+func (s *lz4Stream) next() ([]byte, error) {
 	block, compressed, err := s.blocks.next()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if block == nil {
 		s.buf = s.buf[:0]
-		return s.blocks.begin() // a further frame, or io.EOF
+		return nil, s.blocks.begin() // a further frame, or io.EOF
 	}
 	if need := lz4Window + s.blocks.largest; cap(s.buf) < need {
 		s.buf = append(make([]byte, 0, need), s.buf...)
@@ -132,8 +140,7 @@ func (s *lz4Stream) fill() error {
 		n = copy(space, block)
 	}
 	s.buf = s.buf[:window+n]
-	s.rest = s.buf[window:]
-	return err
+	return s.buf[window:], err
 }
 
 // snappyStream decompresses one block at a time, and large ones in pieces.
@@ -143,46 +150,34 @@ type snappyStream struct {
 	begun   bool
 	framed  bool
 	buf     []byte // a block, or the window of a large one and what follows it
-	rest    []byte // decompressed and unread
 	pending *snappyBlock
 }
 
-func (s *snappyStream) Read(b []byte) (int, error) {
-	for len(s.rest) == 0 {
-		if err := s.fill(); err != nil {
-			return 0, err
-		}
-	}
-	n := copy(b, s.rest)
-	s.rest = s.rest[n:]
-	return n, nil
-}
-
-func (s *snappyStream) fill() (err error) {
+// next returns the next data, or none where a large block begins.
+func (s *snappyStream) next() (data []byte, err error) {
 	if s.pending != nil {
-		if s.buf, s.rest, err = s.pending.more(s.buf); err != nil || len(s.rest) > 0 {
-			return err
+		if s.buf, data, err = s.pending.more(s.buf); err != nil || len(data) > 0 {
+			return data, err
 		}
 		s.pending = nil
 	}
 	block, err := s.nextBlock()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	size, err := snappySize(block)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if size > snappyWhole && !s.whole {
 		_, n := binary.Uvarint(block)
 		s.pending, s.buf = &snappyBlock{src: block[n:], left: size}, s.buf[:0]
-		return nil
+		return nil, nil
 	}
 	if cap(s.buf) < size {
 		s.buf = make([]byte, size)
 	}
-	s.rest, err = snappy.Decode(s.buf[:size], block)
-	return err
+	return snappy.Decode(s.buf[:size], block)
 }
 
 func (s *snappyStream) nextBlock() ([]byte, error) {
