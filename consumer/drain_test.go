@@ -79,20 +79,6 @@ func TestIntakeEndsBeforeTheDrain(t *testing.T) {
 	})
 }
 
-// silentConn is a connection to a broker that may fall silent: what is written is
-// taken, and nothing comes back.
-type silentConn struct {
-	net.Conn
-	silent *atomic.Bool
-}
-
-func (c *silentConn) Write(b []byte) (int, error) {
-	if c.silent.Load() {
-		return len(b), nil
-	}
-	return c.Conn.Write(b)
-}
-
 // TestStopWhileTheBrokerIsSilent: a replica that is told to stop while the broker
 // takes its requests and never answers doesn't wait for the library's timeouts.
 func TestStopWhileTheBrokerIsSilent(t *testing.T) {
@@ -107,7 +93,7 @@ func TestStopWhileTheBrokerIsSilent(t *testing.T) {
 			if err != nil {
 				return nil, err
 			}
-			return &silentConn{conn, &silent}, nil
+			return kafkatest.Silence(conn, &silent), nil
 		}
 		transport := &kafka.Transport{Dial: dial, MetadataTTL: time.Second}
 		defer transport.CloseIdleConnections()

@@ -2,14 +2,8 @@ package app_test
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"maps"
-	"math/big"
 	"os"
 	"path/filepath"
 	"slices"
@@ -358,7 +352,7 @@ func (r *reloading) suspicious(t *testing.T, key string, distance time.Duration)
 // fixed returns changes of all keys that need a restart, as environment variables.
 func fixed(t *testing.T, r *reloading) [][]string {
 	t.Helper()
-	certificate, key := selfSigned(t)
+	certificate, key := kafkatest.SelfSigned(t, "replica", time.Now().Add(24*time.Hour))
 	cert, keyFile := r.file(t, "cert.pem", certificate), r.file(t, "key.pem", key)
 	text := r.file(t, "secret", "a secret of some length")
 	set, err := proto.Marshal(&descriptorpb.FileDescriptorSet{File: []*descriptorpb.FileDescriptorProto{
@@ -458,27 +452,6 @@ func TestEachKeyOnReload(t *testing.T) {
 			}
 		}
 	})
-}
-
-func selfSigned(t *testing.T) (certificate, key string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(24 * time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	encode := func(kind string, der []byte) string {
-		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
-	}
-	return encode("CERTIFICATE", der), encode("PRIVATE KEY", keyDER)
 }
 
 // TestWatchedFile changes the file: valid, invalid, invalid in the same way, rejected, as

@@ -17,20 +17,6 @@ import (
 	"github.com/clientevents/clientevents/test/kafkatest"
 )
 
-// silentConn is a connection to a broker that may fall silent: it takes what is
-// written, and nothing comes back.
-type silentConn struct {
-	net.Conn
-	silent *atomic.Bool
-}
-
-func (c *silentConn) Write(b []byte) (int, error) {
-	if c.silent.Load() {
-		return len(b), nil
-	}
-	return c.Conn.Write(b)
-}
-
 // TestStopWhileNothingAnswers: a replica stops within its budget while the brokers
 // are silent and the API hangs, and the log names the steps that used up their
 // time.
@@ -56,7 +42,7 @@ func TestStopWhileNothingAnswers(t *testing.T) {
 		o.Logger, o.StopWithin = slog.New(slog.NewTextHandler(&log, nil)), budget
 		o.DialKafka = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := r.DialContext(ctx, network, addr)
-			return &silentConn{conn, &silent}, err
+			return kafkatest.Silence(conn, &silent), err
 		}
 		go func() { ended <- app.Run(ctx, o) }()
 		r.publish(t, 0, "held", 1, "")

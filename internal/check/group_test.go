@@ -14,20 +14,26 @@ import (
 	"github.com/clientevents/clientevents/test/kafkatest"
 )
 
+// joinStranger makes a client that is no replica a member of a group.
+func joinStranger(t *testing.T, c *kafkatest.Cluster, group, topic string) {
+	t.Helper()
+	stranger, err := kgo.NewClient(kgo.SeedBrokers(c.Brokers...), kgo.ClientID("stranger"), kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stranger.Close)
+	kafkatest.WaitFor(t, 10*time.Second, "the member", func() bool {
+		_, generation := stranger.GroupMetadata()
+		return generation > 0
+	})
+}
+
 // TestCheckOfForeignMembers: members that do not read the topic are named.
 func TestCheckOfForeignMembers(t *testing.T) {
 	c := kafkatest.Embedded(t)
 	c.CreateTopic(t, "plain", 1, nil)
 	c.CreateTopic(t, "other", 1, nil)
-	stranger, err := kgo.NewClient(kgo.SeedBrokers(c.Brokers...), kgo.ClientID("stranger"), kgo.ConsumerGroup("group"), kgo.ConsumeTopics("other"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stranger.Close()
-	kafkatest.WaitFor(t, 10*time.Second, "the member", func() bool {
-		_, generation := stranger.GroupMetadata()
-		return generation > 0
-	})
+	joinStranger(t, c, "group", "other")
 	lines, _ := checkWith(t, "KAFKA_BROKERS="+c.Brokers[0], "KAFKA_TOPIC=plain")
 	wantLine(t, lines, "FAIL  group group", `client "stranger" on host`, `"other"`)
 }
@@ -83,15 +89,7 @@ func TestCheckOfCoverage(t *testing.T) {
 	lines, _ = checkWith(t, settings...) // the replica looks for added partitions every 15 s
 	wantLine(t, lines, "FAIL  group group", "no replica reads partitions [2 3] of topic plain")
 
-	stranger, err := kgo.NewClient(kgo.SeedBrokers(c.Brokers...), kgo.ClientID("stranger"), kgo.ConsumerGroup("group"), kgo.ConsumeTopics("plain"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stranger.Close()
-	kafkatest.WaitFor(t, 10*time.Second, "the member", func() bool {
-		_, generation := stranger.GroupMetadata()
-		return generation > 0
-	})
+	joinStranger(t, c, "group", "plain")
 	lines, _ = checkWith(t, settings...)
 	wantLine(t, lines, "FAIL  group group", `client "stranger" on host`, `"plain"`)
 }

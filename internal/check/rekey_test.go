@@ -3,7 +3,6 @@ package check_test
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -23,15 +22,7 @@ func TestCheckOfRekeyedGroup(t *testing.T) {
 	wantLine(t, lines, "ok    group group:", "it has no members")
 	wantLine(t, lines, "ok    group group.by-request:", "it has no members")
 
-	stranger, err := kgo.NewClient(kgo.SeedBrokers(c.Brokers...), kgo.ClientID("stranger"), kgo.ConsumerGroup("group.by-request"), kgo.ConsumeTopics("plain"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stranger.Close()
-	kafkatest.WaitFor(t, 10*time.Second, "the member", func() bool {
-		_, generation := stranger.GroupMetadata()
-		return generation > 0
-	})
+	joinStranger(t, c, "group.by-request", "plain")
 	lines, _ = checkWith(t, settings...)
 	wantLine(t, lines, "ok    group group:", "it has no members")
 	wantLine(t, lines, "FAIL  group group.by-request:", `client "stranger" on host`, `"plain"`)

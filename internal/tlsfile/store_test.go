@@ -1,14 +1,7 @@
 package tlsfile_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"log/slog"
-	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,29 +13,8 @@ import (
 
 	"github.com/clientevents/clientevents/internal/filewatch"
 	"github.com/clientevents/clientevents/internal/tlsfile"
+	"github.com/clientevents/clientevents/test/kafkatest"
 )
-
-// issue returns a self-signed certificate and its key.
-func issue(t *testing.T, name string, expires time.Time) (certificate, key string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotAfter: expires}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	encode := func(kind string, der []byte) string {
-		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
-	}
-	return encode("CERTIFICATE", der), encode("PRIVATE KEY", keyDER)
-}
 
 // TestStore replaces files: the expiry is that of the certificates in use.
 func TestStore(t *testing.T) {
@@ -60,10 +32,10 @@ func TestStore(t *testing.T) {
 			synctest.Wait()
 			return path
 		}
-		oldCA, _ := issue(t, "old CA", day(1))
-		newCA, _ := issue(t, "new CA", day(90))
-		cert, key := issue(t, "client", day(30))
-		later, laterKey := issue(t, "later", day(60))
+		oldCA, _ := kafkatest.SelfSigned(t, "old CA", day(1))
+		newCA, _ := kafkatest.SelfSigned(t, "new CA", day(90))
+		cert, key := kafkatest.SelfSigned(t, "client", day(30))
+		later, laterKey := kafkatest.SelfSigned(t, "later", day(60))
 		files := filewatch.New(slog.New(slog.DiscardHandler), nil)
 		defer files.Close()
 		reg := prometheus.NewRegistry()

@@ -43,53 +43,11 @@ func rekeyed(t *testing.T, traffic journey.Mix, run func(w *world)) {
 func TestRekeyKills(t *testing.T) {
 	traffic := traffic
 	traffic.Late = 0 // a parent that is published a minute after its child is rightly given up
-	rekeyed(t, traffic, func(w *world) {
-		w.start()
-		w.publish(func() {
-			time.Sleep(time.Duration(w.rng.IntN(400)) * time.Millisecond)
-			if d := w.doom.Swap(nil); d != nil {
-				d.victim.kill()
-			}
-			if r := w.any(); r != nil && r.member() {
-				switch w.rng.IntN(3) {
-				case 0:
-					r.kill()
-				case 1:
-					w.condemn(r)
-				}
-			}
-			if len(w.living()) == 0 || w.rng.IntN(4) == 0 {
-				w.start()
-			}
-		})
-		if d := w.doom.Swap(nil); d != nil {
-			d.victim.kill()
-		}
-		w.settle()
-		w.judge(w.kills * inFlight)
-	})
+	rekeyed(t, traffic, (*world).killReplicas)
 }
 
 // TestRekeyPlannedChanges: replicas come and go in order, and nothing is repeated.
-func TestRekeyPlannedChanges(t *testing.T) {
-	rekeyed(t, traffic, func(w *world) {
-		w.start()
-		w.publish(func() {
-			switch w.rng.IntN(3) {
-			case 0:
-				w.start()
-			case 1:
-				if len(w.living()) > 1 || w.rng.IntN(2) == 0 {
-					if r := w.any(); r != nil {
-						r.stop()
-					}
-				}
-			}
-		})
-		w.settle()
-		w.judge(0)
-	})
-}
+func TestRekeyPlannedChanges(t *testing.T) { rekeyed(t, traffic, (*world).changeReplicas) }
 
 // TestRekeyPartitionAway: a partition of the source topic can't be read for much longer
 // than children wait for their parents. Those whose parents are in it wait on.

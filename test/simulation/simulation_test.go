@@ -506,53 +506,55 @@ func tail(s string, n int) string {
 }
 
 // TestPlannedChanges: replicas come and go in order, and nothing is repeated.
-func TestPlannedChanges(t *testing.T) {
-	each(t, traffic, func(w *world) {
-		w.start()
-		w.publish(func() {
-			switch w.rng.IntN(3) {
-			case 0:
-				w.start()
-			case 1:
-				if len(w.living()) > 1 || w.rng.IntN(2) == 0 {
-					if r := w.any(); r != nil {
-						r.stop()
-					}
+func TestPlannedChanges(t *testing.T) { each(t, traffic, (*world).changeReplicas) }
+
+// changeReplicas starts and stops replicas while records are published.
+func (w *world) changeReplicas() {
+	w.start()
+	w.publish(func() {
+		switch w.rng.IntN(3) {
+		case 0:
+			w.start()
+		case 1:
+			if len(w.living()) > 1 || w.rng.IntN(2) == 0 {
+				if r := w.any(); r != nil {
+					r.stop()
 				}
 			}
-		})
-		w.settle()
-		w.judge(0)
+		}
 	})
+	w.settle()
+	w.judge(0)
 }
 
 // TestKills: replicas die, and at most what was in flight is repeated.
-func TestKills(t *testing.T) {
-	each(t, traffic, func(w *world) {
-		w.start()
-		w.publish(func() {
-			time.Sleep(time.Duration(w.rng.IntN(400)) * time.Millisecond)
-			if d := w.doom.Swap(nil); d != nil {
-				d.victim.kill()
-			}
-			if r := w.any(); r != nil && r.member() {
-				switch w.rng.IntN(3) {
-				case 0:
-					r.kill()
-				case 1:
-					w.condemn(r)
-				}
-			}
-			if len(w.living()) == 0 || w.rng.IntN(4) == 0 {
-				w.start()
-			}
-		})
+func TestKills(t *testing.T) { each(t, traffic, (*world).killReplicas) }
+
+// killReplicas kills replicas between any two steps while records are published.
+func (w *world) killReplicas() {
+	w.start()
+	w.publish(func() {
+		time.Sleep(time.Duration(w.rng.IntN(400)) * time.Millisecond)
 		if d := w.doom.Swap(nil); d != nil {
 			d.victim.kill()
 		}
-		w.settle()
-		w.judge(w.kills * inFlight)
+		if r := w.any(); r != nil && r.member() {
+			switch w.rng.IntN(3) {
+			case 0:
+				r.kill()
+			case 1:
+				w.condemn(r)
+			}
+		}
+		if len(w.living()) == 0 || w.rng.IntN(4) == 0 {
+			w.start()
+		}
 	})
+	if d := w.doom.Swap(nil); d != nil {
+		d.victim.kill()
+	}
+	w.settle()
+	w.judge(w.kills * inFlight)
 }
 
 // TestAPIFaults: the API fails in every way that leaves no doubt whether an
