@@ -43,7 +43,7 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 4, "how many seeds each kind of misfortune is run with; half of them with -short")
+	seeds = flag.Int("seeds", 4, "how many seeds each kind of misfortune is run with; three quarters of them with -short")
 	first = flag.Uint64("first", 1, "the first seed")
 	size  = flag.Int("records", 1200, "how many records each run publishes")
 )
@@ -483,7 +483,7 @@ func some(t *testing.T, traffic journey.Mix, run func(w *world)) {
 func withSeeds(t *testing.T, n int, traffic journey.Mix, run func(w *world), opts ...kfake.Opt) {
 	t.Helper()
 	if testing.Short() {
-		n = (n + 1) / 2
+		n = max(1, n*3/4)
 	}
 	for seed := *first; seed < *first+uint64(n); seed++ {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
