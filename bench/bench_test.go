@@ -56,7 +56,7 @@ func TestSinkCounts(t *testing.T) {
 		events = append(events, appendGood(nil, i, at))
 	}
 	s.answer(nil, events[0], false)
-	answer := s.answer(nil, appendParts(nil, events[1:]), true)
+	answer, _ := s.answer(nil, appendParts(nil, events[1:]), true)
 	if n := bytes.Count(answer, []byte("HTTP/1.1 200 OK")); n != 5 {
 		t.Errorf("the answer to 5 events has %d parts", n)
 	}

@@ -17,6 +17,8 @@ type row struct {
 	events  int
 	delay   time.Duration
 	results []result
+	// failed is why an alternative could not be measured; the others still are.
+	failed string
 }
 
 // median takes the median of each figure by itself, and the worst of what must
@@ -61,7 +63,15 @@ func mostOf(all []result, figure func(result) int) (most int) {
 func (w *world) turns(ctx context.Context, rows []*row) error {
 	for round := range w.options.rounds {
 		for _, r := range rows {
+			if r.failed != "" {
+				continue
+			}
 			got, err := w.drain(ctx, r.of, r.setup, r.events, r.delay)
+			if err != nil && ctx.Err() == nil && w.isAlternative(r.of) {
+				r.failed = oneLine(err.Error())
+				fmt.Fprintln(os.Stderr, "bench: not measured:", r.failed)
+				continue
+			}
 			if err != nil {
 				return fmt.Errorf("%s: %w", r.of.name, err)
 			}
@@ -71,6 +81,28 @@ func (w *world) turns(ctx context.Context, rows []*row) error {
 		}
 	}
 	return nil
+}
+
+func (w *world) isAlternative(c contender) bool {
+	return c.name != floor.name && c.name != w.product.name
+}
+
+// failures are the rows without a result, and why.
+func failures(rows []*row) (why []string) {
+	for _, r := range rows {
+		if r.failed != "" {
+			why = append(why, fmt.Sprintf("%s with batches of %d over %s (%s)", r.of.name, r.setup.batch, r.setup.url[:strings.Index(r.setup.url, ":")], r.failed))
+		}
+	}
+	return why
+}
+
+// notMeasured is the line below a table that names what it lacks.
+func notMeasured(missing []string) string {
+	if len(missing) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("\nNot measured: %s.\n", strings.Join(missing, "; "))
 }
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
@@ -104,11 +136,7 @@ func measureDrain(ctx context.Context, w *world) (string, error) {
 	if err := w.turns(ctx, rows); err != nil {
 		return "", err
 	}
-	text := w.drainTable(rows, groups) + "\n" + w.bars(rows)
-	if len(missing) > 0 {
-		text += fmt.Sprintf("\nNot measured: %s.\n", strings.Join(missing, ", "))
-	}
-	return text, nil
+	return w.drainTable(rows, groups) + "\n" + w.bars(rows) + notMeasured(append(missing, failures(rows)...)), nil
 }
 
 // drainRows returns the rows of the table, and the group of each. Slow contenders
@@ -140,6 +168,9 @@ func (w *world) drainTable(rows []*row, groups map[*row]string) string {
 	last := ""
 	var base, ours result
 	for _, r := range rows {
+		if r.failed != "" {
+			continue
+		}
 		got := r.median()
 		if groups[r] != last {
 			last = groups[r]
@@ -152,7 +183,7 @@ func (w *world) drainTable(rows []*row, groups map[*row]string) string {
 			ours = got
 		}
 		against := ""
-		if r.of.name != floor.name && r.of.name != w.product.name {
+		if w.isAlternative(r.of) {
 			against = fmt.Sprintf("%.1f", float64(got.cpu)/float64(ours.cpu))
 		}
 		peak := ""
@@ -235,6 +266,9 @@ func measureSlow(ctx context.Context, w *world) (string, error) {
 	b.WriteString("| the API's latency | | events/s | × bare loop | CPU µs an event | lost | repeated |\n|---|---|--:|--:|--:|--:|--:|\n")
 	var base result
 	for _, r := range rows {
+		if r.failed != "" {
+			continue
+		}
 		got := r.median()
 		if r.of.name == floor.name {
 			base = got
@@ -324,6 +358,9 @@ func (w *world) paced(ctx context.Context, c *pacing) (r result, err error) {
 	const warm, took = 200, 2 * time.Second
 	most := c.perSecond*int(took/time.Second) + warm
 	if err := w.reset(ctx, most, 0); err != nil {
+		return r, err
+	}
+	if err := w.prepare(ctx, c.of, s); err != nil {
 		return r, err
 	}
 	p, err := w.start(c.of, s)
