@@ -71,8 +71,9 @@ output:
             verb: POST
             headers: {Content-Type: application/json}
             max_in_flight: 64
-            retries: 10
-            backoff_on: [429]
+            retries: 1000000
+            max_retry_backoff: 10s
+            backoff_on: [429, 500, 502, 503, 504]
             tls: {enabled: {{.TLS}}, root_cas_file: '{{.Certificate}}'}
 `))
 

@@ -21,6 +21,8 @@ var camelRoute = template.Must(template.New("").Parse(`
     - name: ids
       type: org.apache.camel.support.processor.idempotent.MemoryIdempotentRepository
       properties: {cacheSize: 1000000}
+    - name: check
+      type: Check
 - onException:
     exception: ['Check$Fault']
     handled: {constant: "true"}
@@ -45,9 +47,9 @@ var camelRoute = template.Must(template.New("").Parse(`
         - split:
             expression: {simple: "${body}"}
             parallelProcessing: "true"
-            executorService: "#requests"
+            executorService: requests
             steps:
-              - process: {ref: "#class:Check"}
+              - process: {ref: check}
               - idempotentConsumer:
                   expression: {header: id}
                   idempotentRepository: "#ids"

@@ -58,7 +58,14 @@ var faults = []fault{
 		if _, err := x.w.admin.CreateTopic(ctx, partitions, 1, nil, x.topic); err != nil {
 			return err
 		}
-		return x.w.loadFrom(ctx, x.topic, x.n/3, x.n)
+		// The client that published before knows the topic by its former ID.
+		fresh := *x.w
+		var err error
+		if fresh.client, err = kgo.NewClient(kgo.SeedBrokers(strings.Split(x.w.brokers, ",")...), kgo.RecordPartitioner(kgo.ManualPartitioner())); err != nil {
+			return err
+		}
+		defer fresh.client.Close()
+		return fresh.loadFrom(ctx, x.topic, x.n/3, x.n)
 	}},
 	{name: "a batch of 15 KB that unpacks to 120 MB", late: true, strike: func(ctx context.Context, x *trial) error {
 		if err := x.w.bomb(ctx, x.topic); err != nil {

@@ -388,8 +388,8 @@ static void drive(void) {
 }
 
 static void loop(void) {
-	double until = 0;
-	while (!ending || (busy > 0 && now() < until)) {
+	double until = 0; /* requests are awaited for a time when it ends */
+	while (!ending || until == 0 || (busy > 0 && now() < until)) {
 		if (ending && until == 0)
 			until = now() + 20;
 		while (!ending && has_room()) {
