@@ -50,12 +50,12 @@ func main() {
 		}
 	}
 	var o options
-	flag.StringVar(&o.parts, "parts", "drain,slow,pace", "what to measure: drain, slow (an API with a latency), pace (below saturation), faults, links, scale, profile, versus, single")
+	flag.StringVar(&o.parts, "parts", "drain,slow,pace,faults", "what to measure: drain, slow (an API with a latency), pace (below saturation), faults, links, scale, profile, versus, single")
 	flag.IntVar(&o.rounds, "rounds", 5, "how often everything is measured; the median counts")
 	flag.StringVar(&o.product, "product", "", "the program's binary; empty builds it")
 	flag.StringVar(&o.broker, "broker", "embedded", "embedded or kafka (Apache Kafka, needs Java 17)")
 	flag.StringVar(&o.update, "update", "", "a Markdown file whose sections between <!-- bench:PART --> and <!-- end of bench --> are rewritten")
-	flag.StringVar(&o.plots, "plots", "", "a folder for the plots of -parts scale, as SVG")
+	flag.StringVar(&o.plots, "plots", "", "a folder for the plots of -parts drain and scale, as SVG")
 	flag.StringVar(&o.baseline, "baseline", "", "another binary of the program, for -parts versus or single")
 	flag.StringVar(&o.profile, "profile", "release.pgo", "where -parts profile writes the CPU profile")
 	flag.BoolVar(&o.keep, "keep", false, "with -parts profile, write the profile of each mode too")
@@ -64,7 +64,7 @@ func main() {
 	flag.StringVar(&o.peers, "peers", "", "which alternatives to measure, by the beginnings of their names, separated by commas; empty for all")
 	flag.IntVar(&o.beside, "beside", 3, "how many trials of -parts faults run beside each other")
 	flag.IntVar(&o.most, "most", 20_000_000, "how far -parts scale goes, in ids")
-	flag.DurationVar(&o.budget, "budget", time.Hour, "when to give up")
+	flag.DurationVar(&o.budget, "budget", 2*time.Hour, "when to give up")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	ctx, cancel := context.WithTimeout(ctx, o.budget)

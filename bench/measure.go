@@ -136,7 +136,8 @@ func measureDrain(ctx context.Context, w *world) (string, error) {
 	if err := w.turns(ctx, rows); err != nil {
 		return "", err
 	}
-	return w.drainTable(rows, groups) + "\n" + w.bars(rows) + notMeasured(append(missing, failures(rows)...)), nil
+	chart, err := w.plotDrain(rows)
+	return w.drainTable(rows, groups) + chart + "\n" + w.bars(rows) + notMeasured(append(missing, failures(rows)...)), err
 }
 
 // drainRows returns the rows of the table, and the group of each. Slow contenders
@@ -233,15 +234,15 @@ func thousands(f float64) string {
 // bound the rate then.
 func measureSlow(ctx context.Context, w *world) (string, error) {
 	// Enough events that the slow start hardly counts, but fewer for slow contenders.
-	const n, fewest = 20_000, 200
+	const n, few, fewest = 20_000, 4_000, 200
 	topics := map[int]string{}
-	for _, size := range []int{n, fewest} {
+	for _, size := range []int{n, few, fewest} {
 		var err error
 		if topics[size], err = w.topicOf(ctx, size, partitions); err != nil {
 			return "", err
 		}
 	}
-	others, _ := w.alternatives(ctx)
+	others, missing := w.alternatives(ctx)
 	var rows []*row
 	for _, delay := range []time.Duration{5 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond} {
 		add := func(c contender, size, batch int) {
@@ -249,13 +250,15 @@ func measureSlow(ctx context.Context, w *world) (string, error) {
 			rows = append(rows, &row{of: c, delay: delay, events: expected(size), setup: s})
 		}
 		for _, c := range append([]contender{floor, w.product}, others...) {
-			if c.slow {
-				if delay < 100*time.Millisecond {
-					add(c, fewest, 1)
-				}
-				continue
+			switch {
+			case c.slow && delay < 100*time.Millisecond:
+				add(c, fewest, 1)
+			case c.slow:
+			case w.isAlternative(c) && delay >= 100*time.Millisecond:
+				add(c, few, 1) // they have no slow start, and it takes long
+			default:
+				add(c, n, 1)
 			}
-			add(c, n, 1)
 		}
 		add(w.product, n, 100)
 	}
@@ -283,7 +286,7 @@ func measureSlow(ctx context.Context, w *world) (string, error) {
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %.2f | %.1f | %d | %d |\n", r.delay, name, thousands(got.perSecond), got.perSecond/base.perSecond, micros(cpu), got.lost, got.repeated)
 	}
-	return b.String(), nil
+	return b.String() + notMeasured(append(missing, failures(rows)...)), nil
 }
 
 // pacing is one condition below saturation.
@@ -293,11 +296,12 @@ type pacing struct {
 	batch     int
 	linger    time.Duration
 	results   []result
+	failed    string
 }
 
 // measurePace measures the time from publishing to arrival below saturation.
 func measurePace(ctx context.Context, w *world) (string, error) {
-	others, _ := w.alternatives(ctx)
+	others, missing := w.alternatives(ctx)
 	var all []*pacing
 	for _, perSecond := range []int{10, 1000, 10_000} {
 		all = append(all,
@@ -316,7 +320,15 @@ func measurePace(ctx context.Context, w *world) (string, error) {
 			if p.perSecond < 100 && round%2 == 1 {
 				continue // they take long, and vary little
 			}
+			if p.failed != "" {
+				continue
+			}
 			got, err := w.paced(ctx, p)
+			if err != nil && ctx.Err() == nil && w.isAlternative(p.of) {
+				p.failed = oneLine(err.Error())
+				missing = append(missing, fmt.Sprintf("%s at %d events/s (%s)", p.of.name, p.perSecond, p.failed))
+				continue
+			}
 			if err != nil {
 				return "", fmt.Errorf("%s at %d/s: %w", p.of.name, p.perSecond, err)
 			}
@@ -328,11 +340,14 @@ func measurePace(ctx context.Context, w *world) (string, error) {
 	var b strings.Builder
 	b.WriteString("| events/s | | p50 ms | p99 ms | CPU µs an event | lost | repeated |\n|--:|---|--:|--:|--:|--:|--:|\n")
 	for _, p := range all {
+		if p.failed != "" {
+			continue
+		}
 		r := row{results: p.results}
 		got := r.median()
 		fmt.Fprintf(&b, "| %s | %s | %.2f | %.2f | %.0f | %d | %d |\n", thousands(float64(p.perSecond)), p.name(), millis(got.p50), millis(got.p99), micros(got.cpu), got.lost, got.repeated)
 	}
-	return b.String(), nil
+	return b.String() + notMeasured(missing), nil
 }
 
 func (p *pacing) name() string {
