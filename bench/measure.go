@@ -165,7 +165,7 @@ func (w *world) drainRows(others []contender, large, small string, n, few int) (
 // drainTable writes the rows' medians as a table, each beside its group's bare loop.
 func (w *world) drainTable(rows []*row, groups map[*row]string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "| | events/s | × bare loop | CPU s for 100,000 | × bare loop | × clientevents | peak MB | lost | repeated |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|\n")
+	fmt.Fprintf(&b, "| | events/s | × bare loop | CPU s for 100,000 | × bare loop | × clientevents | × its batches | peak MB | lost | repeated |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	last := ""
 	var base, ours result
 	for _, r := range rows {
@@ -175,7 +175,7 @@ func (w *world) drainTable(rows []*row, groups map[*row]string) string {
 		got := r.median()
 		if groups[r] != last {
 			last = groups[r]
-			fmt.Fprintf(&b, "| **%s** | | | | | | | | |\n", last)
+			fmt.Fprintf(&b, "| **%s** | | | | | | | | | |\n", last)
 		}
 		switch r.of.name {
 		case floor.name:
@@ -183,9 +183,10 @@ func (w *world) drainTable(rows []*row, groups map[*row]string) string {
 		case w.product.name:
 			ours = got
 		}
-		against := ""
+		against := " | "
 		if w.isAlternative(r.of) {
-			against = fmt.Sprintf("%.1f", float64(got.cpu)/float64(ours.cpu))
+			batches := medianIn(rows, w.product.name, r.setup.url, 100)
+			against = fmt.Sprintf("%.1f | %.1f", float64(got.cpu)/float64(ours.cpu), float64(got.cpu)/float64(batches.cpu))
 		}
 		peak := ""
 		if got.peak > 0 {
@@ -197,16 +198,19 @@ func (w *world) drainTable(rows []*row, groups map[*row]string) string {
 	return b.String()
 }
 
+// medianIn returns the median of a contender, to a URL and in batches of a size.
+func medianIn(rows []*row, name, url string, batch int) result {
+	for _, r := range rows {
+		if r.of.name == name && r.setup.url == url && r.setup.batch == batch {
+			return r.median()
+		}
+	}
+	return result{}
+}
+
 // bars holds the medians against what the project wants of itself.
 func (w *world) bars(rows []*row) string {
-	find := func(name, url string, batch int) result {
-		for _, r := range rows {
-			if r.of.name == name && r.setup.url == url && r.setup.batch == batch {
-				return r.median()
-			}
-		}
-		return result{}
-	}
+	find := func(name, url string, batch int) result { return medianIn(rows, name, url, batch) }
 	floor1, floor2 := find(floor.name, w.plain, 1), find(floor.name, w.secure, 1)
 	single1, single2 := find(w.product.name, w.plain, 1), find(w.product.name, w.secure, 1)
 	batch1, batch2 := find(w.product.name, w.plain, 100), find(w.product.name, w.secure, 100)
