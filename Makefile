@@ -69,9 +69,9 @@ emulator-million: ## send the emulator a million events over REST and gRPC; its 
 ##@ Benchmarks
 
 .PHONY: bench
-bench: ## measure against the alternatives, into docs/performance.md (10 minutes)
+bench: ## build the alternatives, measure against them, into docs/performance.md (40 minutes)
 	$(MAKE) bench-go COUNT=1 ARGS='-benchtime 100ms'
-	cd bench && go run . -rounds $(or $(ROUNDS),5) -update ../docs/performance.md $(ARGS)
+	cd bench && go run . -rounds $(or $(ROUNDS),3) -update ../docs/performance.md -plots ../docs $(ARGS)
 
 .PHONY: bench-go
 bench-go: ## run the Go benchmarks COUNT (6) times, into bench.txt (BENCH=pattern)
