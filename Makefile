@@ -166,8 +166,8 @@ upgrade: bin/chaos ## roll from FROM (the last release or commit) to this build 
 	bin/chaos -nodes 1 -records 6000 -upgrade $(or $(FROM),previous) $(ARGS)
 
 .PHONY: simulate
-simulate: ## run the simulations with SEEDS (100) seeds of each kind
-	go test ./test/simulation -count=1 -timeout 60m -v -seeds $(or $(SEEDS),100) $(ARGS) | grep -vE '^ *(=== |--- PASS|simulation_test)'
+simulate: ## run every simulation, with SEEDS (100) seeds of each kind
+	go test ./test/simulation -count=1 -timeout 60m -v -all -seeds $(or $(SEEDS),100) $(ARGS) | grep -vE '^ *(=== |--- PASS|simulation_test)'
 
 ##@ Suites with other tools
 
