@@ -249,14 +249,14 @@ func (c *Cluster) leaders(ctx context.Context, topic string) map[int32]int32 {
 	return found
 }
 
-// WaitFor checks cond every 10 ms, later every 100 ms, and fails t if it is not true
+// WaitFor checks cond every 10 ms, after a second every 100 ms, and fails t if it is not true
 // within limit: a minute of a fake clock passes at once but for the checks. In a
 // testing/synctest bubble both times are of the fake clock. The event completes the
 // sentence "gave up waiting for …".
 func WaitFor(t testing.TB, limit time.Duration, event string, cond func() bool) {
 	t.Helper()
-	began := time.Now()
-	for !cond() {
+	began, pause := time.Now(), 10*time.Millisecond
+	for ; !cond(); time.Sleep(pause) {
 		if err := t.Context().Err(); err != nil {
 			t.Fatalf("gave up waiting for %s: %v", event, err)
 		}
@@ -264,7 +264,9 @@ func WaitFor(t testing.TB, limit time.Duration, event string, cond func() bool) 
 		if waited > limit {
 			t.Fatalf("gave up waiting for %s after %v", event, limit)
 		}
-		time.Sleep(min(max(10*time.Millisecond, waited/50), 100*time.Millisecond))
+		if waited >= time.Second {
+			pause = 100 * time.Millisecond
+		}
 	}
 }
 
