@@ -21,6 +21,9 @@ func rekeyed(t *testing.T, traffic journey.Mix, run func(w *world)) {
 		"no key": func(*world) []byte { return nil },
 	} {
 		t.Run(name, func(t *testing.T) {
+			if testing.Short() && name != "user" {
+				t.Skip("not run with -short, which has records with a key")
+			}
 			some(t, traffic, func(w *world) {
 				w.rekey = true
 				w.records = slices.DeleteFunc(w.records, func(r journey.Record) bool {
