@@ -45,15 +45,17 @@ race: ## run the tests with the race detector, in random order
 	go test -race -short -shuffle=on ./...
 
 # The end of the time may itself be reported as a failure, without an input that fails
-# (golang/go#75804).
+# (golang/go#75804). A package's test is built once for all its targets, as `go test -fuzz`
+# builds it for each.
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@mkdir -p bin; \
 	for package in $$(git grep -l --untracked '^func Fuzz' -- '*_test.go' | xargs -r -n 1 dirname | sort -u); do \
-		targets=$$(go test -list '^Fuzz' "./$$package"); \
-		for target in $$(grep '^Fuzz' <<<"$$targets"); do \
+		go test -c -fuzz . -o bin/fuzz.test "./$$package"; \
+		cache=$$(go env GOCACHE)/fuzz/$(MODULE)/$$package; \
+		for target in $$(cd "$$package" && $(CURDIR)/bin/fuzz.test -test.list '^Fuzz'); do \
 			echo "$$package $$target"; \
-			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$package" | tee bin/fuzz.out || \
+			(cd "$$package" && $(CURDIR)/bin/fuzz.test -test.run '^$$' -test.fuzz "^$$target\$$" -test.fuzztime $(FUZZTIME) -test.fuzzcachedir "$$cache") | tee bin/fuzz.out || \
 				{ grep -qx ' *context deadline exceeded' bin/fuzz.out && ! grep -q 'Failing input' bin/fuzz.out; } || exit 1; \
 		done; \
 	done
@@ -166,8 +168,8 @@ upgrade: bin/chaos ## roll from FROM (the last release or commit) to this build 
 	bin/chaos -nodes 1 -records 6000 -upgrade $(or $(FROM),previous) $(ARGS)
 
 .PHONY: simulate
-simulate: ## run the simulations with SEEDS (100) seeds of each kind
-	go test ./test/simulation -count=1 -timeout 60m -v -seeds $(or $(SEEDS),100) $(ARGS) | grep -vE '^ *(=== |--- PASS|simulation_test)'
+simulate: ## run every simulation, with SEEDS (100) seeds of each kind
+	go test ./test/simulation -count=1 -timeout 60m -v -all -seeds $(or $(SEEDS),100) $(ARGS) | grep -vE '^ *(=== |--- PASS|simulation_test)'
 
 ##@ Suites with other tools
 
