@@ -120,7 +120,7 @@ func run(ctx context.Context, o options) error {
 		if text == "" {
 			continue
 		}
-		text = w.provenance() + "\n\n" + text
+		text = w.provenance(name) + "\n\n" + text
 		fmt.Printf("\n%s\n", text)
 		if o.update != "" {
 			if err := updateSection(o.update, name, text); err != nil {

@@ -304,10 +304,14 @@ func (p *process) tail() string {
 	return string(data[max(0, len(data)-600):])
 }
 
-// provenance says what was measured, and on what.
-func (w *world) provenance() string {
-	return fmt.Sprintf("Commit `%s`, %s, %s, %d cores that all processes share, %s; medians of %d runs.",
-		w.commit, runtime.Version(), processor(), runtime.NumCPU(), w.brokerName, w.options.rounds)
+// provenance says of a part what was measured, and on what.
+func (w *world) provenance(part string) string {
+	runs := fmt.Sprintf("medians of %d runs", w.options.rounds)
+	if part == "faults" || w.options.rounds == 1 {
+		runs = "one run of each"
+	}
+	return fmt.Sprintf("Commit `%s`, %s, %s, %d cores that all processes share, %s; %s.",
+		w.commit, runtime.Version(), processor(), runtime.NumCPU(), w.brokerName, runs)
 }
 
 func commit() string {
