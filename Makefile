@@ -121,9 +121,9 @@ kafka-test: bin/kafka ## run the Kafka tests against KAFKA_BROKERS, or a broker 
 	if [ -n "$${KAFKA_BROKERS:-}" ]; then "$${tests[@]}"; else bin/kafka run -- "$${tests[@]}"; fi
 
 .PHONY: first-topic
-first-topic: bin/kafka ## run the commands of docs/first-topic.md as printed; ports 9092, 8080, 9090
+first-topic: bin/kafka ## run the commands of README.md and docs/first-topic.md as printed; ports 9092, 8080, 9090
 	bin/kafka fetch
-	FIRST_TOPIC=kafka go test -count=1 -run '^TestFirstTopic$$' -v $(ARGS) ./cmd/clientevents
+	FIRST_TOPIC=kafka go test -count=1 -run '^Test(FirstTopic|ReadmeCommands)$$' -v $(ARGS) ./cmd/clientevents
 
 ##@ Chaos: real processes and brokers
 
