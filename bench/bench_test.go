@@ -297,8 +297,8 @@ func TestSinkRefuses(t *testing.T) {
 
 func TestSinkSeesStandstill(t *testing.T) {
 	tally := newTally(10)
-	for i, at := range []time.Duration{1, 2, 7, 8} {
-		tally.take(appendGood(nil, i, time.Now()), int64(at*time.Second))
+	for i, seconds := range []int64{1, 2, 7, 8} {
+		tally.take(appendGood(nil, i, time.Now()), seconds*int64(time.Second))
 	}
 	if got := tally.seen(false).Still; got != 5*time.Second {
 		t.Errorf("it saw %v without an event, want 5 s", got)

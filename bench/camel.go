@@ -14,7 +14,8 @@ import (
 const camelVersion = "4.22.0"
 
 // camelRoute reads batches, whose offsets are committed when all their records are
-// done, and posts up to 64 of a batch at a time. Its repository of ids has a size, and
+// done, and posts up to 64 of a batch at a time. For latency, a batch waits 5 ms; by
+// default that would be the 5 s of a poll. Its repository of ids has a size, and
 // no time.
 var camelRoute = template.Must(template.New("").Parse(`
 - beans:
@@ -41,7 +42,8 @@ var camelRoute = template.Must(template.New("").Parse(`
         autoOffsetReset: earliest
         batching: true
         maxPollRecords: {{if .Prompt}}64{{else}}500{{end}}
-        {{if .Prompt}}batchingIntervalMs: 5{{end}}
+        {{if .Prompt}}pollTimeoutMs: 5
+        batchingIntervalMs: 5{{end}}
         valueDeserializer: org.apache.kafka.common.serialization.ByteArrayDeserializer
       steps:
         - split:

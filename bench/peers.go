@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -187,9 +188,7 @@ func (w *world) configure(s setup, t *template.Template, kind string, values map
 		"Brokers": w.brokers, "Topic": s.topic, "Run": s.run, "URL": s.url + createPath, "Certificate": w.certificate,
 		"TLS": strings.HasPrefix(s.url, "https:"), "Prompt": s.prompt,
 	}
-	for name, value := range values {
-		all[name] = value
-	}
+	maps.Copy(all, values)
 	file := filepath.Join(w.dir, s.run+kind)
 	out, err := os.Create(file)
 	if err != nil {
