@@ -71,7 +71,7 @@ emulator-million: ## send the emulator a million events over REST and gRPC; its 
 ##@ Benchmarks
 
 .PHONY: bench
-bench: ## build the alternatives, measure against them, into docs/performance.md (40 minutes)
+bench: ## build the alternatives, measure against them, into docs/performance.md (45 minutes)
 	$(MAKE) bench-go COUNT=1 ARGS='-benchtime 100ms'
 	cd bench && go run . -rounds $(or $(ROUNDS),3) -update ../docs/performance.md -plots ../docs $(ARGS)
 
