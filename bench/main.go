@@ -35,6 +35,7 @@ type options struct {
 	alone    bool // without the alternatives
 	peers    string
 	most     int
+	grows    string
 	beside   int
 	budget   time.Duration
 }
@@ -64,6 +65,7 @@ func main() {
 	flag.StringVar(&o.peers, "peers", "", "which alternatives to measure, by the beginnings of their names, separated by commas; empty for all")
 	flag.IntVar(&o.beside, "beside", 3, "how many trials of -parts faults run beside each other")
 	flag.IntVar(&o.most, "most", 20_000_000, "how far -parts scale goes, in ids")
+	flag.StringVar(&o.grows, "grows", "", "which of what grows -parts scale measures, for example partitions,brokers; empty is all")
 	flag.DurationVar(&o.budget, "budget", 2*time.Hour, "when to give up")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

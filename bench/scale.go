@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,7 +56,7 @@ type dimension struct {
 
 // measureScale shows what an event costs as the deployment grows.
 func measureScale(ctx context.Context, w *world) (string, error) {
-	text, plots, err := runScale(ctx, w.dimensions())
+	text, plots, err := runScale(ctx, w.chosen())
 	if err != nil || w.options.plots == "" {
 		return text, err
 	}
@@ -66,6 +67,16 @@ func measureScale(ctx context.Context, w *world) (string, error) {
 	return text + fmt.Sprintf("\n![CPU of an event and peak memory against what grows](%s)\n", filepath.Base(file)), nil
 }
 
+// chosen returns the dimensions that the options name, or all.
+func (w *world) chosen() []dimension {
+	all := w.dimensions()
+	if w.options.grows == "" {
+		return all
+	}
+	names := strings.Split(w.options.grows, ",")
+	return slices.DeleteFunc(all, func(d dimension) bool { return !slices.Contains(names, d.name) })
+}
+
 // dimensions returns what can grow, with the values to measure.
 func (w *world) dimensions() []dimension {
 	const n = 100_000
@@ -73,7 +84,7 @@ func (w *world) dimensions() []dimension {
 		return setup{topic: topic, n: n, url: w.plain, batch: 100, linger: -1}
 	}
 	return []dimension{
-		{"partitions", []int{1, 10, 100}, func(ctx context.Context, value int) (r result, err error) {
+		{"partitions", []int{1, 10, 100, 1000}, func(ctx context.Context, value int) (r result, err error) {
 			topic, err := w.topicOf(ctx, n, value)
 			if err != nil {
 				return r, err
