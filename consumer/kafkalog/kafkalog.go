@@ -33,6 +33,7 @@ type Client struct {
 	large       turn      // of the fetches that read a large batch
 	requests    sync.Pool // of *[]byte: batches and requests that were written
 	gatherer    gatherer
+	asker       asker
 	throttle    throttle
 	refresher   refresher
 }
@@ -41,7 +42,7 @@ type Client struct {
 // kafka.Transport, or a wrapper that passes requests to one.
 func NewClient(addr net.Addr, transport kafka.RoundTripper) *Client {
 	c := &Client{addr: addr, transport: transport, unpack: newUnpacker(), pack: newPacker(), large: newTurn()}
-	c.gatherer.client = c
+	c.gatherer.client, c.asker.client = c, c
 	if t, ok := transport.(*kafka.Transport); ok {
 		c.clientID = t.ClientID // quotas are per client ID
 	}

@@ -4,9 +4,6 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	"github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/protocol/listoffsets"
 )
 
 // Special timestamps of the ListOffsets request.
@@ -58,32 +55,7 @@ func (c *Client) askOffset(ctx context.Context, topic string, partition int32, t
 	if err := c.throttle.wait(ctx, of); err != nil {
 		return 0, err
 	}
-	m, err := c.roundTrip(ctx, &listoffsets.Request{
-		ReplicaID: -1,
-		Topics: []listoffsets.RequestTopic{{Topic: topic, Partitions: []listoffsets.RequestPartition{
-			{Partition: partition, CurrentLeaderEpoch: -1, Timestamp: timestamp},
-		}}},
-	})
-	if err != nil {
-		return 0, brokerError(err)
-	}
-	answer, ok := m.(*listoffsets.Response)
-	if !ok {
-		return 0, fmt.Errorf("%w: it is a %T", errAnswer, m)
-	}
-	c.throttle.note(answer.ThrottleTimeMs, of)
-	for _, t := range answer.Topics {
-		for _, p := range t.Partitions {
-			if t.Topic != topic || p.Partition != partition {
-				continue
-			}
-			if p.ErrorCode != 0 {
-				return 0, kafka.Error(p.ErrorCode)
-			}
-			return p.Offset, nil
-		}
-	}
-	return 0, fmt.Errorf("%w: it does not name the partition", errAnswer)
+	return c.asker.ask(ctx, partitionName{topic, partition}, timestamp)
 }
 
 // OpenTransaction describes the transaction that keeps readers of committed records
