@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,7 +53,8 @@ type budget struct {
 	moving, expected int64
 	shares           int64 // partitions that share it
 	sharing          map[*assignment]int
-	inLine           int // reservations that wait
+	line             []*turn // fetches that wait until less is read ahead, the first first
+	inLine           int     // reservations that wait
 	freed            chan struct{}
 }
 
@@ -110,7 +112,7 @@ type account struct {
 	budget                 *budget
 	bytes, records, moving atomic.Int64
 	// last is the number of records of the last fetch, and expected that of the
-	// fetch under way. Only the fetching goroutine uses them.
+	// fetch under way. The fetching goroutine uses them, or does so in nextTurns.
 	last, expected int64
 	loan           int64       // of the fetch in progress; guarded by budget.mu
 	starved        atomic.Bool // the last fetch was given up while it waited for memory
@@ -208,7 +210,7 @@ func (a *account) add(bytes, records, moving int64) {
 // addLocked is add for a caller that holds mu.
 func (a *account) addLocked(bytes, records, moving int64) {
 	b := a.budget
-	before, enough, all := a.waits(), b.enough(), [...]bool{b.full(), b.overfull()}
+	before, all := a.waits(), [...]bool{b.full(), b.overfull()}
 	a.bytes.Add(bytes)
 	a.records.Add(records)
 	a.moving.Add(moving)
@@ -217,7 +219,8 @@ func (a *account) addLocked(bytes, records, moving int64) {
 	b.moving += moving
 	// Only the end of the fullness is worth waking the waiters. During a backlog
 	// the budget is nearly always full, and every outcome returns a little.
-	if (before && !a.waits()) || (enough && !b.enough()) || (b.inLine > 0 && bytes < 0) ||
+	b.nextTurns()
+	if (before && !a.waits()) || (b.inLine > 0 && bytes < 0) ||
 		(all[0] && !b.full()) || (all[1] && !b.overfull()) {
 		b.wake()
 	}
@@ -239,36 +242,50 @@ func (a *account) room(ctx context.Context) error {
 	}
 }
 
+// turn is a fetch that waits until less is read ahead.
+type turn struct {
+	account *account
+	come    chan struct{} // closed when it may fetch
+}
+
 // turn waits while enough records are read ahead, but no longer than patience:
 // records that are sent slowly may fill the budget, which gives the sink a choice.
-// The turn ends with came.
+// Partitions take turns in the order in which they come, and only those wake that may
+// fetch: of a thousand that wait, one or two do. The turn ends with came.
 func (a *account) turn(ctx context.Context, patience time.Duration) {
 	b := a.budget
-	var over <-chan time.Time
-	for {
-		b.mu.Lock()
-		if !b.enough() {
-			a.expect()
-			b.mu.Unlock()
-			return
-		}
-		freed := b.freed
-		b.mu.Unlock()
-		if over == nil {
-			timer := time.NewTimer(patience)
-			defer timer.Stop()
-			over = timer.C
-		}
-		select {
-		case <-freed:
-			continue
-		case <-ctx.Done():
-		case <-over:
-		}
-		b.mu.Lock()
+	b.mu.Lock()
+	if !b.enough() && len(b.line) == 0 {
 		a.expect()
 		b.mu.Unlock()
 		return
+	}
+	mine := &turn{a, make(chan struct{})}
+	b.line = append(b.line, mine)
+	b.mu.Unlock()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-mine.come:
+		return
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if i := slices.Index(b.line, mine); i >= 0 {
+		b.line = slices.Delete(b.line, i, i+1)
+		a.expect()
+	}
+}
+
+// nextTurns wakes the fetches whose turn it is. The caller holds mu.
+func (b *budget) nextTurns() {
+	for len(b.line) > 0 && !b.enough() {
+		first := b.line[0]
+		b.line[0], b.line = nil, b.line[1:]
+		first.account.expect()
+		close(first.come)
 	}
 }
 
@@ -286,15 +303,12 @@ func (a *account) came(records int, more bool) {
 	b := a.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	enough := b.enough()
 	b.expected -= a.expected
 	a.last, a.expected = 0, 0
 	if more {
 		a.last = int64(records)
 	}
-	if enough && !b.enough() {
-		b.wake()
-	}
+	b.nextTurns()
 }
 
 func (a *account) isFull() bool {
