@@ -34,6 +34,7 @@ type Client struct {
 	requests    sync.Pool // of *[]byte: batches and requests that were written
 	gatherer    gatherer
 	asker       asker
+	describer   describer
 	throttle    throttle
 	refresher   refresher
 }

@@ -46,7 +46,20 @@ type Partition struct {
 func (c *Client) Topics(ctx context.Context, names ...string) ([]Topic, error) {
 	ctx, cancel := withDeadline(ctx, requestTimeout)
 	defer cancel()
-	topics, err := c.topics(ctx, names)
+	var topics []Topic
+	var err error
+	if len(names) == 1 {
+		topics = make([]Topic, 1)
+		topics[0], err = c.describer.ask(ctx, names[0], func() (Topic, error) {
+			found, err := c.topics(ctx, names)
+			if err != nil {
+				return Topic{}, err
+			}
+			return found[0], nil
+		})
+	} else {
+		topics, err = c.topics(ctx, names)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ask for the metadata of %q: %w", names, err)
 	}
