@@ -103,7 +103,7 @@ func (n *noise) judge(q *quota, now time.Time) {
 	p, lasted := n.period, now.Sub(n.began)
 	n.period, n.began = tally{}, now
 	trying, likely := n.trying, muchNoise
-	if n.share > muchNoise {
+	if n.share > muchNoise && q.fleet <= 1 { // or else it may be the others' calls
 		likely = mostNoise
 	}
 	n.trying = false

@@ -148,6 +148,24 @@ var ours = []bug{
 		pkg: reporterPkg, run: "^TestQuotaAtASlowAPI$",
 	},
 	{
+		what: "a quota of requests is taken for one of events",
+		file: "reporter/limiter.go",
+		old:  "			l.requests = true\n", with: "",
+		pkg: reporterPkg, run: "^TestQuotaOfManyKinds$",
+	},
+	{
+		what: "refusals at random are taken for a quota",
+		file: "reporter/noise.go",
+		old:  "	if n.restless < least || q.base > rate {\n", with: "	if n.restless < 1000*least || q.base > rate {\n",
+		pkg: reporterPkg, run: "^TestQuotaOfManyKinds$",
+	},
+	{
+		what: "a quota by the day is not spread over the day",
+		file: "reporter/quota.go",
+		old:  "		q.base = max(least, q.day.sent/q.cycle.Seconds())\n", with: "",
+		pkg: reporterPkg, run: "^TestQuotaOfManyKinds$",
+	},
+	{
 		what: "a short throttle is taken for a small quota",
 		file: "reporter/quota.go",
 		old:  "growing && q.idle(now):", with: "false:",
