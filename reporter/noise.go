@@ -148,6 +148,9 @@ func (n *noise) suspect(q *quota, first bool) bool {
 	n.from = max(n.from, q.base)
 	share := n.early.share()
 	least, rate := tooRestless, restlessRate*n.from
+	if share > muchNoise && q.fleet > 1 {
+		return false // it may be the others' calls
+	}
 	if share > muchNoise {
 		least, rate = tooRestlessMuch, max(restlessRateMuch*n.from, 1)
 	}
