@@ -253,7 +253,7 @@ func (l *limiter) counted(refused, of int, now time.Time) {
 }
 
 // certain is the logarithm of how much more probable it has to be that requests count.
-const certain = 2.5
+const certain = 4.5
 
 // calls returns as what so many events of a request count.
 func (l *limiter) calls(n int) int {

@@ -288,7 +288,7 @@ func TestQuotaOfManyKinds(t *testing.T) {
 		used    float64
 		refused float64
 	}{
-		{"requests", destination{counting: find("bucket of 1 s"), naming: inSeconds, requests: true, fleet: fleet{1, 100}}, step{20, 10 * time.Minute}, 0.95, 0.01},
+		{"requests", destination{counting: find("bucket of 1 s"), naming: inSeconds, requests: true, fleet: fleet{1, 100}}, step{200, 5 * time.Minute}, 0.95, 0.01},
 		{"noise", destination{counting: find("bucket of 1 s"), naming: inSeconds, noise: 0.05, fleet: fleet{1, 1}}, step{20, 20 * time.Minute}, 0.85, 0.05},
 		{"a day", destination{counting: find("days"), naming: never, fleet: fleet{1, 100}}, step{0.5, 3 * day}, 0.95, 0.02},
 	} {
