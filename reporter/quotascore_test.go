@@ -310,3 +310,40 @@ func TestQuotaOfManyKinds(t *testing.T) {
 		})
 	}
 }
+
+// TestQuotaShapes: one replica uses a quota that steps up and down, however it is counted,
+// without noise or throttles beside it.
+func TestQuotaShapes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes long under the race detector")
+	}
+	var scores []score
+	for _, c := range countings() {
+		if c.holds == oneEvent || c.lasts >= day || c.name == "no quota" {
+			continue
+		}
+		for _, n := range []naming{inSeconds, never} {
+			d := destination{counting: c, naming: n, latency: 5 * time.Millisecond, fleet: fleet{1, 100}}
+			s := simulate(d, 0)
+			steps := []step{{50, 4 * time.Minute}, {500, 4 * time.Minute}, {5, 6 * time.Minute}, {50, 4 * time.Minute}}
+			if c.lasts > time.Second {
+				steps = []step{{50, 11 * time.Minute}, {300, 11 * time.Minute}, {5, 11 * time.Minute}, {50, 11 * time.Minute}}
+			}
+			for _, step := range steps {
+				s.perSecond = step.perSecond
+				scores = append(scores, s.measure(step))
+			}
+		}
+	}
+	table(t, scores)
+	half, tenth := part(scores, func(s score) float64 { return s.used }, 0.5), part(scores, func(s score) float64 { return s.used }, 0.1)
+	if half < 0.95 || tenth < 0.8 {
+		t.Errorf("half of the quotas are used to less than %.3f, a tenth to less than %.3f: want 0.95 and 0.8", half, tenth)
+	}
+	if half := part(scores, func(s score) float64 { return s.refused }, 0.5); half > 0.01 {
+		t.Errorf("half refuse more than %.4f of the events: want 0.01", half)
+	}
+	if half := part(scores, func(s score) float64 { return s.found.Seconds() }, 0.5); half > 60 {
+		t.Errorf("half are found after %v s: want a minute", half)
+	}
+}
