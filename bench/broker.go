@@ -144,7 +144,7 @@ func (w *world) newTopic(ctx context.Context, what string, partitions int) (stri
 
 func (w *world) configuredTopic(ctx context.Context, what string, partitions int, config map[string]*string) (string, error) {
 	w.topics++
-	name := fmt.Sprintf("%s-%d", what, w.topics)
+	name := fmt.Sprintf("%s%s-%d", w.prefix, what, w.topics)
 	_, err := w.admin.CreateTopic(ctx, int32(partitions), 1, config, name)
 	return name, err
 }

@@ -33,7 +33,9 @@ type options struct {
 	keep     bool
 	quick    bool // build without the profile
 	alone    bool // without the alternatives
+	peers    string
 	most     int
+	beside   int
 	budget   time.Duration
 }
 
@@ -48,19 +50,21 @@ func main() {
 		}
 	}
 	var o options
-	flag.StringVar(&o.parts, "parts", "drain,slow,pace", "what to measure: drain, slow (an API with a latency), pace (below saturation), links, scale, profile, versus, single")
+	flag.StringVar(&o.parts, "parts", "drain,slow,pace,faults", "what to measure: drain, slow (an API with a latency), pace (below saturation), faults, links, scale, profile, versus, single")
 	flag.IntVar(&o.rounds, "rounds", 5, "how often everything is measured; the median counts")
 	flag.StringVar(&o.product, "product", "", "the program's binary; empty builds it")
 	flag.StringVar(&o.broker, "broker", "embedded", "embedded or kafka (Apache Kafka, needs Java 17)")
 	flag.StringVar(&o.update, "update", "", "a Markdown file whose sections between <!-- bench:PART --> and <!-- end of bench --> are rewritten")
-	flag.StringVar(&o.plots, "plots", "", "a folder for the plots of -parts scale, as SVG")
+	flag.StringVar(&o.plots, "plots", "", "a folder for the plots of -parts drain and scale, as SVG")
 	flag.StringVar(&o.baseline, "baseline", "", "another binary of the program, for -parts versus or single")
 	flag.StringVar(&o.profile, "profile", "release.pgo", "where -parts profile writes the CPU profile")
 	flag.BoolVar(&o.keep, "keep", false, "with -parts profile, write the profile of each mode too")
 	flag.BoolVar(&o.quick, "quick", false, "build the program without profile-guided optimisation")
 	flag.BoolVar(&o.alone, "alone", false, "measure the program and the bare loop only, without the alternatives")
+	flag.StringVar(&o.peers, "peers", "", "which alternatives to measure, by the beginnings of their names, separated by commas; empty for all")
+	flag.IntVar(&o.beside, "beside", 3, "how many trials of -parts faults run beside each other")
 	flag.IntVar(&o.most, "most", 20_000_000, "how far -parts scale goes, in ids")
-	flag.DurationVar(&o.budget, "budget", time.Hour, "when to give up")
+	flag.DurationVar(&o.budget, "budget", 2*time.Hour, "when to give up")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	ctx, cancel := context.WithTimeout(ctx, o.budget)
@@ -89,6 +93,7 @@ var parts = map[string]part{
 	"drain":   measureDrain,
 	"slow":    measureSlow,
 	"pace":    measurePace,
+	"faults":  measureFaults,
 	"links":   measureLinks,
 	"scale":   measureScale,
 	"profile": takeProfile,
@@ -99,7 +104,7 @@ var parts = map[string]part{
 func run(ctx context.Context, o options) error {
 	names := strings.Split(o.parts, ",")
 	if i := slices.IndexFunc(names, func(n string) bool { return parts[n] == nil }); i >= 0 {
-		return fmt.Errorf("-parts %s: want some of drain, slow, pace, links, scale, profile, versus, single", names[i])
+		return fmt.Errorf("-parts %s: want some of drain, slow, pace, faults, links, scale, profile, versus, single", names[i])
 	}
 	w, err := newWorld(ctx, o)
 	if err != nil {
@@ -115,7 +120,7 @@ func run(ctx context.Context, o options) error {
 		if text == "" {
 			continue
 		}
-		text = w.provenance() + "\n\n" + text
+		text = w.provenance(name) + "\n\n" + text
 		fmt.Printf("\n%s\n", text)
 		if o.update != "" {
 			if err := updateSection(o.update, name, text); err != nil {

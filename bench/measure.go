@@ -17,6 +17,8 @@ type row struct {
 	events  int
 	delay   time.Duration
 	results []result
+	// failed is why an alternative could not be measured; the others still are.
+	failed string
 }
 
 // median takes the median of each figure by itself, and the worst of what must
@@ -61,7 +63,15 @@ func mostOf(all []result, figure func(result) int) (most int) {
 func (w *world) turns(ctx context.Context, rows []*row) error {
 	for round := range w.options.rounds {
 		for _, r := range rows {
+			if r.failed != "" {
+				continue
+			}
 			got, err := w.drain(ctx, r.of, r.setup, r.events, r.delay)
+			if err != nil && ctx.Err() == nil && w.isAlternative(r.of) {
+				r.failed = oneLine(err.Error())
+				fmt.Fprintln(os.Stderr, "bench: not measured:", r.failed)
+				continue
+			}
 			if err != nil {
 				return fmt.Errorf("%s: %w", r.of.name, err)
 			}
@@ -71,6 +81,28 @@ func (w *world) turns(ctx context.Context, rows []*row) error {
 		}
 	}
 	return nil
+}
+
+func (w *world) isAlternative(c contender) bool {
+	return c.name != floor.name && c.name != w.product.name
+}
+
+// failures are the rows without a result, and why.
+func failures(rows []*row) (why []string) {
+	for _, r := range rows {
+		if r.failed != "" {
+			why = append(why, fmt.Sprintf("%s with batches of %d over %s (%s)", r.of.name, r.setup.batch, r.setup.url[:strings.Index(r.setup.url, ":")], r.failed))
+		}
+	}
+	return why
+}
+
+// notMeasured is the line below a table that names what it lacks.
+func notMeasured(missing []string) string {
+	if len(missing) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("\nNot measured: %s.\n", strings.Join(missing, "; "))
 }
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
@@ -104,11 +136,8 @@ func measureDrain(ctx context.Context, w *world) (string, error) {
 	if err := w.turns(ctx, rows); err != nil {
 		return "", err
 	}
-	text := w.drainTable(rows, groups) + "\n" + w.bars(rows)
-	if len(missing) > 0 {
-		text += fmt.Sprintf("\nNot measured: %s.\n", strings.Join(missing, ", "))
-	}
-	return text, nil
+	chart, err := w.plotDrain(rows)
+	return w.drainTable(rows, groups) + chart + "\n" + w.bars(rows) + notMeasured(append(missing, failures(rows)...)), err
 }
 
 // drainRows returns the rows of the table, and the group of each. Slow contenders
@@ -136,14 +165,17 @@ func (w *world) drainRows(others []contender, large, small string, n, few int) (
 // drainTable writes the rows' medians as a table, each beside its group's bare loop.
 func (w *world) drainTable(rows []*row, groups map[*row]string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "| | events/s | × bare loop | CPU s for 100,000 | × bare loop | × clientevents | peak MB | lost | repeated |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|\n")
+	fmt.Fprintf(&b, "| | events/s | × bare loop | CPU s for 100,000 | × bare loop | × clientevents | × its batches | peak MB | lost | repeated |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	last := ""
 	var base, ours result
 	for _, r := range rows {
+		if r.failed != "" {
+			continue
+		}
 		got := r.median()
 		if groups[r] != last {
 			last = groups[r]
-			fmt.Fprintf(&b, "| **%s** | | | | | | | | |\n", last)
+			fmt.Fprintf(&b, "| **%s** | | | | | | | | | |\n", last)
 		}
 		switch r.of.name {
 		case floor.name:
@@ -151,9 +183,10 @@ func (w *world) drainTable(rows []*row, groups map[*row]string) string {
 		case w.product.name:
 			ours = got
 		}
-		against := ""
-		if r.of.name != floor.name && r.of.name != w.product.name {
-			against = fmt.Sprintf("%.1f", float64(got.cpu)/float64(ours.cpu))
+		against := " | "
+		if w.isAlternative(r.of) {
+			batches := medianIn(rows, w.product.name, r.setup.url, 100)
+			against = fmt.Sprintf("%.1f | %.1f", float64(got.cpu)/float64(ours.cpu), float64(got.cpu)/float64(batches.cpu))
 		}
 		peak := ""
 		if got.peak > 0 {
@@ -165,16 +198,19 @@ func (w *world) drainTable(rows []*row, groups map[*row]string) string {
 	return b.String()
 }
 
+// medianIn returns the median of a contender, to a URL and in batches of a size.
+func medianIn(rows []*row, name, url string, batch int) result {
+	for _, r := range rows {
+		if r.of.name == name && r.setup.url == url && r.setup.batch == batch {
+			return r.median()
+		}
+	}
+	return result{}
+}
+
 // bars holds the medians against what the project wants of itself.
 func (w *world) bars(rows []*row) string {
-	find := func(name, url string, batch int) result {
-		for _, r := range rows {
-			if r.of.name == name && r.setup.url == url && r.setup.batch == batch {
-				return r.median()
-			}
-		}
-		return result{}
-	}
+	find := func(name, url string, batch int) result { return medianIn(rows, name, url, batch) }
 	floor1, floor2 := find(floor.name, w.plain, 1), find(floor.name, w.secure, 1)
 	single1, single2 := find(w.product.name, w.plain, 1), find(w.product.name, w.secure, 1)
 	batch1, batch2 := find(w.product.name, w.plain, 100), find(w.product.name, w.secure, 100)
@@ -202,15 +238,15 @@ func thousands(f float64) string {
 // bound the rate then.
 func measureSlow(ctx context.Context, w *world) (string, error) {
 	// Enough events that the slow start hardly counts, but fewer for slow contenders.
-	const n, fewest = 20_000, 200
+	const n, few, fewest = 20_000, 4_000, 200
 	topics := map[int]string{}
-	for _, size := range []int{n, fewest} {
+	for _, size := range []int{n, few, fewest} {
 		var err error
 		if topics[size], err = w.topicOf(ctx, size, partitions); err != nil {
 			return "", err
 		}
 	}
-	others, _ := w.alternatives(ctx)
+	others, missing := w.alternatives(ctx)
 	var rows []*row
 	for _, delay := range []time.Duration{5 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond} {
 		add := func(c contender, size, batch int) {
@@ -218,13 +254,15 @@ func measureSlow(ctx context.Context, w *world) (string, error) {
 			rows = append(rows, &row{of: c, delay: delay, events: expected(size), setup: s})
 		}
 		for _, c := range append([]contender{floor, w.product}, others...) {
-			if c.slow {
-				if delay < 100*time.Millisecond {
-					add(c, fewest, 1)
-				}
-				continue
+			switch {
+			case c.slow && delay < 100*time.Millisecond:
+				add(c, fewest, 1)
+			case c.slow:
+			case w.isAlternative(c) && delay >= 100*time.Millisecond:
+				add(c, few, 1) // they have no slow start, and it takes long
+			default:
+				add(c, n, 1)
 			}
-			add(c, n, 1)
 		}
 		add(w.product, n, 100)
 	}
@@ -235,6 +273,9 @@ func measureSlow(ctx context.Context, w *world) (string, error) {
 	b.WriteString("| the API's latency | | events/s | × bare loop | CPU µs an event | lost | repeated |\n|---|---|--:|--:|--:|--:|--:|\n")
 	var base result
 	for _, r := range rows {
+		if r.failed != "" {
+			continue
+		}
 		got := r.median()
 		if r.of.name == floor.name {
 			base = got
@@ -249,7 +290,7 @@ func measureSlow(ctx context.Context, w *world) (string, error) {
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %.2f | %.1f | %d | %d |\n", r.delay, name, thousands(got.perSecond), got.perSecond/base.perSecond, micros(cpu), got.lost, got.repeated)
 	}
-	return b.String(), nil
+	return b.String() + notMeasured(append(missing, failures(rows)...)), nil
 }
 
 // pacing is one condition below saturation.
@@ -259,11 +300,12 @@ type pacing struct {
 	batch     int
 	linger    time.Duration
 	results   []result
+	failed    string
 }
 
 // measurePace measures the time from publishing to arrival below saturation.
 func measurePace(ctx context.Context, w *world) (string, error) {
-	others, _ := w.alternatives(ctx)
+	others, missing := w.alternatives(ctx)
 	var all []*pacing
 	for _, perSecond := range []int{10, 1000, 10_000} {
 		all = append(all,
@@ -282,7 +324,15 @@ func measurePace(ctx context.Context, w *world) (string, error) {
 			if p.perSecond < 100 && round%2 == 1 {
 				continue // they take long, and vary little
 			}
+			if p.failed != "" {
+				continue
+			}
 			got, err := w.paced(ctx, p)
+			if err != nil && ctx.Err() == nil && w.isAlternative(p.of) {
+				p.failed = oneLine(err.Error())
+				missing = append(missing, fmt.Sprintf("%s at %d events/s (%s)", p.of.name, p.perSecond, p.failed))
+				continue
+			}
 			if err != nil {
 				return "", fmt.Errorf("%s at %d/s: %w", p.of.name, p.perSecond, err)
 			}
@@ -294,11 +344,14 @@ func measurePace(ctx context.Context, w *world) (string, error) {
 	var b strings.Builder
 	b.WriteString("| events/s | | p50 ms | p99 ms | CPU µs an event | lost | repeated |\n|--:|---|--:|--:|--:|--:|--:|\n")
 	for _, p := range all {
+		if p.failed != "" {
+			continue
+		}
 		r := row{results: p.results}
 		got := r.median()
 		fmt.Fprintf(&b, "| %s | %s | %.2f | %.2f | %.0f | %d | %d |\n", thousands(float64(p.perSecond)), p.name(), millis(got.p50), millis(got.p99), micros(got.cpu), got.lost, got.repeated)
 	}
-	return b.String(), nil
+	return b.String() + notMeasured(missing), nil
 }
 
 func (p *pacing) name() string {
@@ -324,6 +377,9 @@ func (w *world) paced(ctx context.Context, c *pacing) (r result, err error) {
 	const warm, took = 200, 2 * time.Second
 	most := c.perSecond*int(took/time.Second) + warm
 	if err := w.reset(ctx, most, 0); err != nil {
+		return r, err
+	}
+	if err := w.prepare(ctx, c.of, s); err != nil {
 		return r, err
 	}
 	p, err := w.start(c.of, s)

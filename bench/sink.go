@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -32,8 +33,9 @@ import (
 
 // sink counts what arrives.
 type sink struct {
-	delay atomic.Int64 // before an answer, nanoseconds
-	tally atomic.Pointer[tally]
+	delay   atomic.Int64 // before an answer, nanoseconds
+	tally   atomic.Pointer[tally]
+	refusal atomic.Pointer[refusal]
 }
 
 // tally is what arrived since the last reset.
@@ -45,10 +47,14 @@ type tally struct {
 	alien  atomic.Int64 // events that no record holds, or that are at fault
 	first  atomic.Int64
 	last   atomic.Int64
+	still  atomic.Int64 // longest time without a new event, nanoseconds
+	// again is when each event may come again; 0 for at any time.
+	again                   []atomic.Int64
+	refused, retries, early atomic.Int64
 }
 
 func newTally(n int) *tally {
-	return &tally{counts: make([]atomic.Uint32, n), took: make([]int64, n)}
+	return &tally{counts: make([]atomic.Uint32, n), took: make([]int64, n), again: make([]atomic.Int64, n)}
 }
 
 // seen is what the sink tells of its tally.
@@ -58,12 +64,18 @@ type seen struct {
 	First, Last int64
 	// P50 and P99 are from publishing to the first arrival.
 	P50, P99 time.Duration
+	// Still is the longest time without a new event after the first.
+	Still time.Duration
+	// Refused are requests, Retries those of them that came again after an answer with
+	// Retry-After, and Early those of them that came before its time.
+	Refused, Retries, Early int
 }
 
 func (t *tally) seen(quantiles bool) seen {
 	s := seen{
 		Events: int(t.events.Load()), Unique: int(t.unique.Load()), Alien: int(t.alien.Load()),
-		First: t.first.Load(), Last: t.last.Load(),
+		First: t.first.Load(), Last: t.last.Load(), Still: time.Duration(t.still.Load()),
+		Refused: int(t.refused.Load()), Retries: int(t.retries.Load()), Early: int(t.early.Load()),
 	}
 	if quantiles {
 		var took []int64
@@ -96,7 +108,20 @@ func (t *tally) take(body []byte, now int64) {
 	}
 	t.unique.Add(1)
 	t.first.CompareAndSwap(0, now)
-	for last := t.last.Load(); now > last && !t.last.CompareAndSwap(last, now); last = t.last.Load() {
+	for last := t.last.Load(); now > last; last = t.last.Load() {
+		if !t.last.CompareAndSwap(last, now) {
+			continue
+		}
+		if last > 0 {
+			raise(&t.still, now-last)
+		}
+		return
+	}
+}
+
+// raise sets a value that only grows.
+func raise(v *atomic.Int64, to int64) {
+	for is := v.Load(); to > is && !v.CompareAndSwap(is, to); is = v.Load() {
 	}
 }
 
@@ -117,20 +142,23 @@ func numberAfter(body []byte, prefix string, digits int) (n int64, ok bool) {
 const answerBoundary = "batch_answer"
 
 // answer counts the events of a request and appends the answer's body: the event
-// itself, or a part for each.
-func (s *sink) answer(dst, body []byte, together bool) []byte {
+// itself, or a part for each. What it returns of a refusal is nil for an answer.
+func (s *sink) answer(dst, body []byte, together bool) ([]byte, *refusal) {
 	if d := time.Duration(s.delay.Load()); d > 0 {
 		time.Sleep(d)
 	}
 	t, now := s.tally.Load(), time.Now().UnixNano()
+	if r, ok := s.refuse(t, body, now); ok {
+		return append(dst, "{}"...), r
+	}
 	if !together {
 		t.take(body, now)
-		return append(dst, body...)
+		return append(dst, body...), nil
 	}
 	for {
 		id, rest, ok := between(body, "Content-ID: <", ">")
 		if !ok {
-			return append(dst, "--"+answerBoundary+"--\r\n"...)
+			return append(dst, "--"+answerBoundary+"--\r\n"...), nil
 		}
 		length, rest, _ := between(rest, "Content-Length: ", "\r\n")
 		_, rest, _ = bytes.Cut(rest, []byte("\r\n\r\n"))
@@ -173,9 +201,16 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if _, err := b.in.ReadFrom(r.Body); err != nil {
 		return
 	}
-	b.out = s.answer(b.out[:0], b.in.Bytes(), together)
+	var refused *refusal
+	b.out, refused = s.answer(b.out[:0], b.in.Bytes(), together)
 	w.Header().Set("Content-Type", contentType(together))
 	w.Header().Set("Content-Length", strconv.Itoa(len(b.out)))
+	if refused != nil {
+		if refused.after > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(refused.after))
+		}
+		w.WriteHeader(refused.status)
+	}
 	_, _ = w.Write(b.out)
 }
 
@@ -199,8 +234,9 @@ func (s *sink) serveHTTP1(c net.Conn) {
 		if body, err = head.readBody(r, body); err != nil {
 			return
 		}
-		payload = s.answer(payload[:0], body, head.together)
-		out = fmt.Appendf(out[:0], "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", contentType(head.together), len(payload))
+		var refused *refusal
+		payload, refused = s.answer(payload[:0], body, head.together)
+		out = fmt.Appendf(out[:0], "HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", refused.line(), contentType(head.together), len(payload))
 		out = append(out, payload...)
 		if _, err := c.Write(out); err != nil || head.last {
 			return
@@ -261,8 +297,10 @@ func (s *sink) control() http.Handler {
 		n, _ := strconv.Atoi(r.FormValue("n"))
 		delay, _ := time.ParseDuration(r.FormValue("delay"))
 		s.delay.Store(int64(delay))
+		s.refusal.Store(nil)
 		s.tally.Store(newTally(n))
 	})
+	mux.HandleFunc("POST /refuse", s.refuseFor)
 	mux.HandleFunc("GET /seen", func(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(s.tally.Load().seen(r.FormValue("quantiles") != ""))
 	})
@@ -317,7 +355,8 @@ func selfSigned(file string) (tls.Certificate, error) {
 		return tls.Certificate{}, err
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "sink"}, // Java wants a name
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 	}

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -32,15 +33,17 @@ type world struct {
 	client, prompt      *kgo.Client
 	admin               *kadm.Client
 	topics, runs        int
+	prefix              string // of topics and runs
 	services            []*service
 
 	plain, secure, control, certificate string
 
 	product contender
+	trusted *sync.Mutex // around Java's trust store
 }
 
 func newWorld(ctx context.Context, o options) (_ *world, err error) {
-	w := &world{options: o, commit: commit()}
+	w := &world{options: o, commit: commit(), trusted: &sync.Mutex{}}
 	defer func() {
 		if err != nil {
 			w.close()
@@ -60,18 +63,26 @@ func newWorld(ctx context.Context, o options) (_ *world, err error) {
 	if err := w.startBroker(ctx); err != nil {
 		return nil, err
 	}
-	w.certificate = filepath.Join(w.dir, "sink.pem")
-	s, err := startService("sink", w.certificate)
-	if err != nil {
+	if err := w.startSink(filepath.Join(w.dir, "sink.pem")); err != nil {
 		return nil, err
 	}
+	return w, nil
+}
+
+// startSink starts the substitute of the API, and lets it write its certificate.
+func (w *world) startSink(certificate string) error {
+	s, err := startService("sink", certificate)
+	if err != nil {
+		return err
+	}
+	w.certificate = certificate
 	w.services = append(w.services, s)
 	w.ends = append(w.ends, s.stop)
 	if _, err := fmt.Sscan(s.where, &w.plain, &w.secure, &w.control); err != nil {
-		return nil, err
+		return err
 	}
 	w.plain, w.secure = "http://"+w.plain, "https://"+w.secure
-	return w, nil
+	return nil
 }
 
 func (w *world) close() {
@@ -167,6 +178,9 @@ func (w *world) drain(ctx context.Context, c contender, s setup, events int, del
 	if err := w.reset(ctx, s.n, delay); err != nil {
 		return r, err
 	}
+	if err := w.prepare(ctx, c, s); err != nil {
+		return r, err
+	}
 	began, around := time.Now(), w.around()
 	var all replicas
 	for range max(1, s.replicas) {
@@ -207,6 +221,15 @@ func (w *world) drain(ctx context.Context, c contender, s setup, events int, del
 	r.around = (w.around() - around) / time.Duration(got.Unique)
 	r.lost, r.repeated = events-got.Unique, got.Events-got.Unique
 	return r, ctx.Err()
+}
+
+// prepare makes the dead-letter topic of those that don't do that themselves.
+func (w *world) prepare(ctx context.Context, c contender, s setup) error {
+	if c.ends || c.name == w.product.name {
+		return nil
+	}
+	_, err := w.admin.CreateTopic(ctx, 1, 1, nil, s.run+".dead-letter")
+	return err
 }
 
 // publishLate publishes the records when the one replica says that it is ready.
@@ -281,10 +304,14 @@ func (p *process) tail() string {
 	return string(data[max(0, len(data)-600):])
 }
 
-// provenance says what was measured, and on what.
-func (w *world) provenance() string {
-	return fmt.Sprintf("Commit `%s`, %s, %s, %d cores that all processes share, %s; medians of %d runs.",
-		w.commit, runtime.Version(), processor(), runtime.NumCPU(), w.brokerName, w.options.rounds)
+// provenance says of a part what was measured, and on what.
+func (w *world) provenance(part string) string {
+	runs := fmt.Sprintf("medians of %d runs", w.options.rounds)
+	if part == "faults" || w.options.rounds == 1 {
+		runs = "one run of each"
+	}
+	return fmt.Sprintf("Commit `%s`, %s, %s, %d cores that all processes share, %s; %s.",
+		w.commit, runtime.Version(), processor(), runtime.NumCPU(), w.brokerName, runs)
 }
 
 func commit() string {

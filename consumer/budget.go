@@ -336,7 +336,12 @@ func (b *budget) reach(bytes, records int64) bool {
 	return b.bytes+fetch > max(bytes, fetch) || b.records >= records
 }
 
-func (b *budget) enough() bool { return b.moving+b.expected >= b.ahead }
+// enough reports whether enough records are read ahead. Records that wait for a parent
+// soon follow those in flight, so with many of them half as many are enough.
+func (b *budget) enough() bool {
+	moving, waiting := b.moving+b.expected, b.records-b.moving
+	return moving >= b.ahead || (moving >= b.ahead/2 && waiting >= b.ahead)
+}
 
 // full reports whether the partition has used its part.
 func (a *account) full() bool {

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/clientevents/clientevents/consumer/kafkalog"
+	"github.com/clientevents/clientevents/consumer/partition"
+	"github.com/clientevents/clientevents/event"
 	"github.com/clientevents/clientevents/test/kafkatest"
 )
 
@@ -92,6 +95,34 @@ func TestBudgetForgetsNobody(t *testing.T) {
 	})
 }
 
+// TestParkedRecordKeepsItsContent: a record that waits shares its value with its event, and
+// is whole when it becomes a dead letter, although its fetch is gone.
+func TestParkedRecordKeepsItsContent(t *testing.T) {
+	const text = `{"eventId":"e","requestId":"r","createTime":"2026-01-02T03:04:05Z","jobEvent":{"type":"VIEW","jobs":["projects/p/jobs/1"]}}`
+	for name, value := range map[string]string{"as usual": text, "with a null": strings.Replace(text, "{", `{"parentEventId":null,`, 1)} {
+		b := newBudget(limits{bytes: 1 << 30, records: 1000, large: 64 << 20, ahead: 10})
+		account := &account{budget: b}
+		fetched := []byte(value)
+		r := &record{Key: fetched[:5], Value: fetched}
+		it := newItem(r, taken(account, 1))
+		o := &owner{c: &Consumer{cfg: Config{Decoder: JSON(event.V3)}, budget: b}, account: account, partition: partition.New(partition.Config{})}
+		if err := o.read(it, r); err != nil {
+			t.Fatal(err)
+		}
+		if fault := it.Fault(); fault != nil {
+			t.Fatal(fault)
+		}
+		it.park()
+		clear(fetched)
+		if shared := it.record.Value == nil; shared != (name == "as usual") {
+			t.Errorf("%s: the record shares its value: %t", name, shared)
+		}
+		if got := it.pin(); string(got.Value) != value || string(got.Key) != value[:5] {
+			t.Errorf("%s: after the wait key %q, value %q; want %q, %q", name, got.Key, got.Value, value[:5], value)
+		}
+	}
+}
+
 // What is read ahead is enough: who fetches waits until some of it is finished, or
 // for its patience; and what others are expected to bring counts.
 func TestTurn(t *testing.T) {
@@ -127,10 +158,22 @@ func TestTurn(t *testing.T) {
 		time.AfterFunc(time.Millisecond, more.release)
 		waits("until one is finished", one, time.Millisecond)
 		one.came(0, true)
-		parked := one.park(100)
+		children := []interface{ release() }{one.park(100)}
 		waits("with 9 in process and one that waits for another", one, 0)
 		one.came(0, true)
-		parked.release()
+		for range 9 {
+			children = append(children, one.park(100))
+		}
+		waits("with 9 in process and 10 that wait for others", one, time.Second)
+		one.came(0, true)
+		for range 5 {
+			chunk.release()
+		}
+		waits("with 4 in process and 10 that wait for others", one, 0)
+		one.came(0, true)
+		for _, child := range children {
+			child.release()
+		}
 		chunk.release()
 		one.close()
 		other.close()

@@ -74,13 +74,14 @@ func (o *owner) decode(ctx context.Context, r *record) (events []*event.Event, f
 	if len(r.Value) == 0 {
 		return nil, nil, nil
 	}
-	in := Input{
+	o.input = Input{
 		Topic: o.c.cfg.Topic, Partition: o.partition.ID(), Offset: r.Offset, Timestamp: r.Time,
 		Key: r.Key, Value: r.Value, Headers: r.Headers,
 	}
 	events, fault, err = safely(func() ([]*event.Event, *event.Fault, error) {
-		return o.c.cfg.Decoder.Decode(ctx, &in, o.events[:0])
+		return o.c.cfg.Decoder.Decode(ctx, &o.input, o.events[:0])
 	})
+	o.input = Input{} // it would keep the memory of its fetch
 	if events != nil {
 		o.events = events
 	}

@@ -43,6 +43,7 @@ type owner struct {
 	previous *session       // the previous owner's, as the state topic says
 	finished finished       // how far previous owners were, as the state topic says
 	poison   []int64        // offsets of records that must not be decoded
+	input    Input          // the decoder's
 	events   []*event.Event // the decoder's buffer
 
 	fetchedMuch bool // the last fetch brought about as much as it might
@@ -246,6 +247,9 @@ func (o *owner) read(it *item, r *record) error {
 	}
 	if o.c.cfg.Tracer != nil && len(r.Value) > 0 {
 		o.startSpan(it, r, events)
+	}
+	if len(events) == 1 && events[0].Value() == string(r.Value) {
+		it.value = events[0].Value()
 	}
 	for _, e := range events {
 		d := it.Add(e)

@@ -33,6 +33,8 @@ type item struct {
 	chunk  *chunk
 	// decoded is the memory of the events beside recordOverhead.
 	decoded int64
+	// value is the record's if the event shares it; otherwise "".
+	value string
 	// pinned keeps record where it is, since it is being written or has its
 	// outcome.
 	pinned bool
@@ -56,7 +58,7 @@ func (it *item) park() {
 		return
 	}
 	fetched := it.chunk
-	it.record = clone(it.record)
+	it.record = clone(it.record, it.value == "")
 	it.chunk = fetched.account.park(sizeOf(it.record))
 	fetched.release()
 }
@@ -66,6 +68,9 @@ func (it *item) pin() *record {
 	it.mu.Lock()
 	defer it.mu.Unlock()
 	it.pinned = true
+	if it.record.Value == nil && it.value != "" {
+		it.record.Value = []byte(it.value)
+	}
 	return it.record
 }
 
@@ -148,9 +153,13 @@ func (o *owner) headersFault(r *record) *event.Fault {
 	return HeadersFault(r)
 }
 
-func clone(r *record) *record {
+// clone copies a record, without its value if that is kept elsewhere.
+func clone(r *record, value bool) *record {
 	c := *r
-	c.Key, c.Value = bytes.Clone(r.Key), bytes.Clone(r.Value)
+	c.Key, c.Value = bytes.Clone(r.Key), nil
+	if value {
+		c.Value = bytes.Clone(r.Value)
+	}
 	c.Headers = make([]kafka.Header, len(r.Headers))
 	for i, h := range r.Headers {
 		c.Headers[i] = kafka.Header{Key: strings.Clone(h.Key), Value: bytes.Clone(h.Value)}

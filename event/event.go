@@ -28,4 +28,10 @@ type Event struct {
 	Notes string
 	// Profile is jobEvent.profile; known to v4beta1 alone.
 	Profile string
+
+	value string
 }
+
+// Value returns the JSON that the event was decoded from if the event's texts are parts
+// of it, so that it needs no memory of its own; otherwise "".
+func (e *Event) Value() string { return e.value }

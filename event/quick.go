@@ -20,6 +20,7 @@ func quick(data []byte, v Version) (*record, bool) {
 	}
 	s := scanner{data: data, text: string(data), version: v, record: &record{}}
 	ok := s.object(recordFields) && s.next() == endOfText
+	s.record.event.value = s.text
 	return s.record, ok
 }
 

@@ -82,6 +82,7 @@ func (p *page) stop(t *testing.T) {
 // FIRST_TOPIC=kafka it builds the program and starts Apache Kafka as the page says;
 // otherwise this test binary is the program, and the broker an embedded one.
 func TestFirstTopic(t *testing.T) {
+	t.Parallel()
 	p := &page{addresses: strings.NewReplacer(), out: map[string]string{}}
 	api := "localhost:8080"
 	skip := regexp.MustCompile(`^docker `) // deploy/check checks the compose file

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -168,6 +169,7 @@ func (s *station) through(t *testing.T, brokers []string, keys string) {
 // TestKcat has somebody else's client join in: it publishes to the demo's broker
 // and reads a dead letter.
 func TestKcat(t *testing.T) {
+	t.Parallel()
 	kcat, err := exec.LookPath("kcat")
 	if err != nil {
 		t.Skip("not run with kcat, since it is not installed (Debian: apt-get install kcat)")
@@ -175,7 +177,8 @@ func TestKcat(t *testing.T) {
 	address := freeAddress(t)
 	_, port, _ := strings.Cut(address, ":")
 	in, out := io.Pipe()
-	ctx := t.Context()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
 	ended := make(chan int, 1)
 	go func() {
 		ended <- Main(ctx, []string{"demo", "--events", "300", "--rate", "30", "--kafka-port", port}, Streams{In: strings.NewReader(""), Out: out, Err: t.Output()})
@@ -194,6 +197,7 @@ func TestKcat(t *testing.T) {
 		text, _ := exec.CommandContext(ctx, kcat, "-C", "-e", "-q", "-b", address, "-t", "client-events.dead-letter", "-f", "%k %s %h\n").CombinedOutput()
 		return strings.Contains(string(text), "mine not an event, from kcat dlq-reason=malformed")
 	})
+	stop()
 	for lines.Scan() {
 		continue
 	}

@@ -13,8 +13,9 @@ const (
 	growth = 50
 	// headroom is the minimum of garbage in bytes between two collections. Go has no
 	// such minimum: a live heap of 10 MB would be collected for 5 MB of garbage, some
-	// hundred times a minute, for a tenth of the CPU of single POSTs.
-	headroom = 32 << 20
+	// hundred times a minute, for a tenth of the CPU of single POSTs. Twice as much saves
+	// 2 to 5 % more, for 17 MB of memory.
+	headroom = 16 << 20
 	// firstHeap is the live heap in bytes by which Go paces the first collection.
 	firstHeap = 4 << 20
 )

@@ -12,13 +12,13 @@ func TestPercentOf(t *testing.T) {
 		live  uint64
 		want  int
 	}{
-		{0, 0, 800}, // until the first collection
-		{0, 8 << 20, 400},
-		{0, 32 << 20, 100},
-		{0, 64 << 20, 50},
+		{0, 0, 400}, // until the first collection
+		{0, 8 << 20, 200},
+		{0, 16 << 20, 100},
+		{0, 32 << 20, 50},
 		{0, 1 << 30, 50},
-		{128 << 20, 8 << 20, 200}, // an eighth of the limit is 16 MiB
-		{1 << 30, 8 << 20, 400},
+		{64 << 20, 8 << 20, 100}, // an eighth of the limit is 8 MiB
+		{1 << 30, 8 << 20, 200},
 	} {
 		if got := newCollector(test.limit).percentOf(test.live); got != test.want {
 			t.Errorf("a live heap of %d MiB below a limit of %d MiB: %d percent, want %d", test.live>>20, test.limit>>20, got, test.want)

@@ -249,17 +249,23 @@ func (c *Cluster) leaders(ctx context.Context, topic string) map[int32]int32 {
 	return found
 }
 
-// WaitFor checks cond every 10 ms, and fails t if it is not true within limit. In a
+// WaitFor checks cond every 10 ms, after a second every 100 ms, and fails t if it is not true
+// within limit: a minute of a fake clock passes at once but for the checks. In a
 // testing/synctest bubble both times are of the fake clock. The event completes the
 // sentence "gave up waiting for …".
 func WaitFor(t testing.TB, limit time.Duration, event string, cond func() bool) {
 	t.Helper()
-	for end := time.Now().Add(limit); !cond(); time.Sleep(10 * time.Millisecond) {
+	began, pause := time.Now(), 10*time.Millisecond
+	for ; !cond(); time.Sleep(pause) {
 		if err := t.Context().Err(); err != nil {
 			t.Fatalf("gave up waiting for %s: %v", event, err)
 		}
-		if time.Now().After(end) {
+		waited := time.Since(began)
+		if waited > limit {
 			t.Fatalf("gave up waiting for %s after %v", event, limit)
+		}
+		if waited >= time.Second {
+			pause = 100 * time.Millisecond
 		}
 	}
 }

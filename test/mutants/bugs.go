@@ -186,6 +186,6 @@ var others = []bug{
 		family: "r", what: "a leader that moved makes reading begin elsewhere",
 		file: "consumer/fetch.go",
 		old:  "	return position, pause(o.intake, failures)\n", with: "	o.partition.SkipTo(o.end.Load())\n	return o.end.Load(), pause(o.intake, failures)\n",
-		pkg: simulationPkg, run: "^TestBrokerErrors$/^Fetch$", args: []string{"-seeds=12"},
+		pkg: simulationPkg, run: "^TestBrokerErrors$/^Fetch$", args: []string{"-all"},
 	},
 }

@@ -115,7 +115,7 @@ var ours = []bug{
 		what: "a topic that another replica created is not looked at",
 		file: "consumer/createtopics.go",
 		old:  "	if err != nil {\n		return fmt.Errorf(\"create topic", with: "	if err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {\n		return fmt.Errorf(\"create topic",
-		pkg: simulationPkg, run: "^TestGroupErrors$/^CreateTopics$", args: []string{"-seeds=12"},
+		pkg: simulationPkg, run: "^TestGroupErrors$/^CreateTopics$", args: []string{"-all"},
 	},
 	{
 		what: "a commit that nobody answers keeps a replica from stopping",

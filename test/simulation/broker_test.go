@@ -23,6 +23,7 @@ import (
 // write for a quarter of an hour. Everything waits, nothing is lost, and since
 // nobody died, nothing is repeated.
 func TestUnwritableTopics(t *testing.T) {
+	t.Parallel()
 	traffic := traffic
 	traffic.Late = 0 // a parent that comes a quarter of an hour after its child is rightly given up
 	for which, held := range map[string]string{topic + ".reported": "reported", topic + ".dead-letter": "dead_letter"} {
@@ -66,6 +67,7 @@ func TestUnwritableTopics(t *testing.T) {
 // replica that can't write down what was reported keeps it until the broker is
 // back, so nothing is repeated.
 func TestBrokerAway(t *testing.T) {
+	t.Parallel()
 	each(t, traffic, func(w *world) {
 		w.start()
 		away := w.dropConnections()
@@ -84,6 +86,7 @@ func TestBrokerAway(t *testing.T) {
 // hangs up on everybody ends in time. What the API had accepted can't be written
 // down then, and is repeated; no more than that.
 func TestStopWhileTheBrokerIsAway(t *testing.T) {
+	t.Parallel()
 	some(t, traffic, func(w *world) {
 		r := w.start()
 		away := w.dropConnections()
@@ -135,68 +138,70 @@ func (w *world) committed() (sum int64) {
 // TestBrokerErrors answers each error that a broker may give to each request
 // that the pipeline makes, a few times each.
 func TestBrokerErrors(t *testing.T) {
-	own := func(err *kerr.Error, keys ...kmsg.Key) []kfake.Fault {
-		var faults []kfake.Fault
-		for _, key := range keys {
-			f := kfake.Fault{Keys: []kmsg.Key{key}, Err: err, Count: 3}
-			switch key {
-			case kmsg.Produce:
-				f.Topic = topic + ".reported"
-			case kmsg.OffsetCommit, kmsg.Heartbeat, kmsg.JoinGroup, kmsg.SyncGroup:
-				f.Group = group
-			default:
-				f.Topic = topic
-			}
-			faults = append(faults, f)
+	t.Parallel()
+	var pairs []failing
+	for _, c := range []struct {
+		err      *kerr.Error
+		requests []kmsg.Key
+	}{
+		{kerr.NotLeaderForPartition, []kmsg.Key{kmsg.Fetch, kmsg.Produce, kmsg.ListOffsets}},
+		{kerr.UnknownTopicOrPartition, []kmsg.Key{kmsg.Fetch, kmsg.Produce, kmsg.ListOffsets}},
+		{kerr.LeaderNotAvailable, []kmsg.Key{kmsg.Fetch, kmsg.Produce, kmsg.ListOffsets}},
+		{kerr.ReplicaNotAvailable, []kmsg.Key{kmsg.Fetch, kmsg.ListOffsets}},
+		{kerr.FencedLeaderEpoch, []kmsg.Key{kmsg.Fetch, kmsg.ListOffsets}},
+		{kerr.UnknownLeaderEpoch, []kmsg.Key{kmsg.Fetch, kmsg.ListOffsets}},
+		{kerr.OffsetNotAvailable, []kmsg.Key{kmsg.ListOffsets}},
+		{kerr.KafkaStorageError, []kmsg.Key{kmsg.Fetch, kmsg.Produce, kmsg.ListOffsets}},
+		{kerr.RequestTimedOut, []kmsg.Key{kmsg.Produce, kmsg.OffsetCommit}},
+		{kerr.NotEnoughReplicas, []kmsg.Key{kmsg.Produce}},
+		{kerr.NotEnoughReplicasAfterAppend, []kmsg.Key{kmsg.Produce}},
+		{kerr.CorruptMessage, []kmsg.Key{kmsg.Produce, kmsg.Fetch}},
+		{kerr.UnknownServerError, []kmsg.Key{kmsg.Fetch, kmsg.Produce, kmsg.ListOffsets, kmsg.OffsetCommit}},
+		{kerr.CoordinatorLoadInProgress, []kmsg.Key{kmsg.OffsetCommit}},
+		{kerr.CoordinatorNotAvailable, []kmsg.Key{kmsg.OffsetCommit}},
+		{kerr.NotCoordinator, []kmsg.Key{kmsg.OffsetCommit}},
+		{kerr.RebalanceInProgress, []kmsg.Key{kmsg.OffsetCommit}},
+	} {
+		for _, request := range c.requests {
+			pairs = append(pairs, failing{request, c.err})
 		}
-		return faults
 	}
-	cases := map[*kerr.Error][]kmsg.Key{
-		kerr.NotLeaderForPartition:        {kmsg.Fetch, kmsg.Produce, kmsg.ListOffsets},
-		kerr.UnknownTopicOrPartition:      {kmsg.Fetch, kmsg.Produce, kmsg.ListOffsets},
-		kerr.LeaderNotAvailable:           {kmsg.Fetch, kmsg.Produce, kmsg.ListOffsets},
-		kerr.ReplicaNotAvailable:          {kmsg.Fetch, kmsg.ListOffsets},
-		kerr.FencedLeaderEpoch:            {kmsg.Fetch, kmsg.ListOffsets},
-		kerr.UnknownLeaderEpoch:           {kmsg.Fetch, kmsg.ListOffsets},
-		kerr.OffsetNotAvailable:           {kmsg.ListOffsets},
-		kerr.KafkaStorageError:            {kmsg.Fetch, kmsg.Produce, kmsg.ListOffsets},
-		kerr.RequestTimedOut:              {kmsg.Produce, kmsg.OffsetCommit},
-		kerr.NotEnoughReplicas:            {kmsg.Produce},
-		kerr.NotEnoughReplicasAfterAppend: {kmsg.Produce},
-		kerr.CorruptMessage:               {kmsg.Produce, kmsg.Fetch},
-		kerr.UnknownServerError:           {kmsg.Fetch, kmsg.Produce, kmsg.ListOffsets, kmsg.OffsetCommit},
-		kerr.CoordinatorLoadInProgress:    {kmsg.OffsetCommit},
-		kerr.CoordinatorNotAvailable:      {kmsg.OffsetCommit},
-		kerr.NotCoordinator:               {kmsg.OffsetCommit},
-		kerr.RebalanceInProgress:          {kmsg.OffsetCommit},
-	}
-	for err, keys := range cases {
-		for _, f := range own(err, keys...) {
-			t.Run(fmt.Sprintf("%s/%s", f.Keys[0].Name(), err.Message), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					w := newWorld(t, 5, traffic)
-					w.records = w.records[:len(w.records)/4]
-					handle := w.kafka.Fake.Fault(f)
-					w.start()
-					w.publish(func() {})
-					time.Sleep(time.Minute)
-					if handle.Hits() == 0 {
-						t.Error("the fault befell nothing")
-					}
-					handle.Remove() // before the test asks the broker itself
-					w.settle()
-					// A group that moves on while events are on their way is a
-					// crash as far as the promise goes.
-					w.judge(inFlight)
-				})
+	for _, p := range chosen(pairs) {
+		f := kfake.Fault{Keys: []kmsg.Key{p.request}, Err: p.err, Count: 3}
+		switch p.request {
+		case kmsg.Produce:
+			f.Topic = topic + ".reported"
+		case kmsg.OffsetCommit:
+			f.Group = group
+		default:
+			f.Topic = topic
+		}
+		t.Run(fmt.Sprintf("%s/%s", p.request.Name(), p.err.Message), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 5, traffic)
+				w.records = w.records[:len(w.records)/4]
+				handle := w.kafka.Fake.Fault(f)
+				w.start()
+				w.publish(func() {})
+				time.Sleep(time.Minute)
+				if handle.Hits() == 0 {
+					t.Error("the fault befell nothing")
+				}
+				handle.Remove() // before the test asks the broker itself
+				w.settle()
+				// A group that moves on while events are on their way is a
+				// crash as far as the promise goes.
+				w.judge(inFlight)
 			})
-		}
+		})
 	}
 }
 
 // TestStateTopicUnfit: a state topic that can't keep the promise is refused at
 // the start.
 func TestStateTopicUnfit(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		partitions int
 		config     map[string]string

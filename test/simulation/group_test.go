@@ -22,80 +22,89 @@ const comesBackWithin = time.Minute
 // about the group and the topics, three times, while replicas come and go. The
 // group comes back by itself, and since nobody died, nothing is repeated.
 func TestGroupErrors(t *testing.T) {
-	for key, errs := range map[kmsg.Key][]*kerr.Error{
-		kmsg.JoinGroup: {
+	t.Parallel()
+	var pairs []failing
+	for _, c := range []struct {
+		request kmsg.Key
+		errs    []*kerr.Error
+	}{
+		{kmsg.JoinGroup, []*kerr.Error{
 			kerr.CoordinatorLoadInProgress, kerr.CoordinatorNotAvailable, kerr.NotCoordinator, kerr.InconsistentGroupProtocol,
 			kerr.UnknownMemberID, kerr.RebalanceInProgress, kerr.GroupMaxSizeReached, kerr.FencedInstanceID, kerr.UnknownServerError,
-		},
-		kmsg.SyncGroup: {
+		}},
+		{kmsg.SyncGroup, []*kerr.Error{
 			kerr.CoordinatorLoadInProgress, kerr.CoordinatorNotAvailable, kerr.NotCoordinator, kerr.IllegalGeneration,
 			kerr.UnknownMemberID, kerr.RebalanceInProgress, kerr.UnknownServerError,
-		},
-		kmsg.Heartbeat: {
+		}},
+		{kmsg.Heartbeat, []*kerr.Error{
 			kerr.CoordinatorLoadInProgress, kerr.CoordinatorNotAvailable, kerr.NotCoordinator, kerr.IllegalGeneration,
 			kerr.UnknownMemberID, kerr.RebalanceInProgress, kerr.FencedInstanceID, kerr.GroupAuthorizationFailed, kerr.UnknownServerError,
-		},
-		kmsg.LeaveGroup: {
+		}},
+		{kmsg.LeaveGroup, []*kerr.Error{
 			kerr.CoordinatorLoadInProgress, kerr.CoordinatorNotAvailable, kerr.NotCoordinator, kerr.UnknownMemberID,
 			kerr.GroupAuthorizationFailed, kerr.UnknownServerError,
-		},
-		kmsg.OffsetFetch: {
+		}},
+		{kmsg.OffsetFetch, []*kerr.Error{
 			kerr.CoordinatorLoadInProgress, kerr.CoordinatorNotAvailable, kerr.NotCoordinator, kerr.UnknownMemberID,
 			kerr.IllegalGeneration, kerr.UnknownTopicOrPartition, kerr.UnstableOffsetCommit, kerr.UnknownServerError,
-		},
-		kmsg.FindCoordinator: {kerr.CoordinatorLoadInProgress, kerr.CoordinatorNotAvailable, kerr.NotCoordinator, kerr.UnknownServerError},
-		kmsg.Metadata: {
+		}},
+		{kmsg.FindCoordinator, []*kerr.Error{kerr.CoordinatorLoadInProgress, kerr.CoordinatorNotAvailable, kerr.NotCoordinator, kerr.UnknownServerError}},
+		{kmsg.Metadata, []*kerr.Error{
 			kerr.LeaderNotAvailable, kerr.UnknownTopicOrPartition, kerr.ReplicaNotAvailable, kerr.ListenerNotFound, kerr.UnknownServerError,
-		},
-		kmsg.CreateTopics: {
+		}},
+		{kmsg.CreateTopics, []*kerr.Error{
 			kerr.TopicAlreadyExists, kerr.NotController, kerr.RequestTimedOut, kerr.InvalidReplicationFactor, kerr.PolicyViolation,
 			kerr.ThrottlingQuotaExceeded, kerr.UnknownServerError,
-		},
-		kmsg.DescribeConfigs: {kerr.UnknownTopicOrPartition, kerr.RequestTimedOut, kerr.InvalidConfig, kerr.UnknownServerError},
+		}},
+		{kmsg.DescribeConfigs, []*kerr.Error{kerr.UnknownTopicOrPartition, kerr.RequestTimedOut, kerr.InvalidConfig, kerr.UnknownServerError}},
 	} {
-		for _, err := range errs {
-			t.Run(fmt.Sprintf("%s/%s", key.Name(), err.Message), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					w := newWorld(t, 9, traffic)
-					w.records = w.records[:len(w.records)/4]
-					var faults []*kfake.FaultHandle
-					inject := func() { faults = append(faults, w.kafka.Fake.Fault(groupFault(key, err))) }
-					inject()
-					w.start()
-					portion := 0
-					w.publish(func() {
-						switch portion++; portion {
-						case 3:
-							inject()
-							w.start()
-						case 6:
-							inject()
-							w.any().stop()
-						}
-					})
-					began := time.Now()
-					for !w.finished() && time.Since(began) < comesBackWithin {
-						time.Sleep(time.Second)
-					}
-					if !w.finished() {
-						t.Errorf("not all has its outcome %s after the last fault", comesBackWithin)
-					}
-					hits := 0
-					for _, f := range faults {
-						hits += f.Hits()
-						f.Remove()
-					}
-					if hits == 0 {
-						t.Error("the fault befell nothing")
-					}
-					w.settle()
-					w.judge(0)
-					if t.Failed() {
-						t.Logf("the log:\n%s", tail(w.output.b.String(), 20_000))
+		for _, err := range c.errs {
+			pairs = append(pairs, failing{c.request, err})
+		}
+	}
+	for _, p := range chosen(pairs) {
+		t.Run(fmt.Sprintf("%s/%s", p.request.Name(), p.err.Message), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 9, traffic)
+				w.records = w.records[:len(w.records)/4]
+				var faults []*kfake.FaultHandle
+				inject := func() { faults = append(faults, w.kafka.Fake.Fault(groupFault(p.request, p.err))) }
+				inject()
+				w.start()
+				portion := 0
+				w.publish(func() {
+					switch portion++; portion {
+					case 3:
+						inject()
+						w.start()
+					case 6:
+						inject()
+						w.any().stop()
 					}
 				})
+				began := time.Now()
+				for !w.finished() && time.Since(began) < comesBackWithin {
+					time.Sleep(time.Second)
+				}
+				if !w.finished() {
+					t.Errorf("not all has its outcome %s after the last fault", comesBackWithin)
+				}
+				hits := 0
+				for _, f := range faults {
+					hits += f.Hits()
+					f.Remove()
+				}
+				if hits == 0 {
+					t.Error("the fault befell nothing")
+				}
+				w.settle()
+				w.judge(0)
+				if t.Failed() {
+					t.Logf("the log:\n%s", tail(w.output.b.String(), 20_000))
+				}
 			})
-		}
+		})
 	}
 }
 
@@ -120,6 +129,7 @@ func groupFault(key kmsg.Key, err *kerr.Error) kfake.Fault {
 // TestHopelessGroupErrors: an error that waiting does not fix ends the program with words
 // that say what is wrong, and nothing is lost or repeated by that.
 func TestHopelessGroupErrors(t *testing.T) {
+	t.Parallel()
 	for key, errs := range map[kmsg.Key][]*kerr.Error{
 		kmsg.JoinGroup:       {kerr.GroupAuthorizationFailed, kerr.InvalidSessionTimeout, kerr.InvalidGroupID},
 		kmsg.SyncGroup:       {kerr.GroupAuthorizationFailed},
@@ -130,6 +140,7 @@ func TestHopelessGroupErrors(t *testing.T) {
 	} {
 		for _, err := range errs {
 			t.Run(fmt.Sprintf("%s/%s", key.Name(), err.Message), func(t *testing.T) {
+				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					w := newWorld(t, 9, traffic)
 					w.records = w.records[:len(w.records)/4]

@@ -17,12 +17,18 @@ import (
 // run, and at first the state topic can't be given as many. They wait for it,
 // and then are read like the others, of which nothing is lost or repeated.
 func TestPartitionsAdded(t *testing.T) {
+	t.Parallel()
 	for _, fault := range []*kerr.Error{nil, kerr.NotController, kerr.RequestTimedOut, kerr.InvalidPartitions, kerr.ThrottlingQuotaExceeded, kerr.UnknownServerError} {
 		name := "no error"
 		if fault != nil {
 			name = fault.Message
 		}
 		t.Run(name, func(t *testing.T) {
+			seldom(t, fault == kerr.NotController || fault == kerr.ThrottlingQuotaExceeded || fault == kerr.UnknownServerError)
+			if testing.Short() && fault != kerr.RequestTimedOut {
+				t.Skip("not run with -short, which has one error")
+			}
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				// A journey that is split by the change may be given up, so there are
 				// no children; and an id that comes again may come elsewhere.

@@ -13,14 +13,28 @@ import (
 	"github.com/clientevents/clientevents/internal/journey"
 )
 
-// TestPriority: for ten minutes twice as much comes as the quota lets go. With
+// TestPriority: for four minutes, or ten with -all, twice as much comes as the quota lets go. With
 // report.priority value applications hardly wait, though their parents go before
 // them; everything else does, and still moves.
 func TestPriority(t *testing.T) {
 	if testing.Short() {
 		t.Skip("not run with -short: what is judged is the order, over a long time")
 	}
-	value, arrival := shortQuota(t, false), shortQuota(t, true)
+	t.Parallel()
+	var value, arrival waited
+	t.Run("both", func(t *testing.T) {
+		t.Run("by value", func(t *testing.T) {
+			t.Parallel()
+			value = shortQuota(t, false)
+		})
+		t.Run("by arrival", func(t *testing.T) {
+			t.Parallel()
+			arrival = shortQuota(t, true)
+		})
+	})
+	if t.Failed() {
+		return
+	}
 	for rank, name := range []string{"applications", "views", "impressions"} {
 		v, a := value.delays[rank], arrival.delays[rank]
 		t.Logf("%d %s: median %v and longest %v by value, %v and %v by arrival; moving at least every %v and %v",
@@ -47,12 +61,13 @@ func median(of []time.Duration) time.Duration {
 	return sorted[len(sorted)/2]
 }
 
-// shortQuota publishes ten a second for ten minutes under a quota of five.
-func shortQuota(t *testing.T, byArrival bool) (all waited) {
-	const (
-		perSecond = 5
-		lasts     = 10 * time.Minute
-	)
+// shortQuota publishes ten a second under a quota of five.
+func shortQuota(t *testing.T, byArrival bool) (of waited) {
+	const perSecond = 5
+	lasts := 4 * time.Minute
+	if *all {
+		lasts = 10 * time.Minute
+	}
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 3, journey.Mix{})
 		w.byArrival = byArrival
@@ -76,7 +91,7 @@ func shortQuota(t *testing.T, byArrival bool) (all waited) {
 		for _, a := range w.api.Events() {
 			rank := w.typeOf(a.Event.EventID).Rank()
 			if !last[rank].IsZero() {
-				all.gaps[rank] = max(all.gaps[rank], a.Time.Sub(last[rank]))
+				of.gaps[rank] = max(of.gaps[rank], a.Time.Sub(last[rank]))
 			}
 			last[rank] = a.Time
 		}
@@ -87,12 +102,12 @@ func shortQuota(t *testing.T, byArrival bool) (all waited) {
 		}
 		for _, a := range w.api.Events() {
 			rank := w.typeOf(a.Event.EventID).Rank()
-			all.delays[rank] = append(all.delays[rank], a.Time.Sub(published[a.Event.EventID]))
+			of.delays[rank] = append(of.delays[rank], a.Time.Sub(published[a.Event.EventID]))
 		}
 		w.settle()
 		w.judge(0)
 	})
-	return all
+	return of
 }
 
 func (w *world) typeOf(id string) event.Type {

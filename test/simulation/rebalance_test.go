@@ -31,6 +31,7 @@ func (w *world) change() {
 // move to other brokers in the middle of cooperative rebalances. Nothing is lost, and
 // nothing is repeated.
 func TestCoordinatorMovesInRebalance(t *testing.T) {
+	t.Parallel()
 	withSeeds(t, (*seeds+1)/2, traffic, func(w *world) {
 		w.start()
 		w.start()
@@ -54,6 +55,7 @@ func TestCoordinatorMovesInRebalance(t *testing.T) {
 // TestThrottledBroker: the broker throttles fetches and heartbeats by seconds while
 // replicas come and go. Nobody dies of that, and nothing is repeated.
 func TestThrottledBroker(t *testing.T) {
+	t.Parallel()
 	withSeeds(t, (*seeds+1)/2, traffic, func(w *world) {
 		var mu sync.Mutex
 		chance := rand.New(rand.NewPCG(11, w.rng.Uint64()))
@@ -82,6 +84,7 @@ func TestThrottledBroker(t *testing.T) {
 // TestDeletedOffsets: the group's offsets are deleted while no replica runs. The replicas
 // resume where the state topic says.
 func TestDeletedOffsets(t *testing.T) {
+	t.Parallel()
 	some(t, traffic, func(w *world) {
 		client, deleted := w.kafka.Client(w.t), 0
 		w.start()

@@ -23,6 +23,7 @@ import (
 // them, as it does where the parent is wrong. The few become dead letters with
 // everything that is needed to act on them; a fault of the destination makes none.
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	for name, stop := range map[string]bool{"the replica stays": false, "the partitions are given back meanwhile": true} {
 		t.Run(name, func(t *testing.T) {
 			some(t, journey.Mix{}, func(w *world) {
@@ -181,17 +182,19 @@ func (w *world) judgeRefusals(bad map[string]bool) {
 // two on an idle board. Everything else is reported once it works. Three replicas that
 // share an event a minute have no idle board either.
 func TestDestinationThatRejectsAll(t *testing.T) {
+	t.Parallel()
 	paces := []struct {
 		every                  time.Duration
 		replicas, events, most int
+		often                  int // the status with which it is run without -all, too
 	}{
-		{time.Millisecond, 1, 60, 0},
-		{time.Second, 1, 60, 0},
-		{time.Minute, 1, 60, 0},
-		{11 * time.Minute, 1, 8, 2},
-		{time.Millisecond, 3, 60, 0},
-		{time.Second, 3, 60, 0},
-		{time.Minute, 3, 60, 0},
+		{time.Millisecond, 1, 60, 0, http.StatusNotFound},
+		{time.Second, 1, 60, 0, http.StatusRequestEntityTooLarge},
+		{time.Minute, 1, 60, 0, http.StatusRequestEntityTooLarge},
+		{11 * time.Minute, 1, 8, 2, http.StatusBadRequest},
+		{time.Millisecond, 3, 60, 0, 0},
+		{time.Second, 3, 60, 0, http.StatusNotFound},
+		{time.Minute, 3, 60, 0, 0},
 	}
 	for i, status := range []int{http.StatusBadRequest, http.StatusNotFound, http.StatusRequestEntityTooLarge} {
 		for _, pace := range paces {
@@ -199,6 +202,8 @@ func TestDestinationThatRejectsAll(t *testing.T) {
 				continue // the status makes no difference to the others
 			}
 			t.Run(fmt.Sprintf("%d each %v, %d replicas", status, pace.every, pace.replicas), func(t *testing.T) {
+				seldom(t, status != pace.often || testing.Short() && pace.replicas == 1)
+				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					w := newWorld(t, *first+uint64(i), journey.Mix{})
 					w.records = slices.DeleteFunc(w.records, func(r journey.Record) bool { return r.Event.ParentID != "" })[:pace.events]

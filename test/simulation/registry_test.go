@@ -17,7 +17,6 @@ import (
 
 const (
 	registryAddress = "127.0.0.1:8082"
-	registryOutage  = time.Hour
 )
 
 // registryDecoder decodes records by schemas of a registry.
@@ -27,30 +26,35 @@ func (d registryDecoder) Decode(ctx context.Context, in *consumer.Input, dst []*
 	return d.Decoder.Decode(ctx, (*input.Record)(in), dst)
 }
 
-// TestRegistryAway: for an hour the schema registry can't be reached, fails, hangs, or
+// TestRegistryAway: for up to an hour the schema registry can't be reached, fails, hangs, or
 // rejects the login, while records come whose schemas nobody has seen and replicas come
 // and go. Nothing is lost, given up or repeated: the records wait.
 func TestRegistryAway(t *testing.T) {
+	t.Parallel()
 	answer := func(status int) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }
 	}
-	seed := *first
-	for name, misbehaves := range map[string]http.HandlerFunc{
-		"refuses connections": nil,
-		"hangs":               func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
-		"fails":               answer(http.StatusInternalServerError),
-		"is restarted":        answer(http.StatusServiceUnavailable),
-		"rejects the login":   answer(http.StatusUnauthorized),
-		"refuses the right":   answer(http.StatusForbidden),
+	for i, c := range []struct {
+		name       string
+		misbehaves http.HandlerFunc
+	}{
+		{"refuses connections", nil},
+		{"hangs", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }},
+		{"fails", answer(http.StatusInternalServerError)},
+		{"is restarted", answer(http.StatusServiceUnavailable)},
+		{"rejects the login", answer(http.StatusUnauthorized)},
+		{"refuses the right", answer(http.StatusForbidden)},
 	} {
-		seed++
-		t.Run(name, func(t *testing.T) {
-			if testing.Short() && name != "hangs" && name != "rejects the login" {
-				t.Skip("not run with -short, which has one that does not answer and one that does")
+		t.Run(c.name, func(t *testing.T) {
+			seldom(t, c.name != "hangs" && c.name != "rejects the login") // no answer, and one
+			outage := time.Hour
+			if !*all && (c.name != "hangs" || testing.Short()) {
+				outage = 20 * time.Minute // longer than any backoff
 			}
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, seed, journey.Mix{Duplicates: 0.02})
-				w.withoutRegistry(misbehaves)
+				w := newWorld(t, *first+1+uint64(i), journey.Mix{Duplicates: 0.02})
+				w.withoutRegistry(outage, c.misbehaves)
 				if t.Failed() {
 					t.Logf("the log:\n%s", tail(w.output.b.String(), 20_000))
 				}
@@ -65,7 +69,7 @@ func registry(w http.ResponseWriter, _ *http.Request) {
 	_, _ = io.WriteString(w, `{"schemaType":"JSON","schema":"{}"}`)
 }
 
-func (w *world) withoutRegistry(misbehaves http.HandlerFunc) {
+func (w *world) withoutRegistry(outage time.Duration, misbehaves http.HandlerFunc) {
 	for i := range w.records {
 		// Each twelfth of the records, a portion, has a schema of its own.
 		id := binary.BigEndian.AppendUint32([]byte{0}, uint32(1+12*i/len(w.records)))
@@ -108,7 +112,7 @@ func (w *world) withoutRegistry(misbehaves http.HandlerFunc) {
 		case 5, 7:
 			w.change()
 		case 9:
-			time.Sleep(registryOutage)
+			time.Sleep(outage)
 			if n := w.api.Stats().Accepted; n != accepted {
 				w.t.Errorf("%d events were accepted though their schemas were not known", n-accepted)
 			}

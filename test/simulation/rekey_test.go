@@ -21,6 +21,9 @@ func rekeyed(t *testing.T, traffic journey.Mix, run func(w *world)) {
 		"no key": func(*world) []byte { return nil },
 	} {
 		t.Run(name, func(t *testing.T) {
+			if testing.Short() && name != "user" {
+				t.Skip("not run with -short, which has records with a key")
+			}
 			some(t, traffic, func(w *world) {
 				w.rekey = true
 				w.records = slices.DeleteFunc(w.records, func(r journey.Record) bool {
@@ -41,17 +44,22 @@ func rekeyed(t *testing.T, traffic journey.Mix, run func(w *world)) {
 // lost. At most what was in flight is repeated, and no child is given up whose parent
 // was published.
 func TestRekeyKills(t *testing.T) {
+	t.Parallel()
 	traffic := traffic
 	traffic.Late = 0 // a parent that is published a minute after its child is rightly given up
 	rekeyed(t, traffic, (*world).killReplicas)
 }
 
 // TestRekeyPlannedChanges: replicas come and go in order, and nothing is repeated.
-func TestRekeyPlannedChanges(t *testing.T) { rekeyed(t, traffic, (*world).changeReplicas) }
+func TestRekeyPlannedChanges(t *testing.T) {
+	t.Parallel()
+	rekeyed(t, traffic, (*world).changeReplicas)
+}
 
 // TestRekeyPartitionAway: a partition of the source topic can't be read for much longer
 // than children wait for their parents. Those whose parents are in it wait on.
 func TestRekeyPartitionAway(t *testing.T) {
+	t.Parallel()
 	traffic := traffic
 	traffic.Late = 0
 	rekeyed(t, traffic, func(w *world) {
@@ -79,6 +87,7 @@ func TestRekeyPartitionAway(t *testing.T) {
 // TestRekeyUnwritable: the internal topic refuses every write for a quarter of an hour.
 // No source offset is committed meanwhile that an event is before.
 func TestRekeyUnwritable(t *testing.T) {
+	t.Parallel()
 	rekeyed(t, journey.Mix{}, func(w *world) {
 		w.start()
 		var refusing *kfake.FaultHandle

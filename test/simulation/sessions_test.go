@@ -16,7 +16,8 @@ import (
 // TestSessionsEnd: the brokers end each login after a few seconds, while replicas come
 // and go. All connections log in again in time, and nothing is repeated.
 func TestSessionsEnd(t *testing.T) {
-	withSeeds(t, (*seeds+2)/3, traffic, func(w *world) {
+	t.Parallel()
+	withSeeds(t, max(1, *seeds/3), traffic, func(w *world) {
 		const lifetime = 3 * time.Second
 		sessions := &kafkatest.Sessions{Lifetime: lifetime}
 		w.kafka.Fake.Control(func(req kmsg.Request) (kmsg.Response, error, bool) {

@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -43,7 +44,8 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 4, "how many seeds each kind of misfortune is run with; three quarters of them with -short")
+	seeds = flag.Int("seeds", 3, "how many seeds each kind of misfortune is run with; three quarters of them with -short")
+	all   = flag.Bool("all", false, "run each combination of those kinds that have one seed, which `make simulate` does")
 	first = flag.Uint64("first", 1, "the first seed")
 	size  = flag.Int("records", 1200, "how many records each run publishes")
 )
@@ -477,7 +479,7 @@ func each(t *testing.T, traffic journey.Mix, run func(w *world)) {
 // the seeds.
 func some(t *testing.T, traffic journey.Mix, run func(w *world)) {
 	t.Helper()
-	withSeeds(t, (*seeds+2)/3, traffic, run)
+	withSeeds(t, max(1, *seeds/3), traffic, run)
 }
 
 func withSeeds(t *testing.T, n int, traffic journey.Mix, run func(w *world), opts ...kfake.Opt) {
@@ -487,6 +489,7 @@ func withSeeds(t *testing.T, n int, traffic journey.Mix, run func(w *world), opt
 	}
 	for seed := *first; seed < *first+uint64(n); seed++ {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, seed, traffic, opts...)
 				run(w)
@@ -498,6 +501,34 @@ func withSeeds(t *testing.T, n int, traffic journey.Mix, run func(w *world), opt
 	}
 }
 
+// seldom skips a combination that only -all runs.
+func seldom(t *testing.T, is bool) {
+	t.Helper()
+	if is && !*all {
+		t.Skip("not run without -all, with which `make simulate` runs it")
+	}
+}
+
+// failing is an error that a broker answers to a request.
+type failing struct {
+	request kmsg.Key
+	err     *kerr.Error
+}
+
+// chosen are the pairs that are run: without -all each error once and each request
+// once, and with -short just the latter.
+func chosen(pairs []failing) []failing {
+	if *all {
+		return pairs
+	}
+	errs, requests := map[*kerr.Error]bool{}, map[kmsg.Key]bool{}
+	return slices.DeleteFunc(slices.Clone(pairs), func(p failing) bool {
+		known := requests[p.request] && (errs[p.err] || testing.Short())
+		errs[p.err], requests[p.request] = true, true
+		return known
+	})
+}
+
 func tail(s string, n int) string {
 	if len(s) <= n {
 		return s
@@ -506,7 +537,10 @@ func tail(s string, n int) string {
 }
 
 // TestPlannedChanges: replicas come and go in order, and nothing is repeated.
-func TestPlannedChanges(t *testing.T) { each(t, traffic, (*world).changeReplicas) }
+func TestPlannedChanges(t *testing.T) {
+	t.Parallel()
+	each(t, traffic, (*world).changeReplicas)
+}
 
 // changeReplicas starts and stops replicas while records are published.
 func (w *world) changeReplicas() {
@@ -528,7 +562,10 @@ func (w *world) changeReplicas() {
 }
 
 // TestKills: replicas die, and at most what was in flight is repeated.
-func TestKills(t *testing.T) { each(t, traffic, (*world).killReplicas) }
+func TestKills(t *testing.T) {
+	t.Parallel()
+	each(t, traffic, (*world).killReplicas)
+}
 
 // killReplicas kills replicas between any two steps while records are published.
 func (w *world) killReplicas() {
@@ -560,6 +597,7 @@ func (w *world) killReplicas() {
 // TestAPIFaults: the API fails in every way that leaves no doubt whether an
 // event was taken, and nothing is repeated.
 func TestAPIFaults(t *testing.T) {
+	t.Parallel()
 	// A parent that is published long after its child is rightly given up.
 	traffic := traffic
 	traffic.Late = 0
@@ -594,6 +632,7 @@ func TestAPIFaults(t *testing.T) {
 // on its way was not taken, so nothing is repeated, and the next owner has no
 // reason to look for a record that kills.
 func TestStopWhileTheAPIHangs(t *testing.T) {
+	t.Parallel()
 	each(t, traffic, func(w *world) {
 		w.timeout = time.Minute // longer than a drain lasts
 		r := w.start()
@@ -622,6 +661,7 @@ func TestStopWhileTheAPIHangs(t *testing.T) {
 // TestBrokerFaults: the broker drops connections and answers errors to
 // everything that the pipeline asks of it.
 func TestBrokerFaults(t *testing.T) {
+	t.Parallel()
 	each(t, traffic, func(w *world) {
 		w.start()
 		w.start()

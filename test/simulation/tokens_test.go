@@ -23,6 +23,7 @@ const (
 // another. Everything waits, nothing is lost, given up or repeated, and half a
 // minute afterwards it resumes.
 func TestTokenServerAway(t *testing.T) {
+	t.Parallel()
 	traffic := traffic
 	traffic.Late = 0 // a parent that comes an hour after its child is rightly given up
 	answer := func(status int, body string, headers ...string) http.HandlerFunc {
@@ -34,33 +35,34 @@ func TestTokenServerAway(t *testing.T) {
 			io.WriteString(w, body)
 		}
 	}
-	seed := *first
-	for name, misbehaves := range map[string]http.HandlerFunc{
-		"refuses connections":                nil,
-		"fails":                              answer(http.StatusServiceUnavailable, "no"),
-		"hangs":                              tokenserver.Hang,
-		"is garbled":                         answer(http.StatusOK, "<html>"),
-		"says 200 and an error":              answer(http.StatusOK, `{"error":"temporarily_unavailable"}`),
-		"refuses the key":                    answer(http.StatusBadRequest, `{"error":"invalid_grant"}`),
-		"throttles":                          answer(http.StatusTooManyRequests, "", "Retry-After", "20"),
-		"throttles by 403":                   answer(http.StatusForbidden, `{"error":"rate_limit"}`, "Retry-After", "5"),
-		"gives tokens that the API refuses":  answer(http.StatusOK, `{"access_token":"forged","token_type":"Bearer","expires_in":3600}`),
-		"gives forged tokens without an end": answer(http.StatusOK, `{"access_token":"forged","token_type":"Bearer"}`),
+	for i, c := range []struct {
+		name       string
+		misbehaves http.HandlerFunc
+	}{
+		{"refuses connections", nil},
+		{"fails", answer(http.StatusServiceUnavailable, "no")},
+		{"hangs", tokenserver.Hang},
+		{"is garbled", answer(http.StatusOK, "<html>")},
+		{"says 200 and an error", answer(http.StatusOK, `{"error":"temporarily_unavailable"}`)},
+		{"refuses the key", answer(http.StatusBadRequest, `{"error":"invalid_grant"}`)},
+		{"throttles", answer(http.StatusTooManyRequests, "", "Retry-After", "20")},
+		{"throttles by 403", answer(http.StatusForbidden, `{"error":"rate_limit"}`, "Retry-After", "5")},
+		{"gives tokens that the API refuses", answer(http.StatusOK, `{"access_token":"forged","token_type":"Bearer","expires_in":3600}`)},
+		{"gives forged tokens without an end", answer(http.StatusOK, `{"access_token":"forged","token_type":"Bearer"}`)},
 	} {
-		seed++
-		t.Run(name, func(t *testing.T) {
-			// One of each kind lasts an hour: no connection, no answer, no good one. The
-			// others last longer than two tokens and any backoff.
-			outage := time.Hour
-			if name != "refuses connections" && name != "hangs" && name != "gives tokens that the API refuses" {
-				outage = 22 * time.Minute
-				if testing.Short() {
-					t.Skip("not run with -short, which has one of each kind")
-				}
+		t.Run(c.name, func(t *testing.T) {
+			// One of each kind lasts an hour with -all: no connection, no answer, no good
+			// one. The others last longer than two tokens and any backoff.
+			kind := c.name == "refuses connections" || c.name == "hangs" || c.name == "gives tokens that the API refuses"
+			seldom(t, !kind || testing.Short() && c.name == "refuses connections")
+			outage := 22 * time.Minute
+			if kind && *all || c.name == "hangs" && !testing.Short() {
+				outage = time.Hour
 			}
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, seed, traffic)
-				w.withoutTokens(outage, misbehaves)
+				w := newWorld(t, *first+1+uint64(i), traffic)
+				w.withoutTokens(outage, c.misbehaves)
 				if t.Failed() {
 					t.Logf("the log:\n%s", tail(w.output.b.String(), 20_000))
 				}

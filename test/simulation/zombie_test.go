@@ -11,6 +11,7 @@ import (
 // API still answers it; others take over, and then it comes back. Without a
 // lease it sends nothing, and what it knows late is not committed.
 func TestZombie(t *testing.T) {
+	t.Parallel()
 	traffic := traffic
 	traffic.Late = 0 // nothing is published meanwhile, and the partitions that stay wait for parents
 	some(t, traffic, func(w *world) {
