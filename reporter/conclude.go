@@ -42,27 +42,27 @@ func (w *worker) summarize() (t summary) {
 func (w *worker) concludeParts(batch []*event.Delivery) {
 	w.countParts()
 	t := w.summarize()
-	w.r.limiter.accepted(t.taken)
+	exhausted := w.r.limiter.answered(t.taken, t.throttled, time.Now())
 	delay := w.waitOwn
 	switch {
 	case t.taken == 0 && t.worst != nil && w.onlyLost(t.worst):
 		w.r.gate.withdraw(w.pass)
 	case t.worst != nil && (t.taken == 0 || t.worst.Reason == talent.Throttled):
-		delay = w.failParts(t)
+		delay = w.failParts(t, exhausted)
 	case t.recalled > 0 && t.taken == 0:
 		w.r.gate.withdraw(w.pass)
 	default:
-		w.r.gate.succeed(w.pass)
+		w.r.gate.succeed(w.pass, time.Now())
 	}
 	w.conclude(batch, delay)
 }
 
 // failParts tells the gate of a failure of the destination. It returns how long the
 // events wait.
-func (w *worker) failParts(t summary) func(*event.Delivery, *talent.Error) time.Duration {
+func (w *worker) failParts(t summary, exhausted bool) func(*event.Delivery, *talent.Error) time.Duration {
 	var wait time.Duration
-	if t.worst.Reason == talent.Throttled && !w.r.limiter.exhausted(t.throttled) {
-		w.r.gate.succeed(w.pass) // the quota is for those events alone
+	if t.worst.Reason == talent.Throttled && !exhausted {
+		w.r.gate.succeed(w.pass, time.Now()) // the quota is for those events alone
 	} else {
 		wait = w.fail(t.worst, t.taken > 0)
 	}

@@ -87,7 +87,7 @@ func (g *gate) isProbe(p pass) bool { return p.probe && p.epoch == g.epoch }
 // succeed: the destination answered as it should. That opens the gate, except
 // that a request from before it closed does not outvote a destination that has
 // named since how long to wait.
-func (g *gate) succeed(p pass) {
+func (g *gate) succeed(p pass, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.state == gateOpen || (g.asked && !g.isProbe(p)) {
@@ -96,7 +96,7 @@ func (g *gate) succeed(p pass) {
 	g.state, g.failures, g.reason = gateOpen, 0, ""
 	g.began, g.since, g.until, g.asked = time.Time{}, time.Time{}, time.Time{}, false
 	g.epoch++
-	g.closed.stop(time.Now())
+	g.closed.stop(now)
 	g.wake.up()
 }
 
@@ -104,8 +104,7 @@ func (g *gate) succeed(p pass) {
 // where some of its events were accepted nevertheless. It returns how long no
 // request starts, and whether that is news: a request that started before the gate
 // closed belongs to the same outage.
-func (g *gate) fail(p pass, err *talent.Error, some bool) (wait time.Duration, news bool) {
-	now := time.Now()
+func (g *gate) fail(p pass, err *talent.Error, some bool, now time.Time) (wait time.Duration, news bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.last = err.Error()
@@ -137,7 +136,7 @@ func (g *gate) fail(p pass, err *talent.Error, some bool) (wait time.Duration, n
 func (g *gate) setWait(now time.Time, err *talent.Error) {
 	switch {
 	case err.Reason == talent.Throttled:
-		g.keepClosed(now, g.quotaWait(err.RetryAfter))
+		g.keepClosed(now, g.quotaWait(err.RetryAfter, now))
 	case err.RetryAfter > 0:
 		g.keepClosed(now, err.RetryAfter)
 	case g.renews && err.Reason == talent.Unauthenticated && err.Status != 0 && g.failures == 1:
@@ -157,10 +156,10 @@ const shortWait = time.Second
 // before was not enough, the next one is two thirds of the time passed: what a window of the
 // destination leaves unused because of it is in proportion to the window. The caller
 // holds mu.
-func (g *gate) quotaWait(named time.Duration) time.Duration {
+func (g *gate) quotaWait(named time.Duration, now time.Time) time.Duration {
 	switch {
 	case g.failures > 1:
-		longer := backoff.Policy{First: time.Since(g.since) * 2 / 3, Max: apiBackoff.Max}
+		longer := backoff.Policy{First: now.Sub(g.since) * 2 / 3, Max: apiBackoff.Max}
 		return max(named, shortWait, longer.After(1))
 	case named > 0:
 		return named

@@ -22,7 +22,7 @@ func TestSinceBelongsToTheReason(t *testing.T) {
 				t.Fatalf("no probe may go for %s", reason)
 			}
 			g.enter(p)
-			g.fail(p, &talent.Error{Reason: reason, Err: errors.New("as the API says")}, false)
+			g.fail(p, &talent.Error{Reason: reason, Err: errors.New("as the API says")}, false, time.Now())
 		}
 		fail(talent.Unavailable)
 		time.Sleep(20 * time.Second)

@@ -29,6 +29,15 @@ type limiter struct {
 	inFlight   int
 	starting   bool // a worker waits for events in flight, see start
 
+	// A destination may count requests instead of what is in them. wholes is how much
+	// speaks for that, see counted; size is the usual size of a request.
+	requests bool
+	wholes   float64
+	size     float64
+	// most is how many events may go at once, 0 for any number: it is for a destination
+	// that refuses parts of what goes at once at a rate that it accepts.
+	most float64
+
 	// waiting: a worker waits until wanted; otherwise wanted is the time at which
 	// events were last sent. freed is when a request last ended. See catchUp.
 	waiting       bool
@@ -42,6 +51,8 @@ const (
 	// machine every worker is late, which would cost half of the rate otherwise; of
 	// a quota by the second this is a twentieth.
 	catchUp = 50 * time.Millisecond
+	// mostAtOnce is how many events at once are as good as any number.
+	mostAtOnce = 10
 	// busyTime is how much of the time may be caught up in which all workers waited
 	// for a slow API.
 	busyTime = time.Second / 4
@@ -73,10 +84,12 @@ func (l *limiter) overrule(perSecond float64) {
 
 // refill adds the credit of the time since it was last done. The caller holds mu.
 func (l *limiter) refill(limit float64, now time.Time) {
-	most := ordinary(limit)
+	most := l.ordinary(limit)
 	switch {
 	case l.waiting && now.Sub(l.wanted) <= gone:
-		most += limit * catchUp.Seconds()
+		if most += limit * catchUp.Seconds(); l.most > 0 {
+			most = min(most, l.most)
+		}
 	case !l.waiting && now.Sub(l.wanted) <= burstTime, now.Sub(l.freed) <= burstTime:
 		most += limit * busyTime.Seconds()
 	}
@@ -89,6 +102,14 @@ func (l *limiter) refill(limit float64, now time.Time) {
 
 // ordinary returns the burst of a worker that did not wait, in events.
 func ordinary(limit float64) float64 { return max(1, math.Floor(limit*burstTime.Seconds())) }
+
+// ordinary is ordinary for a destination that may accept less at once.
+func (l *limiter) ordinary(limit float64) float64 {
+	if l.most > 0 {
+		return max(1, min(ordinary(limit), math.Floor(l.most)))
+	}
+	return ordinary(limit)
+}
 
 // limit returns the limit in force, in events a second; 0 for none. The caller
 // holds mu.
@@ -128,20 +149,28 @@ func (l *limiter) ceiling() float64 {
 func (l *limiter) take(n int, now time.Time) (int, time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.quota.advance(now)
+	l.quota.fleet = 1 / max(l.share(), 1.0/64)
+	if l.quota.advance(now) && l.most > 0 {
+		if l.most++; l.most > mostAtOnce {
+			l.most = 0
+		}
+	}
 	limit := l.limit()
 	if limit == 0 {
 		return l.start(n), 0
 	}
 	l.refill(limit, now)
-	if n = min(n, l.quota.room()-l.inFlight); n <= 0 {
+	if n = l.fit(n, now); n <= 0 {
 		l.starting = true
 		return 0, 0
+	}
+	if l.requests {
+		return l.takeRequest(n, limit, now)
 	}
 	if l.credit < float64(n) && l.quota.rate == limit {
 		l.quota.pressed = now
 	}
-	n = min(n, int(max(ordinary(limit), l.credit)))
+	n = min(n, int(max(l.ordinary(limit), l.credit)))
 	if l.credit >= float64(n) {
 		l.credit -= float64(n)
 		l.waited.stop(now)
@@ -170,36 +199,109 @@ func (l *limiter) start(n int) int {
 
 // done ends a request for which take allowed so many events, of which so many were
 // sent. It reports whether a worker waits for that.
-func (l *limiter) done(allowed, sent int) (awaited bool) {
+func (l *limiter) done(allowed, sent int, now time.Time) (awaited bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.inFlight -= allowed
 	l.credit += float64(allowed - sent) // the rest is not used up
-	l.freed = time.Now()
+	l.freed = now
 	awaited, l.starting = l.starting, false
 	return awaited
 }
 
-// accepted notes that n events were within the destination's quota.
-func (l *limiter) accepted(n int) {
+// answered notes the answers to a request: so many events were within the
+// destination's quota, and so many were refused for it. It reports whether the quota is
+// used up; otherwise the refusals are for these events alone.
+func (l *limiter) answered(taken, refused int, now time.Time) (exhausted bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.quota.accept(n, time.Now())
+	if refused > 0 {
+		l.counted(refused, taken+refused, now)
+	}
+	if taken > 0 {
+		if l.size == 0 {
+			l.size = float64(taken)
+		}
+		l.size += (float64(taken) - l.size) / 16
+	}
+	taken, refused = l.calls(taken), l.calls(refused)
+	l.quota.accept(taken, now)
+	return l.quota.noise.answered(&l.quota, float64(taken), float64(refused), now)
 }
 
-// exhausted notes that the destination refused so many events for its quota. It
-// reports whether the quota is used up; otherwise the refusals are for these events
-// alone.
-func (l *limiter) exhausted(refused int) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.quota.exhausted(refused, time.Now())
+// counted finds out what the destination counts. A quota of which the last call is in
+// the middle of a request accepts a part of it, unless requests count.
+func (l *limiter) counted(refused, of int, now time.Time) {
+	switch {
+	case refused < of && l.requests:
+		l.requests, l.wholes = false, 0
+		l.quota.scale(max(1, l.size))
+	case refused < of:
+		l.wholes = min(0, l.wholes)
+		if l.wholes--; of-refused < 2 && l.quota.growing.since.IsZero() && l.quota.base > 0 && !now.Before(l.quota.resumed) && float64(of) <= l.ordinary(l.quota.rate)+1 {
+			l.most = 1
+		}
+	case of < 2 && l.quota.growing.since.IsZero() && l.quota.sent > 0:
+		l.most = 1
+	case l.requests || of < 2 || (l.quota.base > 0 && now.Before(l.quota.resumed)):
+	default:
+		if l.wholes += math.Log(float64(of)); l.wholes > certain {
+			l.requests = true
+			l.quota.scale(1 / max(1, l.size))
+		}
+	}
+}
+
+// certain is the logarithm of how much more probable it has to be that requests count.
+const certain = 4.5
+
+// calls returns as what so many events of a request count.
+func (l *limiter) calls(n int) int {
+	if l.requests {
+		return min(n, 1)
+	}
+	return n
+}
+
+// fit returns how many of n events there is room for in flight. Where the destination
+// refused everything lately, one event finds out whether it still does.
+func (l *limiter) fit(n int, now time.Time) int {
+	room := l.quota.room()
+	if l.requests {
+		if room <= l.inFlight/max(1, int(l.size)) {
+			return 0
+		}
+		return n
+	}
+	if l.quota.base > 0 && l.quota.sent == 0 {
+		n = min(n, 1)
+	}
+	return min(n, room-l.inFlight)
+}
+
+// takeRequest is take where requests count, whatever is in them.
+func (l *limiter) takeRequest(n int, limit float64, now time.Time) (int, time.Duration) {
+	if l.credit < 1 {
+		if l.quota.rate == limit {
+			l.quota.pressed = now
+		}
+		wait := max(time.Microsecond, time.Duration((1-l.credit)/limit*float64(time.Second))+1)
+		l.waited.run(now, now.Add(wait))
+		l.waiting, l.wanted = true, now.Add(wait)
+		return 0, wait
+	}
+	l.credit--
+	l.waited.stop(now)
+	l.inFlight += n
+	l.quota.inFlight(l.inFlight / max(1, int(l.size)))
+	l.waiting, l.wanted = false, now
+	return n, 0
 }
 
 // refused notes that the destination refused events for its quota; no event is
 // sent for the wait that follows, which it may have named.
-func (l *limiter) refused(wait time.Duration, named bool) {
+func (l *limiter) refused(wait time.Duration, named bool, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.quota.refuse(wait, named, time.Now())
+	l.quota.refuse(wait, named, now)
 }

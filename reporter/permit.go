@@ -97,7 +97,7 @@ func (p *permit) end(sent int) {
 	if p.summons.trial {
 		p.r.judge.end()
 	}
-	if p.r.limiter.done(p.allowed, sent) {
+	if p.r.limiter.done(p.allowed, sent, time.Now()) {
 		p.r.wake.up()
 	}
 	p.allowed = 0

@@ -38,7 +38,20 @@ type quota struct {
 	accepted float64       // since the refusal
 	sent     float64       // of them, since sending began
 	window   time.Duration // the longest time blocked lately
+	cycle    time.Duration // from a refusal to the next, with a quota by the day
 	exact    bool          // the destination told or showed how long it refuses
+
+	// before is the time of sending before the refusal.
+	before struct {
+		resumed time.Time
+		sent    float64
+	}
+
+	// day is the time since the last long block.
+	day struct {
+		since time.Time
+		sent  float64
+	}
 
 	proven  float64   // the highest rate lately at which nothing was refused for a while
 	limit   float64   // the rate at which an event was last refused
@@ -53,67 +66,13 @@ type quota struct {
 		from     float64       // the rate at its beginning
 	}
 
-	usual  int // the most events in flight since the refusal, while the rate did not grow
+	fleet  float64 // how many replicas share the quota, about
+	usual  int     // the most events in flight since the refusal, while the rate did not grow
 	recent meter
 
-	// Not every refusal is for a rate: some destinations refuse at random. They
-	// are recognised by refusals that continue at any rate.
-	restless     int       // refusals in a row, without a calm between
-	restlessFrom float64   // the highest base in the meantime
-	stumbling    time.Time // until then, single refusals have no meaning
-	lately       tally     // the answers while it stumbles
-}
+	earned float64 // how many refusals growth may cost, see pay
 
-// tally counts answers.
-type tally struct{ accepted, refused float64 }
-
-func (t tally) share() float64 { return t.refused / (t.accepted + t.refused) }
-
-const (
-	// tooRestless is the number of refusals after which they are not for the rate:
-	// it is an eighth by then, or nearly 0, and they continue. stumblingTime is how
-	// long that is assumed after the last of them.
-	tooRestless   = 12
-	stumblingTime = 10 * time.Minute
-	// A quota that is used up refuses nearly every event: nine of ten, of at least
-	// 20, among the last 64 answers.
-	exhaustedShare, exhaustedOf, lately = 0.9, 20, 64
-)
-
-// exhausted notes that so many events were refused. It reports whether that is for
-// the quota. Where the destination stumbles it is not, unless nearly every event is
-// refused.
-func (q *quota) exhausted(refused int, now time.Time) bool {
-	if !now.Before(q.stumbling) {
-		return true
-	}
-	q.tell(0, refused)
-	if q.lately.refused >= exhaustedOf && q.lately.share() >= exhaustedShare {
-		return true
-	}
-	q.stumbling = now.Add(stumblingTime)
-	return false
-}
-
-// tell counts answers while the destination stumbles.
-func (q *quota) tell(accepted, refused int) {
-	if q.lately.accepted+q.lately.refused >= lately {
-		q.lately.accepted /= 2
-		q.lately.refused /= 2
-	}
-	q.lately.accepted += float64(accepted)
-	q.lately.refused += float64(refused)
-}
-
-// wasCalm reports whether the base was accepted for long enough, in time and in
-// events, to be trusted.
-func (q *quota) wasCalm(now time.Time) bool {
-	return now.Sub(q.resumed) > settled && q.accepted >= max(20, min(200, 80*q.base))
-}
-
-// stumble forgets the learned rate: the refusals are not for a rate.
-func (q *quota) stumble(now time.Time) {
-	*q = quota{recent: q.recent, stumbling: now.Add(stumblingTime)}
+	noise noise
 }
 
 const (
@@ -121,13 +80,18 @@ const (
 	settled = 30 * time.Second
 	// decrease is the part of the base by which the rate is lower after a refusal.
 	decrease = 0.03
-	// shortCalm is the time from a refusal to growth; it doubles with each growth
-	// that was refused, up to longCalm.
-	shortCalm, longCalm = 5 * time.Second, 50 * time.Second
-	// After a block of more than longBlocked, as by a quota by the day, growth that
-	// failed is not tried again for blockedCalm times as long.
+	// shortCalm is the time from a refusal to growth; it doubles with each growth that
+	// was refused, up to longCalm.
+	shortCalm, longCalm = 5 * time.Second, 45 * time.Second
+	// Refusals may be budgetShare of what is accepted: what is earned or owed is bounded.
+	budgetShare          = 0.007
+	mostEarned, mostDebt = 5, 2
+	// Growth is tried after longestCalm all the same.
+	longestCalm = 100 * time.Second
+	// After a block of more than longBlocked, as by a quota by the day, growth begins
+	// after dayCalm of the time from one refusal to the next.
 	longBlocked = 5 * time.Minute
-	blockedCalm = 20
+	dayCalm     = 1.02
 	// After t in growth the rate is exp(growth · (t / growthTime)²) times the base: a
 	// tenth more after 4 s, ten times after 20 s.
 	growthTime = 5 * time.Second
@@ -143,6 +107,8 @@ const (
 	// Growth that was refused more than farMore above the base is believed in to a large
 	// part: what the destination had stored is the smaller part of it.
 	farMore, farBelief = 0.25, 0.85
+	// After a block of more than longWait, what came before it is measured with it.
+	longWait = 5 * time.Second
 	// exactWait is the longest wait that may be only a round number.
 	exactWait = 2 * time.Second
 	// least is the lowest rate, one event a minute; from most on there is no limit.
@@ -152,9 +118,10 @@ const (
 	// firstGrowth how many more for each accepted one.
 	firstBurst  = 16
 	firstGrowth = 1.0 / 8
-	// While the rate grows, the events in flight may all be refused. Of those accepted
-	// since the last refusal they are at most this share.
-	growthShare = 1.0 / 50
+	// While the rate grows, the events in flight may all be refused: they are at most
+	// growthRoom more than before, and growthShare of those accepted since the last
+	// refusal, and half of those accepted beyond the base.
+	growthRoom, growthShare, growthProof = 2, 1.0 / 100, 1.0 / 2
 )
 
 // accept notes that n events were accepted.
@@ -163,57 +130,108 @@ func (q *quota) accept(n int, now time.Time) {
 		return
 	}
 	if q.refused.IsZero() {
-		q.refused, q.resumed = now, now
+		q.refused, q.resumed, q.day.since = now, now, now
 	}
 	q.accepted += float64(n)
 	if !now.Before(q.resumed) {
+		if q.sent == 0 && q.base > 0 {
+			q.reopened(now)
+		}
 		q.sent += float64(n)
+		q.day.sent += float64(n)
 	}
 	q.growing.accepted += float64(n)
-	if now.Before(q.stumbling) {
-		q.tell(n, 0)
-	}
 	q.recent.add(n, now)
 }
 
-// calm returns the time from a refusal to growth.
-func (q *quota) calm() time.Duration {
-	if q.failed > 0 && q.blocked > longBlocked {
-		return blockedCalm * q.blocked
-	}
-	return min(shortCalm<<min(q.failed, 10), longCalm)
-}
-
-// advance brings the rate up to date.
-func (q *quota) advance(now time.Time) {
-	if q.base == 0 {
+// reopened measures again when the destination accepts after it refused everything: a
+// window has accepted its quota from its beginning to the next one's.
+func (q *quota) reopened(now time.Time) {
+	if q.blocked > longBlocked {
+		q.cycle = now.Sub(q.day.since)
+		q.base = max(least, q.day.sent/q.cycle.Seconds())
+		q.day.since, q.day.sent = now, 0
+		q.refused, q.resumed, q.accepted, q.exact = now, now, 0, false
 		return
 	}
+	whole := q.before.sent / max(now.Sub(q.before.resumed), time.Second).Seconds()
+	if q.blocked > longWait {
+		q.base = max(q.base, whole)
+	}
+}
+
+// wasCalm reports whether the base was accepted for long enough, in time and in
+// events, to be trusted.
+func (q *quota) wasCalm(now time.Time) bool {
+	return now.Sub(q.resumed) > settled && q.accepted >= max(20, min(200, 80*q.base))
+}
+
+// calm returns the time from a refusal to growth. Replicas that share a quota grow in
+// turn, on average, since growth of one is refused to all.
+func (q *quota) calm() time.Duration {
+	calm := min(shortCalm<<min(q.failed, 10), longCalm)
+	if q.failed > 0 {
+		calm = time.Duration(float64(calm) * max(1, q.fleet))
+	}
+	return max(calm, time.Duration(dayCalm*float64(q.cycle)))
+}
+
+// owes reports whether growth that was refused has cost more than was earned since.
+func (q *quota) owes(now time.Time) bool {
+	return q.failed > 0 && q.earned < 1 && now.Sub(q.resumed).Seconds() < longestCalm.Seconds()*max(1, q.fleet)
+}
+
+// pay accounts for what refusals cost: growth waits until it is earned.
+func (q *quota) pay(accepted, refused float64) {
+	q.earned += accepted*budgetShare + (accepted+refused)*q.noise.share - refused
+	q.earned = max(-mostDebt, min(q.earned, mostEarned))
+}
+
+// slower is by how much growth is slower than usual: with a quota by the day, there is
+// one measurement a day.
+func (q *quota) slower() float64 { return max(1, q.cycle.Seconds()/60) }
+
+// advance brings the rate up to date. It reports whether it begins to grow.
+func (q *quota) advance(now time.Time) (begins bool) {
+	if q.base == 0 {
+		return false
+	}
+	q.noise.trying = q.noise.trying && now.Sub(q.noise.began) < longTry
+	if q.noise.trying {
+		q.rate, q.growing.since = q.base, time.Time{}
+		return false
+	}
 	calm, sending := q.calm(), now.Sub(q.resumed)
+	if q.cycle > 0 {
+		sending = now.Sub(q.day.since)
+	}
 	if sending < calm {
 		part := 1 - max(0, sending.Seconds()/calm.Seconds())
 		q.rate = q.base * (1 - decrease*part*part*part)
 		q.growing.since = time.Time{}
-		return
+		return false
 	}
 	idle := q.idle(now)
 	switch {
-	case q.growing.since.IsZero() && idle, now.Sub(q.pressed) > time.Minute:
+	case q.growing.since.IsZero() && (idle || q.owes(now)), now.Sub(q.pressed) > time.Minute:
 		// While no event waits for the rate, acceptances prove nothing.
 		q.rate, q.growing.since = q.base, time.Time{}
-		return
+		return false
 	case q.growing.since.IsZero():
 		q.growing.since, q.growing.accepted, q.growing.from, q.growing.lasted = now, 0, q.base, 0
+		begins = true
+		q.noise.period, q.noise.began = tally{}, now
 	case !idle:
 		q.growing.lasted += now.Sub(q.growing.at)
 	}
 	q.growing.at = now
-	x := q.growing.lasted.Seconds() / growthTime.Seconds()
+	x := q.growing.lasted.Seconds() / growthTime.Seconds() / q.slower()
 	q.rate = min(q.growing.from*math.Exp(growth*x*x), 2*q.rate)
 	q.raise(now)
 	if q.base > most {
-		*q = quota{refused: q.refused, resumed: q.resumed, accepted: q.accepted, recent: q.recent}
+		*q = quota{refused: q.refused, resumed: q.resumed, accepted: q.accepted, day: q.day, fleet: q.fleet, recent: q.recent, noise: q.noise}
 	}
+	return begins
 }
 
 // room returns how many events may be in flight.
@@ -221,7 +239,8 @@ func (q *quota) room() int {
 	if q.growing.since.IsZero() {
 		return math.MaxInt / 2
 	}
-	return int(max(firstBurst, 1.1*float64(q.usual)+q.accepted*growthShare))
+	beyond := max(0, q.growing.accepted-q.base*q.growing.at.Sub(q.growing.since).Seconds())
+	return int(growthRoom + 1.1*float64(q.usual) + q.accepted*growthShare + beyond*growthProof)
 }
 
 // inFlight notes how many events are in flight.
@@ -239,20 +258,6 @@ func (q *quota) gap() time.Duration { return time.Duration(float64(time.Second) 
 // named it.
 func (q *quota) refuse(wait time.Duration, named bool, now time.Time) {
 	first := q.base == 0
-	switch {
-	case first || q.wasCalm(now):
-		q.restless, q.restlessFrom = 0, q.base
-	case q.accepted > 0:
-		q.restlessFrom = max(q.restlessFrom, q.base)
-		if q.restless++; q.base < 1 {
-			q.restless += 2 // each takes long then
-		}
-		if q.restless >= tooRestless && q.base < max(q.restlessFrom/8, 1) {
-			q.stumble(now)
-			return
-		}
-	}
-	q.stumbling, q.lately = time.Time{}, tally{}
 	if q.sent == 0 {
 		// It refuses every event for now, which tells no rate but how long it may do
 		// so.
@@ -264,14 +269,22 @@ func (q *quota) refuse(wait time.Duration, named bool, now time.Time) {
 	}
 	q.prove(now)
 	q.fail(now)
+	if q.noise.suspect(q, first) {
+		return
+	}
 	q.base = max(least, q.measure(first, wait, named, now))
 	if first || q.falls == 5 {
 		q.failed = 0
 	}
 	q.growing.since = time.Time{}
+	if q.window <= longBlocked {
+		q.cycle = 0
+	}
+	q.before.resumed, q.before.sent = q.resumed, q.sent
 	q.refused, q.resumed, q.blocked, q.accepted, q.sent, q.usual = now, now.Add(wait), wait, 0, 0, 0
 	q.window, q.exact = max(wait, q.window/2), named && wait > exactWait
 	q.rate = q.base * (1 - decrease)
+	q.noise.began = q.resumed
 }
 
 // measure returns the next base. A destination that stores nothing for long and tells
@@ -304,7 +317,7 @@ func (q *quota) measure(first bool, wait time.Duration, named bool, now time.Tim
 		r /= 4
 	case sending < early:
 		r *= 1 - 2*decrease
-	default:
+	case q.cycle == 0: // or else it is not the day's end
 		r *= 1 - decrease
 	}
 	return max(low, r, q.floor()*q.proven)
@@ -338,6 +351,16 @@ func (q *quota) raise(now time.Time) {
 	q.proven, q.failed, q.falls = q.base, 0, 0
 	q.growing.since, q.growing.accepted, q.growing.from = now, 0, q.base
 	q.growing.lasted = min(q.growing.lasted, growthTime)
+}
+
+// scale counts in another unit.
+func (q *quota) scale(by float64) {
+	for _, x := range []*float64{&q.base, &q.rate, &q.accepted, &q.sent, &q.proven, &q.limit, &q.growing.accepted, &q.growing.from, &q.before.sent, &q.day.sent, &q.noise.from} {
+		*x *= by
+	}
+	for i := range q.recent.tenths {
+		q.recent.tenths[i] *= by
+	}
 }
 
 // idle reports whether no event waits for the rate.

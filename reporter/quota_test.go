@@ -326,35 +326,17 @@ func TestStumblingIsNoQuota(t *testing.T) {
 						time.Sleep(10 * time.Second)
 						after, _ := a.counts()
 						perSecond, learned := (after-before)/10, rs[0].Status().Learned
-						if perSecond >= 50 && learned == 0 {
+						if perSecond >= 50 {
 							t.Logf("known after %v", time.Since(began))
 							return
 						}
 						if time.Since(began) > 5*time.Minute {
-							t.Fatalf("%d events a second go, with a learned rate of %v; want 50 and none", perSecond, learned)
+							t.Fatalf("%d events a second go, with a learned rate of %v; want 50", perSecond, learned)
 						}
 						before = after
 					}
 				})
 			})
 		}
-	}
-}
-
-// That a destination stumbles is believed for as long as it does, and for a while
-// after.
-func TestStumblingIsRemembered(t *testing.T) {
-	var q quota
-	began := time.Unix(1.8e9, 0)
-	q.stumble(began)
-	for at := time.Duration(0); at < time.Hour; at += stumblingTime / 2 {
-		now := began.Add(at)
-		q.accept(20, now)
-		if q.exhausted(1, now) {
-			t.Fatalf("after %v, one refusal among 20 is taken for a quota that is used up", at)
-		}
-	}
-	if after := began.Add(time.Hour + 2*stumblingTime); !q.exhausted(1, after) {
-		t.Error("it is believed for ever")
 	}
 }

@@ -1,16 +1,11 @@
 package reporter
 
 import (
-	"cmp"
 	"container/heap"
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
-	"slices"
 	"strings"
-	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/clientevents/clientevents/reporter/talent"
@@ -18,22 +13,50 @@ import (
 
 // destination is an API with a quota, as it counts and as it answers.
 type destination struct {
-	name    string
-	counter func() counter
-	naming  naming
-	long    bool          // it counts by minutes
-	latency time.Duration // of a request, and up to a fifth more at random
+	counting
+	naming   naming
+	requests bool          // a request counts as one call, whatever is in it
+	noise    float64       // the share of parts, or of requests, that is refused at random
+	latency  time.Duration // of a request, and up to a fifth more at random
 	// every throttleEvery everything is refused for throttled.
 	throttleEvery, throttled time.Duration
+	fleet
+}
+
+// fleet is a number of replicas with a batch size.
+type fleet struct{ replicas, batch int }
+
+// counting is a way to count.
+type counting struct {
+	name   string
+	lasts, // how long what is allowed lasts at a time
+	holds time.Duration
+	make func() counter
+}
+
+func (d *destination) String() string {
+	var b strings.Builder
+	unit := "parts"
+	if d.requests {
+		unit = "requests"
+	}
+	fmt.Fprintf(&b, "%s of %s, wait %s, %v, %d of %d", d.counting.name, unit, d.naming, d.latency, d.replicas, d.batch)
+	if d.noise > 0 {
+		fmt.Fprintf(&b, ", %v %% at random", 100*d.noise)
+	}
+	if d.throttled > 0 {
+		fmt.Fprintf(&b, ", throttled")
+	}
+	return b.String()
 }
 
 // naming is how a destination names the wait after a refusal.
 type naming string
 
 const (
-	exactly   naming = "exactly"
+	exactly   naming = "exact"
 	inSeconds naming = "in seconds" // as the header Retry-After does, rounded up
-	never     naming = "never"
+	never     naming = "not named"
 	tooShort  naming = "too short" // a second, whatever is right
 )
 
@@ -50,19 +73,24 @@ func (n naming) wait(right time.Duration) time.Duration {
 }
 
 // simulation runs replicas against a destination: the limiter and the gate as they
-// are, and in the place of workers and connections one queue of what happens next.
+// are, and in the place of workers and connections one queue of what happens next, in
+// a time of its own.
 type simulation struct {
 	destination
+	now       time.Time
 	queue     happenings
 	happened  int
 	counter   counter
 	perSecond float64
 	began     time.Time
 	rng       *rand.Rand
-	replicas  []*simulated
+	fleet     []*simulated
 	arrivals  float64 // events a second of each replica; 0 for a backlog without end
-	accepted  int
-	refused   int
+
+	// Calls, as the destination counts them; innocent are the refusals that were for no
+	// quota.
+	accepted, refused, innocent int
+	events                      int // accepted
 }
 
 // simulated is a replica.
@@ -103,41 +131,43 @@ func (h *happenings) Pop() any {
 
 func (s *simulation) after(d time.Duration, do func()) {
 	s.happened++
-	heap.Push(&s.queue, happening{time.Now().Add(d), do, s.happened})
+	heap.Push(&s.queue, happening{s.now.Add(d), do, s.happened})
 }
 
-func simulate(d destination, replicas, batch int, arrivals float64) *simulation {
-	s := &simulation{destination: d, counter: d.counter(), began: time.Now(), rng: rand.New(rand.NewPCG(1, 2)), arrivals: arrivals}
-	for range replicas {
-		r := &simulated{s: s, batch: batch, workers: 16, since: s.began}
-		if batch == 1 {
+func simulate(d destination, arrivals float64) *simulation {
+	began := time.Date(2026, 1, 2, 3, 4, 5, 678_000_000, time.UTC)
+	s := &simulation{destination: d, counter: d.make(), now: began, began: began, rng: rand.New(rand.NewPCG(1, 2)), arrivals: arrivals}
+	for range d.replicas {
+		r := &simulated{s: s, batch: d.batch, workers: 16, since: s.began}
+		if d.batch == 1 {
 			r.workers = 64
 		}
 		r.idle = r.workers
-		r.limiter = newLimiter(0, firstBurst, func() float64 { return 1 })
+		r.limiter = newLimiter(0, firstBurst, func() float64 { return 1 / float64(d.replicas) })
 		r.gate = &gate{wake: newWake(), wait: apiBackoff.After}
-		s.replicas = append(s.replicas, r)
-		s.after(0, r.look)
+		s.fleet = append(s.fleet, r)
+		s.after(time.Duration(s.rng.Int64N(int64(time.Second))), r.look)
 	}
 	return s
 }
 
 // run lets some time pass.
 func (s *simulation) run(d time.Duration) {
-	until := time.Now().Add(d)
-	for len(s.queue) > 0 && !s.queue[0].at.After(until) {
+	until := s.now.Add(d)
+	for len(s.queue) > 0 && !s.queue[0].at.After(until) && s.happened < mostHappenings {
 		next := heap.Pop(&s.queue).(happening)
-		if wait := time.Until(next.at); wait > 0 {
-			time.Sleep(wait)
-		}
+		s.now = next.at
 		next.do()
 	}
-	time.Sleep(time.Until(until))
+	s.now = until
 }
+
+// mostHappenings ends a simulation that sends without measure.
+const mostHappenings = 8e6
 
 // look sends what may be sent.
 func (r *simulated) look() {
-	now := time.Now()
+	now := r.s.now
 	if r.s.arrivals > 0 {
 		r.backlog += r.s.arrivals * now.Sub(r.since).Seconds()
 		r.since = now
@@ -160,7 +190,7 @@ func (r *simulated) look() {
 		n, wait = r.limiter.take(n, now)
 		if n == 0 {
 			if wait > 0 {
-				r.again(now, wait)
+				r.again(now, min(wait, max(askAgain, wait/2)))
 			}
 			return
 		}
@@ -172,7 +202,6 @@ func (r *simulated) look() {
 }
 
 func (r *simulated) again(now time.Time, wait time.Duration) {
-	wait = min(wait, askAgain)
 	at := now.Add(wait)
 	if r.next.After(now) && !r.next.After(at) {
 		return
@@ -193,39 +222,45 @@ func (r *simulated) send(p pass, n int) {
 
 // take counts the events of a request.
 func (s *simulation) take(n int) (taken int, wait time.Duration) {
-	now := time.Now()
-	if s.throttleEvery > 0 && now.Sub(s.began)%s.throttleEvery > s.throttleEvery-s.throttled {
-		s.refused += n
+	calls, each := n, 1
+	if s.requests {
+		calls, each = 1, n
+	}
+	if s.throttleEvery > 0 && s.now.Sub(s.began)%s.throttleEvery > s.throttleEvery-s.throttled {
+		s.innocent += calls
 		return 0, time.Second
 	}
-	for range n {
-		right, ok := s.counter.take(s.perSecond, now)
+	for range calls {
+		if s.noise > 0 && s.rng.Float64() < s.noise {
+			s.innocent++
+			wait = max(wait, time.Second)
+			continue
+		}
+		right, ok := s.counter.take(s.perSecond, s.now)
 		if ok {
-			taken++
+			s.accepted++
+			taken += each
 		} else {
+			s.refused++
 			wait = max(wait, right)
 		}
 	}
-	s.accepted += taken
-	s.refused += n - taken
+	s.events += taken
 	return taken, wait
 }
 
 func (r *simulated) answered(p pass, n, taken int, right time.Duration) {
+	now := r.s.now
 	r.idle++
-	r.limiter.done(n, n)
-	if taken > 0 {
-		r.limiter.accepted(taken)
-	}
+	r.limiter.done(n, n, now)
+	exhausted := r.limiter.answered(taken, n-taken, now)
 	switch {
-	case taken == n:
-		r.gate.succeed(p)
-	case !r.limiter.exhausted(n - taken):
-		r.gate.succeed(p)
+	case !exhausted:
+		r.gate.succeed(p, now)
 	default:
 		err := &talent.Error{Reason: talent.Throttled, Err: errThrottled, Status: 429, RetryAfter: r.s.naming.wait(right)}
-		if wait, news := r.gate.fail(p, err, taken > 0); news {
-			r.limiter.refused(wait, err.RetryAfter > 0)
+		if wait, news := r.gate.fail(p, err, taken > 0, now); news {
+			r.limiter.refused(wait, err.RetryAfter > 0, now)
 		}
 	}
 	r.backlog += float64(n - taken)
@@ -234,187 +269,53 @@ func (r *simulated) answered(p pass, n, taken int, right time.Duration) {
 
 var errThrottled = errors.New("quota exceeded")
 
-// score is what a destination's quota was used for.
-type score struct {
-	name          string
-	used, refused float64
-	found         time.Duration
-}
+// limitless refuses nothing.
+type limitless struct{}
 
-// steps lets the quota step and scores each step from a minute on.
-func (s *simulation) follow(all []step) (scores []score) {
-	for _, step := range all {
-		s.perSecond = step.perSecond
-		sc := score{name: fmt.Sprintf("%s: %v/s", s.name, step.perSecond), found: math.MaxInt64}
-		accepted, refused := s.accepted, s.refused
-		before := s.accepted
-		for at := 10 * time.Second; at <= step.lasts; at += 10 * time.Second {
-			s.run(10 * time.Second)
-			if float64(s.accepted-before) >= 9*step.perSecond && sc.found == math.MaxInt64 {
-				sc.found = at
-			}
-			before = s.accepted
-			if at == time.Minute {
-				accepted, refused = s.accepted, s.refused
-			}
-		}
-		reach := float64(len(s.replicas)) * float64(s.replicas[0].workers) * float64(s.replicas[0].batch) / (1.1 * s.latency.Seconds())
-		if reach < step.perSecond {
-			continue
-		}
-		a, b := float64(s.accepted-accepted), float64(s.refused-refused)
-		sc.used, sc.refused = a/step.perSecond/(step.lasts-time.Minute).Seconds(), b/max(1, a+b)
-		scores = append(scores, sc)
-	}
-	return scores
-}
+func (limitless) take(float64, time.Time) (time.Duration, bool) { return 0, true }
 
-// TestQuotaShapes lets destinations count and answer in many ways, with quotas that step
-// up and down: -slow takes all combinations, and prints the worst.
-func TestQuotaShapes(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes long under the race detector")
+// oneEvent is a bucket for one event.
+const oneEvent = time.Nanosecond
+
+// countings are the ways to count.
+func countings() []counting {
+	bucket := func(name string, holds time.Duration) counting {
+		return counting{"bucket of " + name, 0, holds, func() counter { return &tokenBucket{holds: holds} }}
 	}
-	var all []score
-	for _, d := range shapes() {
-		t.Run(d.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				for _, f := range fleets(d) {
-					s := simulate(d, f.replicas, f.batch, 0)
-					s.name = fmt.Sprintf("%s, %d of %d", d.name, f.replicas, f.batch)
-					all = append(all, s.follow(d.steps())...)
-				}
-			})
-		})
+	clock := func(name string, lasts time.Duration) counting {
+		return counting{name, lasts, lasts, func() counter { return &calendar{window: lasts} }}
 	}
-	if len(all) > 0 {
-		report(t, all)
+	first := func(name string, lasts time.Duration) counting {
+		return counting{name + " from the first call", lasts, lasts, func() counter { return &window{lasts: lasts} }}
+	}
+	return []counting{
+		bucket("an event", oneEvent), bucket("0.25 s", time.Second/4), bucket("1 s", time.Second), bucket("10 s", 10*time.Second), bucket("60 s", time.Minute),
+		clock("seconds", time.Second), clock("minutes", time.Minute), clock("100 s", 100*time.Second), clock("days", day),
+		first("seconds", time.Second), first("minutes", time.Minute),
+		{"no quota", 0, time.Hour, func() counter { return limitless{} }},
 	}
 }
 
-// fleet is a number of replicas with a batch size.
-type fleet struct{ replicas, batch int }
+const day = 24 * time.Hour
 
-func fleets(d destination) []fleet {
-	all := []fleet{{1, 100}, {1, 1}, {3, 100}}
-	switch {
-	case !*slow:
-		return all[:1]
-	case strings.HasPrefix(d.name, "bucket of 0.25"):
-		return all[:2] // it is too small for those who know nothing of one another
-	}
-	return all
-}
-
-// steps are the quotas. A window of more than a second is seen for several of its time.
-func (d *destination) steps() []step {
-	if d.long {
-		return []step{{50, 11 * time.Minute}, {300, 11 * time.Minute}, {5, 11 * time.Minute}, {50, 11 * time.Minute}}
-	}
-	return []step{{50, 4 * time.Minute}, {500, 4 * time.Minute}, {5, 6 * time.Minute}, {50, 4 * time.Minute}}
-}
-
-// TestQuotaAtASlowAPI: workers that are all waiting for the API do not cost a part of the
-// rate.
-func TestQuotaAtASlowAPI(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := simulate(destination{counter: func() counter { return &tokenBucket{holds: time.Second} }, naming: exactly, latency: time.Second / 2}, 1, 100, 0)
-		for _, score := range s.follow([]step{{500, 4 * time.Minute}}) {
-			if score.used < 0.85 {
-				t.Errorf("%.1f %% are used: want 85 %%", 100*score.used)
-			}
-		}
-	})
-}
-
-// TestShortThrottlesAreNoQuota: an API that refuses everything for 3 s of each 30 is not
-// taken for one with a small quota. 500 events a second keep up, with -slow for an hour.
-func TestShortThrottlesAreNoQuota(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes long under the race detector")
-	}
-	synctest.Test(t, func(t *testing.T) {
-		s := simulate(destination{
-			counter: func() counter { return &tokenBucket{holds: time.Hour} }, naming: inSeconds, latency: 20 * time.Millisecond,
-			throttleEvery: 30 * time.Second, throttled: 3 * time.Second,
-		}, 1, 100, 500)
-		s.perSecond = 1e9
-		lasts := 20 * time.Minute
-		if *slow {
-			lasts = time.Hour
-		}
-		// Between two throttles, what the first one held up is sent.
-		s.run(15 * time.Second)
-		var most float64
-		for at := 15 * time.Second; at <= lasts; at += 30 * time.Second {
-			most = max(most, 500*at.Seconds()-float64(s.accepted))
-			s.run(30 * time.Second)
-		}
-		if most > 500*12 {
-			t.Errorf("%.0f events wait in the middle between two throttles: want what comes in 12 s at most", most)
-		}
-		if share := float64(s.refused) / float64(s.accepted+s.refused); share > 0.01 {
-			t.Errorf("%.2f %% are refused: want 1 %% at most", 100*share)
-		}
-	})
-}
-
-func report(t *testing.T, all []score) {
-	t.Helper()
-	part := func(of func(score) float64, at float64) float64 {
-		sorted := slices.SortedFunc(slices.Values(all), func(a, b score) int { return cmp.Compare(of(a), of(b)) })
-		return of(sorted[min(len(sorted)-1, int(at*float64(len(sorted))))])
-	}
-	used := func(s score) float64 { return s.used }
-	refused := func(s score) float64 { return s.refused }
-	found := func(s score) float64 { return s.found.Seconds() }
-	t.Logf("%d quotas: used in the worst case %.3f, a tenth less than %.3f, half less than %.3f", len(all), part(used, 0), part(used, 0.1), part(used, 0.5))
-	t.Logf("refused: half less than %.4f, nine tenths less than %.4f", part(refused, 0.5), part(refused, 0.9))
-	t.Logf("found: half within %v s, nine tenths within %v s", part(found, 0.5), part(found, 0.9))
-	if half, tenth := part(used, 0.5), part(used, 0.1); half < 0.95 || tenth < 0.8 {
-		t.Errorf("half of the quotas are used to less than %.3f, a tenth to less than %.3f: want 0.95 and 0.8", half, tenth)
-	}
-	if half := part(refused, 0.5); half > 0.01 {
-		t.Errorf("half refuse more than %.4f of the events: want 0.01", half)
-	}
-	if half := part(found, 0.5); half > 60 {
-		t.Errorf("half are found after %v s: want a minute", half)
-	}
-	if *slow {
-		for _, s := range slices.SortedFunc(slices.Values(all), func(a, b score) int { return cmp.Compare(a.used, b.used) })[:20] {
-			t.Logf("%5.1f %% used %5.2f %% refused, found after %4.0f s: %s", 100*s.used, 100*s.refused, s.found.Seconds(), s.name)
-		}
-	}
-}
-
+// shapes are all combinations that make sense.
 func shapes() (all []destination) {
-	namings := []naming{exactly, inSeconds, never, tooShort}
-	latencies := []time.Duration{5 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond}
-	if !*slow {
-		namings, latencies = []naming{inSeconds, never}, latencies[:1]
-	}
-	for _, c := range []struct {
-		name string
-		long bool
-		make func() counter
-	}{
-		{"bucket of 0.25 s", false, func() counter { return &tokenBucket{holds: time.Second / 4} }},
-		{"bucket of 1 s", false, func() counter { return &tokenBucket{holds: time.Second} }},
-		{"bucket of 10 s", false, func() counter { return &tokenBucket{holds: 10 * time.Second} }},
-		{"bucket of 60 s", false, func() counter { return &tokenBucket{holds: time.Minute} }},
-		{"seconds", false, func() counter { return &calendar{window: time.Second} }},
-		{"minutes", true, func() counter { return &calendar{window: time.Minute} }},
-		{"100 s", true, func() counter { return &calendar{window: 100 * time.Second} }},
-		{"anchored seconds", false, func() counter { return &window{lasts: time.Second} }},
-		{"anchored minutes", true, func() counter { return &window{lasts: time.Minute} }},
-	} {
-		for _, n := range namings {
-			for _, latency := range latencies {
-				if latency == 500*time.Millisecond && c.name == "bucket of 0.25 s" {
-					continue // no pace reaches it in order
+	for _, c := range countings() {
+		for _, n := range []naming{exactly, inSeconds, never, tooShort} {
+			for _, latency := range []time.Duration{5 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond, 500 * time.Millisecond} {
+				for _, noise := range []float64{0, 0.01, 0.05} {
+					for _, replicas := range []int{1, 3, 8} {
+						for _, throttled := range []time.Duration{0, 3 * time.Second} {
+							d := destination{counting: c, naming: n, latency: latency, noise: noise, throttled: throttled, throttleEvery: 60 * throttled}
+							d.fleet = fleet{replicas, 100}
+							all = append(all, d)
+							d.requests = true
+							all = append(all, d)
+							d.batch, d.requests = 1, false
+							all = append(all, d)
+						}
+					}
 				}
-				name := fmt.Sprintf("%s, named %s, %v", c.name, n, latency)
-				all = append(all, destination{name: name, counter: c.make, naming: n, long: c.long, latency: latency})
 			}
 		}
 	}

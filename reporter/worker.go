@@ -104,8 +104,8 @@ func (w *worker) sendAlone(batch []*event.Delivery) {
 	w.countUnknown(answer.Err, 1)
 	switch err := answer.Err; {
 	case err == nil || err.Permanent():
-		w.r.limiter.accepted(1)
-		w.r.gate.succeed(w.pass)
+		w.r.limiter.answered(1, 0, time.Now())
+		w.r.gate.succeed(w.pass, time.Now())
 		w.r.grow(1)
 		w.results = append(w.results[:0], talent.Result{Status: answer.Status, Err: err})
 		w.conclude(batch, nil)
@@ -166,7 +166,7 @@ func (w *worker) sendTogether(batch []*event.Delivery) {
 		w.retry(batch, err)
 		return
 	}
-	w.r.gate.succeed(w.pass)
+	w.r.gate.succeed(w.pass, time.Now())
 	w.giveBack(batch)
 }
 
@@ -184,8 +184,8 @@ func (w *worker) retry(batch []*event.Delivery, err *talent.Error) {
 	w.r.metrics.retries[err.Reason].Add(float64(len(batch)))
 	var wait time.Duration
 	switch {
-	case err.Reason == talent.Throttled && !w.r.limiter.exhausted(1):
-		w.r.gate.succeed(w.pass) // the quota is for this event alone
+	case err.Reason == talent.Throttled && !w.r.limiter.answered(0, len(batch), time.Now()):
+		w.r.gate.succeed(w.pass, time.Now()) // the quota is for this event alone
 	case w.onlyLost(err):
 		w.r.gate.withdraw(w.pass)
 		wait = w.waitOwn(batch[0], err)
@@ -210,9 +210,10 @@ func (w *worker) onlyLost(err *talent.Error) bool {
 // one for quota; some is true where some events were accepted. It returns how long
 // no request starts.
 func (w *worker) fail(err *talent.Error, some bool) time.Duration {
-	wait, news := w.r.gate.fail(w.pass, err, some)
+	now := time.Now()
+	wait, news := w.r.gate.fail(w.pass, err, some, now)
 	if news && err.Reason == talent.Throttled {
-		w.r.limiter.refused(wait, err.RetryAfter > 0)
+		w.r.limiter.refused(wait, err.RetryAfter > 0, now)
 	}
 	return wait
 }

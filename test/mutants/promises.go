@@ -132,7 +132,7 @@ var ours = []bug{
 	{
 		what: "a waiter for the rate that comes late loses a part of it",
 		file: "reporter/limiter.go",
-		old:  "		most += limit * catchUp.Seconds()\n", with: "",
+		old:  "most += limit * catchUp.Seconds(); l.most > 0", with: "l.most > 0",
 		pkg: reporterPkg, run: "^TestLimiterMakesGoodForLateness$",
 	},
 	{
@@ -146,6 +146,24 @@ var ours = []bug{
 		file: "reporter/limiter.go",
 		old:  "		most += limit * busyTime.Seconds()\n", with: "",
 		pkg: reporterPkg, run: "^TestQuotaAtASlowAPI$",
+	},
+	{
+		what: "a quota of requests is taken for one of events",
+		file: "reporter/limiter.go",
+		old:  "			l.requests = true\n", with: "",
+		pkg: reporterPkg, run: "^TestQuotaOfManyKinds$",
+	},
+	{
+		what: "refusals at random are taken for a quota",
+		file: "reporter/noise.go",
+		old:  "	if n.restless < least || q.base > rate {\n", with: "	if n.restless < 1000*least || q.base > rate {\n",
+		pkg: reporterPkg, run: "^TestQuotaOfManyKinds$",
+	},
+	{
+		what: "a quota by the day is not spread over the day",
+		file: "reporter/quota.go",
+		old:  "		q.base = max(least, q.day.sent/q.cycle.Seconds())\n", with: "",
+		pkg: reporterPkg, run: "^TestQuotaOfManyKinds$",
 	},
 	{
 		what: "a short throttle is taken for a small quota",
