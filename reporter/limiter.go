@@ -160,7 +160,7 @@ func (l *limiter) take(n int, now time.Time) (int, time.Duration) {
 		return l.start(n), 0
 	}
 	l.refill(limit, now)
-	if n = l.fit(n, now); n <= 0 {
+	if n = l.fit(n); n <= 0 {
 		l.starting = true
 		return 0, 0
 	}
@@ -265,7 +265,7 @@ func (l *limiter) calls(n int) int {
 
 // fit returns how many of n events there is room for in flight. Where the destination
 // refused everything lately, one event finds out whether it still does.
-func (l *limiter) fit(n int, now time.Time) int {
+func (l *limiter) fit(n int) int {
 	room := l.quota.room()
 	if l.requests {
 		if room <= l.inFlight/max(1, int(l.size)) {

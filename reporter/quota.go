@@ -76,8 +76,6 @@ type quota struct {
 }
 
 const (
-	// settled is the time without a refusal after which the base is trusted.
-	settled = 30 * time.Second
 	// decrease is the part of the base by which the rate is lower after a refusal.
 	decrease = 0.03
 	// shortCalm is the time from a refusal to growth; it doubles with each growth that
@@ -158,12 +156,6 @@ func (q *quota) reopened(now time.Time) {
 	if q.blocked > longWait {
 		q.base = max(q.base, whole)
 	}
-}
-
-// wasCalm reports whether the base was accepted for long enough, in time and in
-// events, to be trusted.
-func (q *quota) wasCalm(now time.Time) bool {
-	return now.Sub(q.resumed) > settled && q.accepted >= max(20, min(200, 80*q.base))
 }
 
 // calm returns the time from a refusal to growth. Replicas that share a quota grow in

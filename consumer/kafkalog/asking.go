@@ -202,7 +202,7 @@ func (f *askMessage) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
 			kafka.UnsupportedVersion, f.version, askMin)
 	}
 	const usualAnswer = 64 << 10
-	body, err := exchange(rw, f.encode(), nil, usualAnswer)
+	body, err := exchange(rw, f.encode(), usualAnswer)
 	if err != nil {
 		return nil, err
 	}

@@ -185,7 +185,7 @@ func (m *produceMessage) RawExchange(rw io.ReadWriter) (protocol.Message, error)
 	request := m.encode()
 	defer m.client.giveRequest(request)
 	const usualAnswer = 4 << 10
-	body, err := exchange(rw, *request, nil, usualAnswer)
+	body, err := exchange(rw, *request, usualAnswer)
 	if err != nil {
 		return nil, err
 	}

@@ -138,7 +138,7 @@ func (m *metadataMessage) RawExchange(rw io.ReadWriter) (protocol.Message, error
 			kafka.UnsupportedVersion, newest, metadataMin)
 	}
 	const usual = 64 << 10
-	body, err := exchange(rw, m.encode(version), nil, usual)
+	body, err := exchange(rw, m.encode(version), usual)
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +149,7 @@ func (m *metadataMessage) newestVersion(rw io.ReadWriter) (int16, error) {
 	const usual = 4 << 10
 	request := appendHead(nil, protocol.ApiVersions, 0, m.correlation, m.clientID)
 	setLength(request)
-	body, err := exchange(rw, request, nil, usual)
+	body, err := exchange(rw, request, usual)
 	if err != nil {
 		return 0, err
 	}

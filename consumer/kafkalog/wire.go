@@ -9,14 +9,13 @@ import (
 	"github.com/segmentio/kafka-go/protocol"
 )
 
-// exchange writes a request and reads the answer's body, into buf where that is
-// large enough. Answers of up to expect bytes are ordinary; memory for a larger one
-// is only taken as its bytes arrive.
-func exchange(rw io.ReadWriter, request []byte, buf []byte, expect int) ([]byte, error) {
-	return exchangeWithin(rw, request, buf, expect, func(int) error { return nil })
+// exchange writes a request and reads the answer's body. Answers of up to expect bytes
+// are ordinary; memory for a larger one is only taken as its bytes arrive.
+func exchange(rw io.ReadWriter, request []byte, expect int) ([]byte, error) {
+	return exchangeWithin(rw, request, nil, expect, func(int) error { return nil })
 }
 
-// exchangeWithin calls reserve with the body's size before it takes memory for it.
+// exchangeWithin reads into buf where that is large enough, and calls reserve with the body's size before it takes memory for it.
 func exchangeWithin(rw io.ReadWriter, request []byte, buf []byte, expect int, reserve func(int) error) ([]byte, error) {
 	if _, err := rw.Write(request); err != nil {
 		return nil, err
