@@ -22,6 +22,9 @@ func (ch *check) kafka(ctx context.Context) {
 		ch.fail("kafka", err.Error(), "correct kafka.tls and kafka.sasl")
 		return
 	}
+	if !ch.c.Input.Rekey { // otherwise it is among them; see abandoned
+		k.Transport.MetadataTopics = append(k.Transport.MetadataTopics, ch.c.Kafka.ByRequestTopic())
+	}
 	defer k.Close()
 	if w := ch.brokers(ctx, k); w != nil {
 		defer w.Close()
