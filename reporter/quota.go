@@ -168,9 +168,10 @@ func (q *quota) calm() time.Duration {
 	return max(calm, time.Duration(dayCalm*float64(q.cycle)))
 }
 
-// owes reports whether growth that was refused has cost more than was earned since.
+// owes reports whether growth that was refused has cost more than was earned since. Far
+// below the rate that was refused, growth is not expected to cost anything.
 func (q *quota) owes(now time.Time) bool {
-	return q.failed > 0 && q.earned < 1 && now.Sub(q.resumed).Seconds() < longestCalm.Seconds()*max(1, q.fleet)
+	return q.failed > 0 && q.earned < 1 && q.base > 0.75*q.limit && now.Sub(q.resumed).Seconds() < longestCalm.Seconds()*max(1, q.fleet)
 }
 
 // pay accounts for what refusals cost: growth waits until it is earned.
