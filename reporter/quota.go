@@ -40,6 +40,7 @@ type quota struct {
 	window   time.Duration // the longest time blocked lately
 	cycle    time.Duration // from a refusal to the next, with a quota by the day
 	exact    bool          // the destination told or showed how long it refuses
+	sudden   bool          // the refusal came soon after sending began
 
 	// before is the time of sending before the refusal.
 	before struct {
@@ -98,7 +99,7 @@ const (
 	// raised, or proofWindows times the longest block, whichever is more.
 	proof        = 3.0
 	proofWindows = 1.2
-	// A refusal within sudden of sending tells that the base is far too high; one
+	// Two refusals in a row within sudden of sending tell that the base is far too high; one
 	// within early, that it is too high. A rate without a refusal for calmTime is proven.
 	sudden, early = 2 * time.Second, 10 * time.Second
 	calmTime      = 20 * time.Second
@@ -273,6 +274,7 @@ func (q *quota) refuse(wait time.Duration, named bool, now time.Time) {
 	if q.window <= longBlocked {
 		q.cycle = 0
 	}
+	q.sudden = now.Sub(q.resumed) < sudden
 	q.before.resumed, q.before.sent = q.resumed, q.sent
 	q.refused, q.resumed, q.blocked, q.accepted, q.sent, q.usual = now, now.Add(wait), wait, 0, 0, 0
 	q.window, q.exact = max(wait, q.window/2), named && wait > exactWait
@@ -306,7 +308,7 @@ func (q *quota) measure(first bool, wait time.Duration, named bool, now time.Tim
 			return max(low, q.base*(1+farBelief*more))
 		}
 		return max(low, q.base*max(1.003, 1+more/2-0.01))
-	case sending < sudden:
+	case sending < sudden && q.sudden:
 		r /= 4
 	case sending < early:
 		r *= 1 - 2*decrease
