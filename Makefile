@@ -170,6 +170,7 @@ upgrade: bin/chaos ## roll from FROM (the last release or commit) to this build 
 .PHONY: simulate
 simulate: ## run every simulation, with SEEDS (100) seeds of each kind
 	go test ./test/simulation -count=1 -timeout 60m -v -all -seeds $(or $(SEEDS),100) $(ARGS) | grep -vE '^ *(=== |--- PASS|simulation_test)'
+	go test ./reporter -count=1 -run '^TestQuotaScores$$' -quotas 60
 
 ##@ Suites with other tools
 

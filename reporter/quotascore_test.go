@@ -127,22 +127,24 @@ func deviation(all []float64) float64 {
 }
 
 // TestQuotaScores lets destinations count and answer in many ways, with quotas that step
-// up and down, and prints what becomes of them.
+// up and down, and prints what becomes of them. The bounds are for at least 60 shapes.
 func TestQuotaScores(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes long under the race detector")
+	if *quotas == 0 {
+		t.Skip("not run without -quotas; make simulate runs it")
 	}
 	all := shapes()
 	rand.New(rand.NewPCG(3, 4)).Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	n := 8
-	switch {
-	case *quotas > 0:
-		n = *quotas
-	case *quotas < 0:
+	n := *quotas
+	if n < 0 {
 		n = len(all)
 	}
 	scores := scoreAll(all[:min(n, len(all))])
 	table(t, scores)
+	used := part(scores, func(s score) float64 { return s.used }, 0.5)
+	refused := part(scores, func(s score) float64 { return s.refused }, 0.5)
+	if used < 0.95 || refused > 0.04 {
+		t.Errorf("half of the quotas are used to less than %.3f, and refuse more than %.3f: want 0.95 and 0.04", used, refused)
+	}
 }
 
 func scoreAll(all []destination) (scores []score) {
