@@ -217,13 +217,21 @@ func (f *askMessage) encode() []byte {
 	if f.version >= 2 {
 		b = append(b, 0) // uncommitted: the end is the high watermark
 	}
-	b = appendByTopic(b, f.parts, func(a *asking) string { return a.name.topic }, func(b []byte, a *asking) []byte {
-		b = appendInt32s(b, a.name.partition)
-		if f.version >= 4 {
-			b = appendInt32s(b, -1) // leader epoch not known
+	byTopic := map[string][]*asking{}
+	for _, a := range f.parts {
+		byTopic[a.name.topic] = append(byTopic[a.name.topic], a)
+	}
+	b = appendInt32s(b, int32(len(byTopic)))
+	for topic, parts := range byTopic {
+		b = appendInt32s(appendString(b, topic), int32(len(parts)))
+		for _, a := range parts {
+			b = appendInt32s(b, a.name.partition)
+			if f.version >= 4 {
+				b = appendInt32s(b, -1) // leader epoch not known
+			}
+			b = binary.BigEndian.AppendUint64(b, uint64(a.timestamp))
 		}
-		return binary.BigEndian.AppendUint64(b, uint64(a.timestamp))
-	})
+	}
 	setLength(b)
 	return b
 }
@@ -286,30 +294,6 @@ func brokerOf(cluster protocol.Cluster, id int32) (protocol.Broker, error) {
 		return protocol.Broker{ID: -1}, fmt.Errorf("broker %d is gone: %w", id, kafka.LeaderNotAvailable)
 	}
 	return broker, nil
-}
-
-// appendByTopic appends an array of topics with an array of partitions each.
-func appendByTopic[T any](b []byte, all []T, topic func(T) string, one func([]byte, T) []byte) []byte {
-	var topics []string
-	counts := map[string]int32{}
-	for i := range all {
-		t := topic(all[i])
-		if counts[t] == 0 {
-			topics = append(topics, t)
-		}
-		counts[t]++
-	}
-	b = appendInt32s(b, int32(len(topics)))
-	for _, t := range topics {
-		b = appendString(b, t)
-		b = appendInt32s(b, counts[t])
-		for i := range all {
-			if topic(all[i]) == t {
-				b = one(b, all[i])
-			}
-		}
-	}
-	return b
 }
 
 // leaderProbe finds a partition's leader in the transport's metadata, and sends nothing.
