@@ -87,7 +87,7 @@ func TestSinkSpeaksHTTP1(t *testing.T) {
 	event := string(appendGood(nil, 3, time.Now()))
 	in := bufio.NewReader(client)
 	for _, request := range []string{
-		"POST / HTTP/1.1\r\nContent-Length: " + itoa(len(event)) + "\r\n\r\n" + event,
+		"POST / HTTP/1.1\r\nContent-Length: " + strconv.Itoa(len(event)) + "\r\n\r\n" + event,
 		"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + hex(len(event)) + "\r\n" + event + "\r\n0\r\n\r\n",
 	} {
 		go func() { _, _ = io.WriteString(client, request) }()
@@ -105,15 +105,22 @@ func TestSinkSpeaksHTTP1(t *testing.T) {
 	}
 }
 
-// TestDrain runs the harness with the program itself, small.
-func TestDrain(t *testing.T) {
+// smallWorld returns a world with the program itself, and a context for the test's time.
+func smallWorld(t *testing.T) (context.Context, *world) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-	defer cancel()
+	t.Cleanup(cancel)
 	w, err := newWorld(ctx, options{broker: "embedded", rounds: 1, quick: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer w.close()
+	t.Cleanup(w.close)
+	return ctx, w
+}
+
+// TestDrain runs the harness with the program itself, small.
+func TestDrain(t *testing.T) {
+	ctx, w := smallWorld(t)
 	const n = 2000
 	topic, err := w.topicOf(ctx, n, 3)
 	if err != nil {
@@ -326,16 +333,10 @@ func TestFaultTable(t *testing.T) {
 
 // TestFault runs the harness into a fault with the program itself, small.
 func TestFault(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-	defer cancel()
-	w, err := newWorld(ctx, options{broker: "embedded", rounds: 1, quick: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.close()
+	ctx, w := smallWorld(t)
 	for i, f := range []int{1, 4} { // SIGTERM, and the topic that is made again
 		x := &trial{of: w.product, fault: faults[f], n: 3000}
-		if err := x.run(ctx, w, "t"+itoa(i)+"-"); err != nil {
+		if err := x.run(ctx, w, "t"+strconv.Itoa(i)+"-"); err != nil {
 			t.Fatal(err)
 		}
 		if x.got.lost != 0 || x.got.repeated != 0 || x.got.peak == 0 {
@@ -344,5 +345,4 @@ func TestFault(t *testing.T) {
 	}
 }
 
-func itoa(n int) string { return strconv.Itoa(n) }
 func hex(n int) string  { return strconv.FormatInt(int64(n), 16) }
