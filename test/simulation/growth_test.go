@@ -76,9 +76,6 @@ func TestPartitionsAdded(t *testing.T) {
 				}
 				w.settle()
 				w.judge(0)
-				if t.Failed() {
-					t.Logf("the log:\n%s", tail(w.output.b.String(), 20_000))
-				}
 			})
 		})
 	}

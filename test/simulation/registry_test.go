@@ -55,9 +55,6 @@ func TestRegistryAway(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, *first+1+uint64(i), journey.Mix{Duplicates: 0.02})
 				w.withoutRegistry(outage, c.misbehaves)
-				if t.Failed() {
-					t.Logf("the log:\n%s", tail(w.output.b.String(), 20_000))
-				}
 			})
 		})
 	}

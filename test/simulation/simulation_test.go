@@ -123,6 +123,11 @@ func (l *lockedBuffer) Write(p []byte) (int, error) {
 func newWorld(t *testing.T, seed uint64, mix journey.Mix, opts ...kfake.Opt) *world {
 	rng := rand.New(rand.NewPCG(seed, 0x73696d))
 	output := &lockedBuffer{}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the log:\n%s", tail(output.b.String(), 20_000))
+		}
+	})
 	w := &world{t: t, timeout: 5 * time.Second, rng: rng, output: output, log: slog.New(slog.NewTextHandler(output, nil))}
 	w.network = new(kfake.VirtualNetwork)
 	w.kafka = kafkatest.Bubble(t, opts...)
@@ -493,9 +498,6 @@ func withSeeds(t *testing.T, n int, traffic journey.Mix, run func(w *world), opt
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, seed, traffic, opts...)
 				run(w)
-				if t.Failed() {
-					t.Logf("the log:\n%s", tail(w.output.b.String(), 20_000))
-				}
 			})
 		})
 	}

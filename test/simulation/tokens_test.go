@@ -63,9 +63,6 @@ func TestTokenServerAway(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, *first+1+uint64(i), traffic)
 				w.withoutTokens(outage, c.misbehaves)
-				if t.Failed() {
-					t.Logf("the log:\n%s", tail(w.output.b.String(), 20_000))
-				}
 			})
 		})
 	}
