@@ -34,9 +34,9 @@ type limiter struct {
 	requests bool
 	wholes   float64
 	size     float64
-	// most is how many events may go at once, 0 for any number: it is for a destination
+	// atOnce is how many events may go at once, 0 for any number: it is for a destination
 	// that refuses parts of what goes at once at a rate that it accepts.
-	most float64
+	atOnce float64
 
 	// waiting: a worker waits until wanted; otherwise wanted is the time at which
 	// events were last sent. freed is when a request last ended. See catchUp.
@@ -84,11 +84,11 @@ func (l *limiter) overrule(perSecond float64) {
 
 // refill adds the credit of the time since it was last done. The caller holds mu.
 func (l *limiter) refill(limit float64, now time.Time) {
-	most := l.ordinary(limit)
+	most := l.burstOf(limit)
 	switch {
 	case l.waiting && now.Sub(l.wanted) <= gone:
-		if most += limit * catchUp.Seconds(); l.most > 0 {
-			most = min(most, l.most)
+		if most += limit * catchUp.Seconds(); l.atOnce > 0 {
+			most = min(most, l.atOnce)
 		}
 	case !l.waiting && now.Sub(l.wanted) <= burstTime, now.Sub(l.freed) <= burstTime:
 		most += limit * busyTime.Seconds()
@@ -103,10 +103,10 @@ func (l *limiter) refill(limit float64, now time.Time) {
 // ordinary returns the burst of a worker that did not wait, in events.
 func ordinary(limit float64) float64 { return max(1, math.Floor(limit*burstTime.Seconds())) }
 
-// ordinary is ordinary for a destination that may accept less at once.
-func (l *limiter) ordinary(limit float64) float64 {
-	if l.most > 0 {
-		return max(1, min(ordinary(limit), math.Floor(l.most)))
+// burstOf returns the ordinary burst, or what the destination accepts at once.
+func (l *limiter) burstOf(limit float64) float64 {
+	if l.atOnce > 0 {
+		return max(1, min(ordinary(limit), math.Floor(l.atOnce)))
 	}
 	return ordinary(limit)
 }
@@ -150,9 +150,9 @@ func (l *limiter) take(n int, now time.Time) (int, time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.quota.fleet = 1 / max(l.share(), 1.0/64)
-	if l.quota.advance(now) && l.most > 0 {
-		if l.most++; l.most > mostAtOnce {
-			l.most = 0
+	if l.quota.advance(now) && l.atOnce > 0 {
+		if l.atOnce++; l.atOnce > mostAtOnce {
+			l.atOnce = 0
 		}
 	}
 	limit := l.limit()
@@ -164,22 +164,23 @@ func (l *limiter) take(n int, now time.Time) (int, time.Duration) {
 		l.starting = true
 		return 0, 0
 	}
-	if l.requests {
-		return l.takeRequest(n, limit, now)
-	}
-	if l.credit < float64(n) && l.quota.rate == limit {
+	cost := float64(l.calls(n))
+	if l.credit < cost && l.quota.rate == limit {
 		l.quota.pressed = now
 	}
-	n = min(n, int(max(l.ordinary(limit), l.credit)))
-	if l.credit >= float64(n) {
-		l.credit -= float64(n)
+	if !l.requests {
+		n = min(n, int(max(l.burstOf(limit), l.credit)))
+		cost = float64(n)
+	}
+	if l.credit >= cost {
+		l.credit -= cost
 		l.waited.stop(now)
 		l.inFlight += n
-		l.quota.inFlight(l.inFlight)
+		l.quota.inFlight(l.callsInFlight())
 		l.waiting, l.wanted = false, now
 		return n, 0
 	}
-	wait := max(time.Microsecond, time.Duration((float64(n)-l.credit)/limit*float64(time.Second))+1)
+	wait := max(time.Microsecond, time.Duration((cost-l.credit)/limit*float64(time.Second))+1)
 	l.waited.run(now, now.Add(wait))
 	l.waiting, l.wanted = true, now.Add(wait)
 	return 0, wait
@@ -238,11 +239,11 @@ func (l *limiter) counted(refused, of int, now time.Time) {
 		l.quota.scale(max(1, l.size))
 	case refused < of:
 		l.wholes = min(0, l.wholes)
-		if l.wholes--; of-refused < 2 && l.quota.growing.since.IsZero() && l.quota.base > 0 && !now.Before(l.quota.resumed) && float64(of) <= l.ordinary(l.quota.rate)+1 {
-			l.most = 1
+		if l.wholes--; of-refused < 2 && l.quota.growing.since.IsZero() && l.quota.base > 0 && !now.Before(l.quota.resumed) && float64(of) <= l.burstOf(l.quota.rate)+1 {
+			l.atOnce = 1
 		}
 	case of < 2 && l.quota.growing.since.IsZero() && l.quota.sent > 0:
-		l.most = 1
+		l.atOnce = 1
 	case l.requests || of < 2 || (l.quota.base > 0 && now.Before(l.quota.resumed)):
 	default:
 		if l.wholes += math.Log(float64(of)); l.wholes > certain {
@@ -263,12 +264,20 @@ func (l *limiter) calls(n int) int {
 	return n
 }
 
+// callsInFlight returns how many calls are in flight, about.
+func (l *limiter) callsInFlight() int {
+	if l.requests {
+		return l.inFlight / max(1, int(l.size))
+	}
+	return l.inFlight
+}
+
 // fit returns how many of n events there is room for in flight. Where the destination
 // refused everything lately, one event finds out whether it still does.
 func (l *limiter) fit(n int) int {
-	room := l.quota.room()
+	room := l.quota.room() - l.callsInFlight()
 	if l.requests {
-		if room <= l.inFlight/max(1, int(l.size)) {
+		if room <= 0 {
 			return 0
 		}
 		return n
@@ -276,26 +285,7 @@ func (l *limiter) fit(n int) int {
 	if l.quota.base > 0 && l.quota.sent == 0 {
 		n = min(n, 1)
 	}
-	return min(n, room-l.inFlight)
-}
-
-// takeRequest is take where requests count, whatever is in them.
-func (l *limiter) takeRequest(n int, limit float64, now time.Time) (int, time.Duration) {
-	if l.credit < 1 {
-		if l.quota.rate == limit {
-			l.quota.pressed = now
-		}
-		wait := max(time.Microsecond, time.Duration((1-l.credit)/limit*float64(time.Second))+1)
-		l.waited.run(now, now.Add(wait))
-		l.waiting, l.wanted = true, now.Add(wait)
-		return 0, wait
-	}
-	l.credit--
-	l.waited.stop(now)
-	l.inFlight += n
-	l.quota.inFlight(l.inFlight / max(1, int(l.size)))
-	l.waiting, l.wanted = false, now
-	return n, 0
+	return min(n, room)
 }
 
 // refused notes that the destination refused events for its quota; no event is

@@ -132,7 +132,7 @@ var ours = []bug{
 	{
 		what: "a waiter for the rate that comes late loses a part of it",
 		file: "reporter/limiter.go",
-		old:  "most += limit * catchUp.Seconds(); l.most > 0", with: "l.most > 0",
+		old:  "most += limit * catchUp.Seconds(); l.atOnce > 0", with: "l.atOnce > 0",
 		pkg: reporterPkg, run: "^TestLimiterMakesGoodForLateness$",
 	},
 	{
