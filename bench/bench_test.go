@@ -345,4 +345,4 @@ func TestFault(t *testing.T) {
 	}
 }
 
-func hex(n int) string  { return strconv.FormatInt(int64(n), 16) }
+func hex(n int) string { return strconv.FormatInt(int64(n), 16) }

@@ -430,7 +430,8 @@ func TestDemoCutShort(t *testing.T) {
 	go func() {
 		ended <- Main(ctx, []string{"demo", "--rate", "2000", "--kafka-port", port}, Streams{In: strings.NewReader(""), Out: &out, Err: t.Output()})
 	}()
-	kafkatest.WaitFor(t, 30*time.Second, "some traffic", func() bool { return published(ctx, address) > 1000 })
+	// Before the API throttles, however slow the machine is.
+	kafkatest.WaitFor(t, 30*time.Second, "some traffic", func() bool { return published(ctx, address) > 300 })
 	cancel()
 	if code := <-ended; code != exitDone || !strings.Contains(out.String(), "The counts add up") {
 		t.Errorf("exit code %d\n%s", code, out.String())

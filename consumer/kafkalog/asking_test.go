@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -29,6 +30,8 @@ func TestQuestionsShareRequests(t *testing.T) {
 			c.Fake.ControlKey(key.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
 				c.Fake.KeepControl()
 				n.Add(1)
+				// Fake time passes when all have asked.
+				c.Fake.SleepControl(func() { time.Sleep(10 * time.Millisecond) })
 				return nil, nil, false
 			})
 		}
