@@ -57,7 +57,7 @@ func (w *world) plotDrain(rows []*row) (string, error) {
 	}
 	var bars []bar
 	for _, r := range rows {
-		if r.setup.url != w.plain || r.failed != "" || (r.of.name == floor.name && r.setup.batch > 1) {
+		if r.setup.url != w.plain || r.failed != "" || (!w.isAlternative(r.of) && r.of.name != w.product.name && r.setup.batch > 1) {
 			continue
 		}
 		got, name := r.median(), r.of.name

@@ -44,19 +44,13 @@ func serveFloor(args []string) error {
 	failed := make(chan error, *connections)
 	for range *connections {
 		loops.Go(func() {
-			var body []byte
 			for {
 				from := int(next.Add(int64(*batch))) - *batch
 				if from >= len(events) {
 					return
 				}
 				some := events[from:min(len(events), from+*batch)]
-				to, kind := *url+createPath, "application/json"
-				if body = some[0]; *batch > 1 {
-					to, kind = *url+"/batch", "multipart/mixed; boundary=part"
-					body = appendParts(nil, some)
-				}
-				if err := post(client, to, kind, body); err != nil {
+				if err := postEvents(client, *url, *batch, some); err != nil {
 					failed <- err
 					return
 				}

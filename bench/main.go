@@ -84,6 +84,7 @@ var services = map[string]func(args []string) error{
 	"broker":   serveBroker,
 	"sink":     serveSink,
 	"floor":    serveFloor,
+	"pipe":     servePipe,
 	"profiled": serveProfiled,
 }
 

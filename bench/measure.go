@@ -84,7 +84,7 @@ func (w *world) turns(ctx context.Context, rows []*row) error {
 }
 
 func (w *world) isAlternative(c contender) bool {
-	return c.name != floor.name && c.name != w.product.name
+	return c.name != floor.name && c.name != pipe.name && c.name != w.product.name
 }
 
 // failures are the rows without a result, and why.
@@ -153,11 +153,12 @@ func (w *world) drainRows(others []contender, large, small string, n, few int) (
 		rows, groups[r] = append(rows, r), group
 	}
 	for _, to := range []struct{ name, url string }{{"HTTP/1.1", w.plain}, {"TLS, HTTP/2", w.secure}} {
-		for _, c := range append([]contender{floor, w.product}, others...) {
+		for _, c := range append([]contender{floor, pipe, w.product}, others...) {
 			add("one POST an event, "+to.name, c, to.url, 1)
 		}
-		add("batches of 100, "+to.name, floor, to.url, 100)
-		add("batches of 100, "+to.name, w.product, to.url, 100)
+		for _, c := range []contender{floor, pipe, w.product} {
+			add("batches of 100, "+to.name, c, to.url, 100)
+		}
 	}
 	return rows, groups
 }
@@ -309,6 +310,8 @@ func measurePace(ctx context.Context, w *world) (string, error) {
 	var all []*pacing
 	for _, perSecond := range []int{10, 1000, 10_000} {
 		all = append(all,
+			&pacing{of: pipe, perSecond: perSecond, batch: 1},
+			&pacing{of: pipe, perSecond: perSecond, batch: 100},
 			&pacing{of: w.product, perSecond: perSecond, batch: 1, linger: 0},
 			&pacing{of: w.product, perSecond: perSecond, batch: 100, linger: 0},
 			&pacing{of: w.product, perSecond: perSecond, batch: 100, linger: -1})
@@ -356,6 +359,10 @@ func measurePace(ctx context.Context, w *world) (string, error) {
 
 func (p *pacing) name() string {
 	switch {
+	case p.of.name == pipe.name && p.batch == 1:
+		return pipe.name + ", single POSTs"
+	case p.of.name == pipe.name:
+		return pipe.name + ", batches of up to 100"
 	case p.of.name != "clientevents":
 		return p.of.name
 	case p.batch == 1:
@@ -374,7 +381,11 @@ func (w *world) paced(ctx context.Context, c *pacing) (r result, err error) {
 		return r, err
 	}
 	s := setup{topic: topic, url: w.plain, batch: c.batch, linger: c.linger, prompt: true, run: fmt.Sprintf("run-%d", w.runs)}
-	const warm, took = 200, 2 * time.Second
+	const warm = 200
+	took := 2 * time.Second
+	if c.perSecond < 100 {
+		took = 10 * time.Second // fewer events would say nothing
+	}
 	most := c.perSecond*int(took/time.Second) + warm
 	if err := w.reset(ctx, most, 0); err != nil {
 		return r, err

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // process is a contender that runs.
@@ -106,20 +108,15 @@ func (p *process) peak() int64 {
 // cpu is what the process has used so far.
 func (p *process) cpu() time.Duration { return cpuOf(p.cmd.Process.Pid) }
 
+// cpuOf reads the CPU clock of another process, see clock_getcpuclockid(3). The kernel's
+// ticks in /proc are too coarse for a few events.
 func cpuOf(pid int) time.Duration {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
+	const scheduled = 2 // CPUCLOCK_SCHED of the whole process
+	var t unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|scheduled), &t); err != nil {
 		return 0
 	}
-	const hertz = 100                                                         // of the kernel's clock, on every Linux that Go knows
-	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:])) // after the name, which may hold blanks
-	const user, kernel = 11, 12
-	var ticks int64
-	for _, i := range []int{user, kernel} {
-		n, _ := strconv.ParseInt(fields[i], 10, 64)
-		ticks += n
-	}
-	return time.Duration(ticks * int64(time.Second) / hertz)
+	return time.Duration(t.Nano())
 }
 
 // own waits for a process that ends by itself, and reads the CPU time that it
