@@ -15,6 +15,11 @@ var apiBackoff = backoff.Policy{First: 500 * time.Millisecond, Max: time.Minute}
 // request that is refused before it counts for a quota.
 const maxTokenWait = 15 * time.Second
 
+// maxOutageWait is the longest wait until a destination that fails as a whole is tried
+// again. Each try costs a replica one request, so a short wait burdens nobody, and it is
+// what an outage lasts longer for us.
+const maxOutageWait = 5 * time.Second
+
 // gate decides whether requests may start. While the destination fails as a
 // whole it is closed; when the wait is over, one request goes as a probe, and its
 // result decides. So an outage costs one request a wait, not one a worker.
@@ -144,7 +149,7 @@ func (g *gate) setWait(now time.Time, err *talent.Error) {
 	case g.renews && err.Reason == talent.Unauthenticated:
 		g.until = now.Add(min(maxTokenWait, g.wait(g.failures)))
 	default:
-		g.until = now.Add(g.wait(g.failures))
+		g.until = now.Add(min(maxOutageWait, g.wait(g.failures)))
 	}
 }
 

@@ -505,7 +505,7 @@ func TestOutageIsProbedByOneRequest(t *testing.T) {
 				}
 				time.Sleep(outage.attempt)
 				closed := time.Duration(0)
-				for _, wait := range []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second} {
+				for _, wait := range []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second, maxOutageWait} {
 					wantNow()
 					time.Sleep(wait - 1)
 					wantNow()
@@ -521,7 +521,7 @@ func TestOutageIsProbedByOneRequest(t *testing.T) {
 				g.wantMetric("throttled_seconds_total", "", closed.Seconds())
 
 				g.setAnswer(accept)
-				time.Sleep(16*time.Second - 1)
+				time.Sleep(maxOutageWait - 1)
 				wantNow()
 				time.Sleep(time.Nanosecond)
 				g.wantOutcomes(accepted(20))
