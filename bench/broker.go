@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -19,13 +20,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// serveBroker is the embedded broker's process. It ends with its input.
+// serveBroker is the process of the embedded brokers. It ends with its input.
 func serveBroker(args []string) error {
-	if len(args) != 1 {
-		return errors.New("want the folder for its data")
+	if len(args) != 2 {
+		return errors.New("want the folder for its data, and the number of brokers")
+	}
+	nodes, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
 	}
 	// Without SyncWrites the data is with the kernel, and not in this process.
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.DataDir(args[0]))
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(nodes), kfake.DataDir(args[0]))
 	if err != nil {
 		return err
 	}
@@ -92,13 +97,16 @@ func (s *service) stop() {
 func (w *world) startBroker(ctx context.Context) error {
 	switch w.options.broker {
 	case "embedded":
-		s, err := startService("broker", filepath.Join(w.dir, "kafka"))
+		s, err := startService("broker", filepath.Join(w.dir, "kafka"), strconv.Itoa(w.options.nodes))
 		if err != nil {
 			return err
 		}
 		w.services = append(w.services, s)
 		w.brokers, w.ends = s.where, append(w.ends, s.stop)
 		w.brokerName = "the embedded broker (kfake)"
+		if w.options.nodes > 1 {
+			w.brokerName = fmt.Sprintf("%d embedded brokers (kfake) in one process", w.options.nodes)
+		}
 	case "kafka":
 		libraries, err := broker.Libraries(ctx, os.Stderr)
 		if err != nil {

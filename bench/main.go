@@ -36,6 +36,7 @@ type options struct {
 	peers    string
 	most     int
 	grows    string
+	nodes    int
 	beside   int
 	budget   time.Duration
 }
@@ -65,7 +66,8 @@ func main() {
 	flag.StringVar(&o.peers, "peers", "", "which alternatives to measure, by the beginnings of their names, separated by commas; empty for all")
 	flag.IntVar(&o.beside, "beside", 3, "how many trials of -parts faults run beside each other")
 	flag.IntVar(&o.most, "most", 20_000_000, "how far -parts scale goes, in ids")
-	flag.StringVar(&o.grows, "grows", "", "which of what grows -parts scale measures, for example partitions,brokers; empty is all")
+	flag.StringVar(&o.grows, "grows", "", "which of what grows -parts scale measures, for example partitions,replicas; empty is all")
+	flag.IntVar(&o.nodes, "nodes", 1, "how many brokers the embedded cluster has")
 	flag.DurationVar(&o.budget, "budget", 2*time.Hour, "when to give up")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
