@@ -1,11 +1,11 @@
 // Command mutants puts bugs back into the program, one at a time, and requires
 // that the test which is there against each turns red: a test that was never seen
-// to fail proves nothing. Nothing is written into the source tree.
+// to fail proves nothing. Nothing is written into the source tree. One build holds
+// all bugs that can be switched on in it, see [joint].
 package main
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -36,37 +36,112 @@ func main() {
 	}
 }
 
-// run tries the bugs, as many at a time as there are processors.
+// run tries the bugs that the pattern matches, as many at a time as there are
+// processors. Before, it runs the same tests without any: what fails then proves nothing.
 func run(ctx context.Context, pattern *regexp.Regexp) (failed int) {
-	var mu sync.Mutex
-	var all sync.WaitGroup
-	free := make(chan struct{}, runtime.GOMAXPROCS(0))
+	dir, err := os.MkdirTemp("", "mutants")
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	var all []*bug
 	for i := range bugs {
-		b := &bugs[i]
-		if !pattern.MatchString(b.what) {
-			continue
+		if pattern.MatchString(bugs[i].what) {
+			all = append(all, &bugs[i])
 		}
+	}
+	began := time.Now()
+	j, err := newJoint(dir, all)
+	if err == nil {
+		err = j.build(ctx)
+	}
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	fmt.Printf("built %d bugs into the tests of %d packages in %.1f s\n", len(j.names), len(j.packages), time.Since(began).Seconds())
+
+	var mu sync.Mutex
+	var running sync.WaitGroup
+	free := make(chan struct{}, runtime.GOMAXPROCS(0))
+	start := func(try func() (string, error)) {
 		free <- struct{}{}
-		all.Go(func() {
+		running.Go(func() {
 			defer func() { <-free }()
 			began := time.Now()
-			by, err := b.try(ctx)
+			said, err := try()
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
 				failed++
-				fmt.Printf("NOT NOTICED  %s\n             %v\n", b.what, err)
+				fmt.Println(err)
 				return
 			}
-			fmt.Printf("red %5.1f s  %s: %s\n", time.Since(began).Seconds(), b.what, by)
+			fmt.Printf("%5.1f s  %s\n", time.Since(began).Seconds(), said)
 		})
 	}
-	all.Wait()
+	tested := map[string]bool{}
+	for _, b := range all {
+		if test := b.test(); j.names[b] != "" && !tested[test] {
+			tested[test] = true
+			start(func() (string, error) { return "passes without a bug: " + test, j.control(ctx, b) })
+		}
+		start(func() (string, error) { return b.try(ctx, j) })
+	}
+	running.Wait()
 	return failed
 }
 
-// try runs the test against the bug, and returns which test failed.
-func (b *bug) try(ctx context.Context) (by string, err error) {
+// test names the test that must notice the bug.
+func (b *bug) test() string { return strings.Join(append([]string{b.pkg, b.run}, b.args...), " ") }
+
+// control runs the test of a bug without it.
+func (j *joint) control(ctx context.Context, b *bug) error {
+	if out, err := j.test(ctx, b, ""); err != nil {
+		return fmt.Errorf("FAILS WITHOUT A BUG  %s: %w\n%.2000s", b.test(), err, out)
+	}
+	return nil
+}
+
+// test runs the test of a bug in the joint build, with the bug of that name.
+func (j *joint) test(ctx context.Context, b *bug, name string) (output string, err error) {
+	args := append([]string{"-test.paniconexit0", "-test.timeout=3m", "-test.run=" + b.run}, b.args...)
+	cmd := exec.CommandContext(ctx, j.program(b.pkg), args...)
+	cmd.Dir, cmd.Env = b.pkg, append(os.Environ(), chosen+"="+name)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// try runs the test against the bug, and says which test failed.
+func (b *bug) try(ctx context.Context, j *joint) (by string, err error) {
+	var output string
+	if name := j.names[b]; name != "" {
+		output, err = j.test(ctx, b, name)
+	} else {
+		output, err = b.testAlone(ctx)
+	}
+	notNoticed := func(format string, args ...any) error {
+		return fmt.Errorf("NOT NOTICED  %s\n             "+format, append([]any{b.what}, args...)...)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case err == nil:
+		return "", notNoticed("%s passes with it", b.test())
+	case strings.Contains(output, "[build failed]") || strings.Contains(output, "[setup failed]"):
+		return "", notNoticed("it does not compile:\n%s", output)
+	}
+	if m := failure.FindStringSubmatch(output); m != nil {
+		return "red  " + b.what + ": " + strings.Join(m[1:], ""), nil
+	}
+	return "", notNoticed("no test failed, but: %v\n%.2000s", err, output)
+}
+
+var failure = regexp.MustCompile(`(?m)^--- FAIL: (\S+)|^(panic: (?:runtime error|assignment).*)`)
+
+// testAlone runs the test of a bug in a build of its own.
+func (b *bug) testAlone(ctx context.Context) (output string, err error) {
 	dir, err := os.MkdirTemp("", "mutant")
 	if err != nil {
 		return "", err
@@ -78,25 +153,28 @@ func (b *bug) try(ctx context.Context) (by string, err error) {
 	}
 	args := append([]string{"test", "-count=1", "-vet=off", "-timeout=3m", "-overlay=" + overlay, "-run=" + b.run, b.pkg}, b.args...)
 	out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput()
-	switch output := string(out); {
-	case ctx.Err() != nil:
-		return "", ctx.Err()
-	case err == nil:
-		return "", fmt.Errorf("go %s: passes with it", strings.Join(args, " "))
-	case strings.Contains(output, "[build failed]") || strings.Contains(output, "[setup failed]"):
-		return "", fmt.Errorf("it does not compile:\n%s", output)
-	default:
-		if m := failure.FindStringSubmatch(output); m != nil {
-			return strings.Join(m[1:], ""), nil
-		}
-		return "", fmt.Errorf("no test failed, but: %.2000s", output)
-	}
+	return string(out), err
 }
-
-var failure = regexp.MustCompile(`(?m)^--- FAIL: (\S+)|^(panic: (?:runtime error|assignment).*)`)
 
 // overlay writes the file with the bug in it, and what tells go to use it.
 func (b *bug) overlay(dir string) (string, error) {
+	source, err := b.source()
+	if err != nil {
+		return "", err
+	}
+	mutant := filepath.Join(dir, filepath.Base(b.file))
+	if err := os.WriteFile(mutant, []byte(strings.Replace(source, b.old, b.with, 1)), 0o600); err != nil {
+		return "", err
+	}
+	original, err := filepath.Abs(b.file)
+	if err != nil {
+		return "", err
+	}
+	return writeOverlay(dir, map[string]string{original: mutant})
+}
+
+// source returns the file that the bug is put into.
+func (b *bug) source() (string, error) {
 	source, err := os.ReadFile(b.file)
 	if err != nil {
 		return "", err
@@ -104,18 +182,5 @@ func (b *bug) overlay(dir string) (string, error) {
 	if n := strings.Count(string(source), b.old); n != 1 {
 		return "", fmt.Errorf("%s has %d places like %q: want 1, so adapt test/mutants", b.file, n, b.old)
 	}
-	mutant := filepath.Join(dir, filepath.Base(b.file))
-	if err := os.WriteFile(mutant, []byte(strings.Replace(string(source), b.old, b.with, 1)), 0o600); err != nil {
-		return "", err
-	}
-	original, err := filepath.Abs(b.file)
-	if err != nil {
-		return "", err
-	}
-	text, err := json.Marshal(map[string]any{"Replace": map[string]string{original: mutant}})
-	if err != nil {
-		return "", err
-	}
-	overlay := filepath.Join(dir, "overlay.json")
-	return overlay, os.WriteFile(overlay, text, 0o600)
+	return string(source), nil
 }
