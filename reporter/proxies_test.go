@@ -35,7 +35,7 @@ type proxy struct {
 }
 
 var proxies = map[string]proxy{
-	// Each child ends after 400 connections.
+	// Each child ends after 200 connections.
 	"Apache httpd": {
 		program: "apache2",
 		modules: "/usr/lib/apache2/modules",
@@ -53,7 +53,7 @@ LoadModule proxy_http_module /usr/lib/apache2/modules/mod_proxy_http.so
 KeepAlive On
 MaxKeepAliveRequests 5
 KeepAliveTimeout 5
-MaxConnectionsPerChild 400
+MaxConnectionsPerChild 200
 StartServers 2
 ThreadsPerChild 16
 MaxRequestWorkers 64
@@ -65,7 +65,7 @@ ProxyPass / API
 		ready:  "error.log",
 		says:   "resuming normal operations",
 	},
-	// Each connection ends after 100 requests.
+	// Each connection ends after 50 requests.
 	"nginx": {
 		program: "nginx",
 		config: `
@@ -83,7 +83,7 @@ http {
   scgi_temp_path DIR/scgi;
   server {
     listen 127.0.0.1:PORT;
-    keepalive_requests 100;
+    keepalive_requests 50;
     client_max_body_size 10m;
     location / { proxy_pass API; }
   }
@@ -105,12 +105,16 @@ func TestRealProxies(t *testing.T) {
 	}
 	for name, p := range proxies {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			program, err := exec.LookPath(p.program)
 			if err != nil {
 				t.Skipf("NOT RUN: %s is not installed", p.program)
 			}
 			for _, size := range []int{1, 10} {
-				t.Run(fmt.Sprintf("batches of %d", size), func(t *testing.T) { reportThrough(t, program, p, size) })
+				t.Run(fmt.Sprintf("batches of %d", size), func(t *testing.T) {
+					t.Parallel()
+					reportThrough(t, program, p, size)
+				})
 			}
 		})
 	}
@@ -122,7 +126,7 @@ func reportThrough(t *testing.T, program string, p proxy, size int) {
 	t.Cleanup(server.Close)
 	endpoint, reload := p.start(t, program, server.URL+"/")
 	log := &lockedWriter{w: &bytes.Buffer{}}
-	const concurrency, events = 16, 6000
+	const concurrency, events = 16, 3000
 	b := batcher.New(batcher.Config{Size: size, Concurrency: concurrency})
 	registry := prometheus.NewRegistry()
 	r, err := New(Config{
