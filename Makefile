@@ -110,14 +110,14 @@ cluster: bin/kafka ## run three brokers until Ctrl-C (PORT=9092 and the next two
 	exec bin/kafka serve -nodes 3 -heap 256m -port $(PORT) $(ARGS)
 
 # Only these packages' tests ask for a real broker. With -short they leave out what they
-# do with an embedded one.
+# do with an embedded one. They mostly wait, so more run at once than there are processors.
 KAFKA_PACKAGES = $$(git grep -lE --untracked 'kafkatest\.(Each|Real)' -- '*_test.go' | xargs -n 1 dirname | sort -u | sed 's|^|./|')
 
 .PHONY: kafka-test
 kafka-test: bin/kafka ## run the Kafka tests against KAFKA_BROKERS, or a broker of their own
 	@packages="$(KAFKA_PACKAGES)"; \
 	test -n "$$packages" || { echo "no package tests against Kafka" >&2; exit 1; }; \
-	tests=(go test -count=1 -p 1 -short -timeout 20m $(ARGS) $$packages); \
+	tests=(go test -count=1 -short -timeout 20m -parallel 8 $(ARGS) $$packages); \
 	if [ -n "$${KAFKA_BROKERS:-}" ]; then "$${tests[@]}"; else bin/kafka run -- "$${tests[@]}"; fi
 
 .PHONY: first-topic

@@ -41,19 +41,23 @@ func documentedACLs(t *testing.T) (all []acl) {
 // TestACLs: with what docs/operations.md asks for everything works, and without any
 // operation that it says is needed nothing is carried.
 func TestACLs(t *testing.T) {
+	t.Parallel()
 	secure := kafkatest.RealSecure(t)
 	c := kafkatest.Real(t)
+	// Not the user of other tests, which would have these ACLs meanwhile.
+	const user, secret = "acls", "secret-of-acls"
+	c.SetPassword(t, user, secret)
 	// Who may create in the cluster may create any topic.
-	c.AllowOnly(t, secure.Username, "", "", "Describe")
+	c.AllowOnly(t, user, "", "", "Describe")
 	password := filepath.Join(t.TempDir(), "password")
-	if err := os.WriteFile(password, []byte(secure.Password), 0o600); err != nil {
+	if err := os.WriteFile(password, []byte(secret), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	granted := func(acls []acl) *station {
 		s := newStation(t, c, "")
 		s.anyPort(t)
-		s.through(t, secure.SASL, fmt.Sprintf("sasl: {mechanism: plain, username: %s, password_file: %s}", secure.Username, password))
-		s.grant(t, secure.Username, acls)
+		s.through(t, secure.SASL, fmt.Sprintf("sasl: {mechanism: scram-sha-256, username: %s, password_file: %s}", user, password))
+		s.grant(t, user, acls)
 		return s
 	}
 	all := documentedACLs(t)

@@ -146,6 +146,7 @@ func TestTransactionOfLibrdkafka(t *testing.T) {
 	for p := range 3 {
 		s.Produce(t, s.topic, kafka.Message{Partition: p, Key: []byte("k"), Value: fmt.Appendf(nil, goodEvent, fmt.Sprint(p), "a")})
 	}
+	kafkatest.WaitFor(t, time.Minute, "the events that are not behind the transaction", func() bool { return s.api.Stats().Accepted == 2 })
 	code, out, _ := command(t, "", "check", "--config", s.file)
 	if code != exitDone || !strings.Contains(out, "note  partition 1 of topic "+s.topic+": a transaction that begins at offset 0 has been open for ") || !strings.Contains(out, "2 records from there on") {
 		t.Errorf("check: exit code %d\n%s", code, out)

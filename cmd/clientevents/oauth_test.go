@@ -18,7 +18,6 @@ import (
 	"github.com/clientevents/clientevents/internal/googleauth"
 	"github.com/clientevents/clientevents/internal/googleauth/tokenserver"
 	"github.com/clientevents/clientevents/test/kafkatest"
-	"github.com/clientevents/clientevents/test/kafkatest/broker"
 )
 
 // introspector is the server that a broker asks about tokens. It accepts what
@@ -94,7 +93,6 @@ func newIntrospector(t *testing.T, address string) *introspector {
 	answers := &http.Server{Handler: i}
 	go func() { _ = answers.Serve(listener) }()
 	t.Cleanup(func() { answers.Close() })
-	t.Setenv("HOME", t.TempDir()) // where there are no other credentials
 	return i
 }
 
@@ -111,12 +109,12 @@ func (i *introspector) wantLogins(t *testing.T, n int) {
 // TestGoogleSessions: with Google credentials, a replica stays logged in to a broker for
 // three session lifetimes at 500 events/s. The tokens are renewed meanwhile.
 func TestGoogleSessions(t *testing.T) {
-	b := startOAuthBroker(t, map[string]string{"connections.max.reauth.ms": fmt.Sprint(loginLifetime.Milliseconds())})
+	t.Parallel()
+	b := startOAuthBroker(t, nil, map[string]string{"connections.max.reauth.ms": fmt.Sprint(loginLifetime.Milliseconds())})
 	i := newIntrospector(t, b.Introspection())
 	i.tokens.Lifetime = tokenLifetime
-	t.Setenv("KAFKA_BROKERS", b.Address(broker.Plaintext))
-	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", i.tokens.KeyFile(t, filepath.Join(t.TempDir(), "key.json")))
-	stayLoggedIn(t, kafkatest.Real(t), b, map[string]string{"google": "provider: google"}, func(int) {})
+	key := i.tokens.KeyFile(t, filepath.Join(t.TempDir(), "key.json"))
+	stayLoggedIn(t, b, map[string]string{"google": "provider: google"}, []string{"GOOGLE_APPLICATION_CREDENTIALS=" + key}, func() {})
 	i.wantLogins(t, 10)
 }
 
@@ -125,6 +123,7 @@ func TestGoogleSessions(t *testing.T) {
 func TestGoogleLogin(t *testing.T) {
 	secure := kafkatest.RealSecure(t)
 	c := kafkatest.Real(t)
+	t.Setenv("HOME", t.TempDir()) // where there are no other credentials
 	i := newIntrospector(t, secure.Introspection)
 	tokens := i.tokens
 	for name, set := range map[string]func(t *testing.T){

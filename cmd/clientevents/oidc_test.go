@@ -12,9 +12,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -78,8 +80,7 @@ func (i *issuer) token() string {
 func startOIDCBroker(t *testing.T, url string) *broker.Broker {
 	t.Helper()
 	const listener = "listener.name.oauth.oauthbearer."
-	t.Setenv("JAVA_TOOL_OPTIONS", "-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls="+url+"/jwks")
-	return startOAuthBroker(t, map[string]string{
+	return startOAuthBroker(t, []string{"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=" + url + "/jwks"}, map[string]string{
 		listener + "sasl.server.callback.handler.class": "org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler",
 		listener + "sasl.jaas.config":                   `org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";`,
 		"sasl.oauthbearer.jwks.endpoint.url":            url + "/jwks",
@@ -89,19 +90,19 @@ func startOIDCBroker(t *testing.T, url string) *broker.Broker {
 	})
 }
 
-// startOAuthBroker starts a broker of the test's own with more properties.
-func startOAuthBroker(t *testing.T, properties map[string]string) *broker.Broker {
+// startOAuthBroker starts a broker of the test's own with more properties and options of
+// Java.
+func startOAuthBroker(t *testing.T, java []string, properties map[string]string) *broker.Broker {
 	t.Helper()
 	libraries := os.Getenv("KAFKA_LIBRARIES")
 	if libraries == "" {
 		t.Skip("not run with Apache Kafka, since KAFKA_LIBRARIES is unset: `make kafka-test` gets the libraries and runs this test")
 	}
-	b, err := broker.Start(t.Context(), broker.Options{Libraries: libraries, Dir: t.TempDir(), Heap: "256m", Properties: properties})
+	b, err := broker.Start(t.Context(), broker.Options{Libraries: libraries, Dir: t.TempDir(), Heap: "256m", JavaOptions: java, Properties: properties})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = b.Stop() })
-	t.Setenv("JAVA_TOOL_OPTIONS", "")
 	return b
 }
 
@@ -109,6 +110,7 @@ func startOAuthBroker(t *testing.T, properties map[string]string) *broker.Broker
 // three session lifetimes at 500 events/s: no rebalance, no failure, none lost and none
 // repeated.
 func TestOAuthSessions(t *testing.T) {
+	t.Parallel()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -117,8 +119,6 @@ func TestOAuthSessions(t *testing.T) {
 	server := httptest.NewServer(i)
 	t.Cleanup(server.Close)
 	b := startOIDCBroker(t, server.URL)
-	t.Setenv("KAFKA_BROKERS", b.Address(broker.Plaintext))
-	c := kafkatest.Real(t)
 	dir := t.TempDir()
 	write := func(name, text string) string {
 		path := filepath.Join(dir, name)
@@ -134,9 +134,11 @@ func TestOAuthSessions(t *testing.T) {
 		"oidc": fmt.Sprintf("provider: oidc, token_url: '%s/token', client_id: talent, client_secret_file: '%s', scopes: [kafka]", server.URL, write("secret", oidcSecret)),
 		"file": fmt.Sprintf("provider: file, token_file: '%s'", write("token", i.token())),
 	}
-	stayLoggedIn(t, c, b, logins, func(sent int) {
-		if sent%500 == 0 {
+	written := time.Now()
+	stayLoggedIn(t, b, logins, nil, func() {
+		if time.Since(written) >= time.Second {
 			write("token", i.token())
+			written = time.Now()
 		}
 	})
 	if i.tokens.Load() < 4 {
@@ -144,19 +146,20 @@ func TestOAuthSessions(t *testing.T) {
 	}
 }
 
-// stayLoggedIn runs a replica for each login (the keys of kafka.sasl.oauth, by name) for
-// three session lifetimes of 8 s at 500 events/s. It expects no rebalance, no failure, and
-// each event once. each is called with the number of events that each replica has, ten
-// times a second.
-func stayLoggedIn(t *testing.T, c *kafkatest.Cluster, b *broker.Broker, logins map[string]string, each func(sent int)) {
+// stayLoggedIn runs a replica, a process with more variables of the environment, for each
+// login (the keys of kafka.sasl.oauth, by name), for three session lifetimes of 8 s at
+// 500 events/s. It expects no rebalance, no failure, and each event once. meanwhile is
+// called at least every 100 ms.
+func stayLoggedIn(t *testing.T, b *broker.Broker, logins map[string]string, environ []string, meanwhile func()) {
 	t.Helper()
+	c := kafkatest.At(t, b.Address(broker.Plaintext))
 	stations := map[string]*station{}
 	for provider, keys := range logins {
 		s := newStation(t, c, "")
 		s.through(t, []string{b.Address(broker.OAuth)}, "sasl: {mechanism: oauthbearer, oauth: {"+keys+"}}")
-		stop := background(t, "run", "--config", s.file)
-		t.Cleanup(func() { stop() })
+		replica(t, s, environ)
 		kafkatest.WaitFor(t, time.Minute, provider+" to join", func() bool {
+			meanwhile()
 			code, _ := s.get(t, "/readyz")
 			return code == http.StatusOK && rebalances(t, s) == "1"
 		})
@@ -176,11 +179,28 @@ func stayLoggedIn(t *testing.T, c *kafkatest.Cluster, b *broker.Broker, logins m
 			s.Produce(t, s.topic, messages...)
 		}
 		sent += portion
-		each(sent)
+		meanwhile()
 	}
 	for provider, s := range stations {
 		wantStayed(t, s, provider, sent)
 	}
+}
+
+// replica runs the program with a station's configuration until the test ends.
+func replica(t *testing.T, s *station, environ []string) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "run", "--config", s.file)
+	cmd.Env = append(append(os.Environ(), "BE_THE_PROGRAM=1"), environ...)
+	cmd.Stdout, cmd.Stderr = t.Output(), t.Output()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the program: %v", err)
+		}
+	})
 }
 
 // wantStayed expects each of the events once, the first rebalance alone, and no failure.

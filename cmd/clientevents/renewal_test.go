@@ -221,10 +221,10 @@ func newRenewal(t *testing.T) *renewal {
 		trusted = append(trusted, r.authorities[i].pem...)
 	}
 	server := r.authorities[0].issue(t, "localhost")
-	t.Setenv("JAVA_TOOL_OPTIONS", "-Djavax.net.debug=ssl:handshake") // shows clients' certificates
 	var err error
 	r.broker, err = broker.Start(t.Context(), broker.Options{
 		Libraries: libraries, Dir: filepath.Join(r.dir, "kafka"), Heap: "384m",
+		JavaOptions: []string{"-Djavax.net.debug=ssl:handshake"}, // shows clients' certificates
 		Properties: map[string]string{
 			"listener.name.sasltls.ssl.client.auth":           "required",
 			"listener.name.sasltls.ssl.truststore.location":   r.write(t, "trusted.pem", trusted),
@@ -236,8 +236,7 @@ func newRenewal(t *testing.T) *renewal {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = r.broker.Stop() })
-	t.Setenv("KAFKA_BROKERS", r.broker.Address(broker.Plaintext))
-	r.station = newStation(t, kafkatest.Real(t), "log: {format: text}\n")
+	r.station = newStation(t, kafkatest.At(t, r.broker.Address(broker.Plaintext)), "log: {format: text}\n")
 	cl, err := kgo.NewClient(kgo.SeedBrokers(r.broker.Address(broker.Plaintext)))
 	if err != nil {
 		t.Fatal(err)
@@ -290,6 +289,7 @@ func (r *renewal) load(t *testing.T) (stop func() int) {
 // reports, in two orders and also half-written. No partition moves, and each event is reported
 // once. The broker's log shows that new connections use the new files.
 func TestRenewalUnderLoad(t *testing.T) {
+	t.Parallel()
 	r := newRenewal(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan int, 1)

@@ -20,6 +20,7 @@ import (
 // TestSecureBrokers carries events over every kind of connection and login that
 // a real broker offers, and refuses a wrong password with a clear line.
 func TestSecureBrokers(t *testing.T) {
+	t.Parallel()
 	secure := kafkatest.RealSecure(t)
 	c := kafkatest.Real(t)
 	password := filepath.Join(t.TempDir(), "password")

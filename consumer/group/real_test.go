@@ -37,6 +37,7 @@ func (h *holder) Grown(context.Context, int) error { return nil }
 // TestMembers: members hand partitions over, share them with a cooperative member of
 // another library, and come back under their instance id without a rebalance.
 func TestMembers(t *testing.T) {
+	kafkatest.Parallel(t)
 	kafkatest.Each(t, func(t *testing.T, c *kafkatest.Cluster) {
 		source, name := c.NewTopic(t, "source", 4), kafkatest.Name(t, "group")
 		start := func(id, instance string) (*Member, func()) {

@@ -24,6 +24,7 @@ func embedded(t testing.TB, opts ...kfake.Opt) cluster {
 func bubble(t testing.TB) cluster { return cluster{kafkatest.Bubble(t, kfake.Ports(9092, 9093))} }
 
 func each(t *testing.T, test func(*testing.T, cluster)) {
+	kafkatest.Parallel(t)
 	kafkatest.Each(t, func(t *testing.T, c *kafkatest.Cluster) { test(t, cluster{c}) })
 }
 

@@ -150,6 +150,7 @@ func TestARefusedLogin(t *testing.T) {
 }
 
 func TestSessionsAreRenewedWithKafka(t *testing.T) {
+	t.Parallel()
 	libraries := os.Getenv("KAFKA_LIBRARIES")
 	if libraries == "" {
 		t.Skip("not run with Apache Kafka, since KAFKA_LIBRARIES is unset: `make kafka-test` gets the libraries and runs this test")

@@ -34,6 +34,7 @@ func bubble(t *testing.T, test func(t *testing.T)) {
 // each runs test in a bubble with an embedded broker, and against a real one.
 func each(t *testing.T, test func(t *testing.T, c *kafkatest.Cluster)) {
 	t.Helper()
+	kafkatest.Parallel(t)
 	t.Run("embedded", func(t *testing.T) {
 		bubble(t, func(t *testing.T) { test(t, kafkatest.Bubble(t)) })
 	})

@@ -2,6 +2,7 @@ package kafkatest
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 
@@ -51,4 +52,24 @@ func (c *Cluster) Quota(t testing.TB, clientID string, rates map[string]float64)
 	}
 	t.Cleanup(remove)
 	return remove
+}
+
+// SetPassword lets a user log in at a real cluster by SCRAM-SHA-256, until t ends.
+func (c *Cluster) SetPassword(t testing.TB, user, password string) {
+	t.Helper()
+	change := func(ctx context.Context, remove []kadm.DeleteSCRAM, set []kadm.UpsertSCRAM) error {
+		ctx, cancel := context.WithTimeout(ctx, callLimit)
+		defer cancel()
+		altered, err := c.adm.AlterUserSCRAMs(ctx, remove, set)
+		return errors.Join(err, altered.Error())
+	}
+	err := change(t.Context(), nil, []kadm.UpsertSCRAM{{User: user, Mechanism: kadm.ScramSha256, Iterations: 4096, Password: password}})
+	if err != nil {
+		t.Fatalf("set the password of %s: %v", user, err)
+	}
+	t.Cleanup(func() {
+		if err := change(context.WithoutCancel(t.Context()), []kadm.DeleteSCRAM{{User: user, Mechanism: kadm.ScramSha256}}, nil); err != nil {
+			t.Errorf("remove the user %s: %v", user, err)
+		}
+	})
 }

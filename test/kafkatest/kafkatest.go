@@ -62,9 +62,7 @@ type Cluster struct {
 // this package speak plaintext.
 func Embedded(t testing.TB, opts ...kfake.Opt) *Cluster {
 	t.Helper()
-	if testing.Short() && os.Getenv("KAFKA_BROKERS") != "" {
-		t.Skip("not run with -short and KAFKA_BROKERS: it needs no real broker")
-	}
+	skipBesideReal(t)
 	return start(t, new(net.Dialer).DialContext, opts)
 }
 
@@ -75,14 +73,31 @@ func Embedded(t testing.TB, opts ...kfake.Opt) *Cluster {
 //
 // Everything under test must dial through [Cluster.DialContext] (which
 // [Cluster.Dialer] and [Cluster.Transport] do), and must be closed before the
-// bubble ends.
+// bubble ends. Like [Embedded] it may skip t.
 func Bubble(t testing.TB, opts ...kfake.Opt) *Cluster {
 	t.Helper()
+	skipBesideReal(t)
 	network := new(kfake.VirtualNetwork)
 	opts = append([]kfake.Opt{kfake.Ports(9092), kfake.ListenFn(network.Listen)}, opts...)
 	c := start(t, network.DialContext, opts)
 	c.InMemory = true
 	return c
+}
+
+func skipBesideReal(t testing.TB) {
+	t.Helper()
+	if testing.Short() && os.Getenv("KAFKA_BROKERS") != "" {
+		t.Skip("not run with -short and KAFKA_BROKERS: it needs no real broker")
+	}
+}
+
+// Parallel is t.Parallel where there is a real broker, at which tests mostly wait. Those
+// that measure memory with an embedded one run one at a time.
+func Parallel(t *testing.T) {
+	t.Helper()
+	if os.Getenv("KAFKA_BROKERS") != "" {
+		t.Parallel()
+	}
 }
 
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
@@ -108,7 +123,13 @@ func Real(t testing.TB) *Cluster {
 	if brokers == "" {
 		t.Skip("not run against Apache Kafka, since KAFKA_BROKERS is unset: `make kafka-test` starts a broker and runs this test against it")
 	}
-	return newCluster(t, &Cluster{Brokers: strings.Split(brokers, ","), dial: new(net.Dialer).DialContext})
+	return At(t, strings.Split(brokers, ",")...)
+}
+
+// At is [Real] with the plaintext brokers at these addresses.
+func At(t testing.TB, brokers ...string) *Cluster {
+	t.Helper()
+	return newCluster(t, &Cluster{Brokers: brokers, dial: new(net.Dialer).DialContext})
 }
 
 // Each runs test twice: as subtest "embedded" against [Embedded] and as subtest

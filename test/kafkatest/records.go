@@ -260,6 +260,16 @@ func (c *Cluster) CommittedOffsets(t testing.TB, group, topic string) []int64 {
 	return offsets
 }
 
+// HasOffsets reports whether a group has committed offsets of a topic. A broker removes
+// those of a deleted topic a little later.
+func (c *Cluster) HasOffsets(t testing.TB, group, topic string) bool {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), callLimit)
+	defer cancel()
+	committed, err := c.groupOffsets(ctx, group)
+	return err != nil || len(committed[topic]) > 0
+}
+
 func (c *Cluster) groupOffsets(ctx context.Context, group string) (kadm.OffsetResponses, error) {
 	offsets, err := c.adm.FetchOffsets(ctx, group)
 	if err == nil {

@@ -69,6 +69,8 @@ type Options struct {
 	Port int
 	// Heap is the Java heap, such as "1g"; empty means 512m.
 	Heap string
+	// JavaOptions are more options of the broker's Java.
+	JavaOptions []string
 	// Properties are added to server.properties and win over this package's own.
 	Properties map[string]string
 	// Host is the address of all listeners; empty means 127.0.0.1.
@@ -336,7 +338,8 @@ func (b *Broker) launch() error {
 		return err
 	}
 	defer output.Close()
-	command := append([]string{"java"}, b.javaArgs("kafka.Kafka", b.file("server.properties"))...)
+	command := append([]string{"java"}, b.options.JavaOptions...)
+	command = append(command, b.javaArgs("kafka.Kafka", b.file("server.properties"))...)
 	if b.options.Namespace != "" {
 		command = append([]string{"ip", "netns", "exec", b.options.Namespace}, command...)
 	}

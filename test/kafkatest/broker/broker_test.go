@@ -18,6 +18,7 @@ import (
 )
 
 func TestABrokerStartedAgainKeepsItsRecordsAndItsPort(t *testing.T) {
+	t.Parallel()
 	libraries := os.Getenv("KAFKA_LIBRARIES")
 	if libraries == "" {
 		t.Skip("not run with Apache Kafka, since KAFKA_LIBRARIES is unset: `make kafka-test` gets the libraries and runs this test")
@@ -29,8 +30,7 @@ func TestABrokerStartedAgainKeepsItsRecordsAndItsPort(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { stop(t, b) }) // the last of the cleanups: others need the broker
-	t.Setenv("KAFKA_BROKERS", b.Address(broker.Plaintext))
-	c := kafkatest.Real(t)
+	c := kafkatest.At(t, b.Address(broker.Plaintext))
 	topic := c.NewTopic(t, "kept", 1)
 	c.Produce(t, topic, kafka.Message{Value: []byte("kept")})
 	stop(t, b)
@@ -56,6 +56,7 @@ func TestABrokerStartedAgainKeepsItsRecordsAndItsPort(t *testing.T) {
 // TestACluster: records survive the crash of a broker that leads their partition, and a
 // frozen one; a crashed broker comes back.
 func TestACluster(t *testing.T) {
+	t.Parallel()
 	libraries := os.Getenv("KAFKA_LIBRARIES")
 	if libraries == "" {
 		t.Skip("not run with Apache Kafka, since KAFKA_LIBRARIES is unset: `make kafka-test` gets the libraries and runs this test")
