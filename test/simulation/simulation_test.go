@@ -44,7 +44,7 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 3, "how many seeds each kind of misfortune is run with; three quarters of them with -short")
+	seeds = flag.Int("seeds", 2, "how many seeds each kind of misfortune is run with; three quarters of them with -short")
 	all   = flag.Bool("all", false, "run each combination of those kinds that have one seed, which `make simulate` does")
 	first = flag.Uint64("first", 1, "the first seed")
 	size  = flag.Int("records", 1200, "how many records each run publishes")

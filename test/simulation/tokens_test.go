@@ -56,7 +56,7 @@ func TestTokenServerAway(t *testing.T) {
 			kind := c.name == "refuses connections" || c.name == "hangs" || c.name == "gives tokens that the API refuses"
 			seldom(t, !kind || testing.Short() && c.name == "refuses connections")
 			outage := 22 * time.Minute
-			if kind && *all || c.name == "hangs" && !testing.Short() {
+			if kind && *all {
 				outage = time.Hour
 			}
 			t.Parallel()
