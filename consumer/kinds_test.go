@@ -61,6 +61,9 @@ func TestBookedIsHeld(t *testing.T) {
 	const mebi = 1 << 20
 	for _, k := range kinds() {
 		t.Run(k.name, func(t *testing.T) {
+			if testing.Short() && k.name != "children with headers" {
+				t.Skip("not run with -short, which has children with headers alone")
+			}
 			synctest.Test(t, func(t *testing.T) {
 				cluster := kafkatest.Bubble(t)
 				cluster.CreateTopic(t, "events", 1, nil)

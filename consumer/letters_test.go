@@ -29,8 +29,11 @@ func TestDeadLettersOfAnOutage(t *testing.T) {
 		tiny, large int
 	}{{"tiny", 20_000, 0}, {"both", 20_000, 100}} {
 		t.Run(c.name, func(t *testing.T) {
-			if testing.Short() && c.name != "both" {
-				t.Skip("not run with -short, which has both alone")
+			if testing.Short() {
+				if c.name != "both" {
+					t.Skip("not run with -short, which has both alone")
+				}
+				c.tiny, c.large = 4000, 10
 			}
 			synctest.Test(t, func(t *testing.T) {
 				cluster := kafkatest.Bubble(t)
@@ -116,6 +119,9 @@ func refusedProduce(req *kmsg.ProduceRequest, fault *kerr.Error) kmsg.Response {
 // others, is named with the numbers, is tried again ever more rarely, and is written when
 // the limit is raised.
 func TestOneLetterDoesNotFit(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not run with -short: half an hour passes in it")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		cluster := kafkatest.Bubble(t)
 		cluster.CreateTopic(t, "events", 1, nil)

@@ -127,7 +127,11 @@ func TestRekeyWithoutOffsets(t *testing.T) {
 // it is decompressed takes no more memory than the budget says. Then all of it passes.
 func TestRekeyFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const mebi, n = 1 << 20, 60_000
+		const mebi = 1 << 20
+		n := 60_000
+		if testing.Short() {
+			n = 20_000
+		}
 		cluster := kafkatest.Bubble(t)
 		cluster.CreateTopic(t, "events", 4, nil)
 		backlog(t, cluster, kgo.ZstdCompression(), n)
