@@ -93,6 +93,9 @@ func readPieces(t testing.TB, req FetchRequest, a *fetchAnswer, to int64, each f
 
 // A few kilobytes that become 140 MB are valid, and are read in little memory.
 func TestBombsAreReadInPieces(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not run with -short: one goroutine decompresses much")
+	}
 	const size, limit = 1 << 20, 32 << 20
 	value := bytes.Repeat([]byte(" "), size)
 	records := make([]Record, 140)
@@ -133,6 +136,9 @@ func TestBombsAreReadInPieces(t *testing.T) {
 // Decompressing allocates no more than is reserved, whatever the data claims or
 // contains.
 func TestMemoryIsReservedBeforeItIsTaken(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not run with -short: one goroutine decompresses much")
+	}
 	const limit, size = 16 << 20, 64 << 20
 	plain := body(Record{Value: make([]byte, size)}, Record{})
 	for _, p := range packings() {
