@@ -17,6 +17,9 @@ import (
 
 // TestMemoryOfJSON: a record that is small as a text and large as a value is a fault.
 func TestMemoryOfJSON(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not run with -short: one goroutine computes much")
+	}
 	for _, text := range []string{"[" + strings.Repeat(`{"a":0},`, 200_000) + "0]", "[" + strings.Repeat("0,", 2_000_000) + "0]"} {
 		if _, err := decodeJSON([]byte(text), newBudget(maxDecoded, nil)); !errors.Is(err, errDecoded) {
 			t.Errorf("%.10s… of %d bytes: the error is %v", text, len(text), err)
@@ -57,6 +60,9 @@ func avroBlocks(depth, bytesLeft int) []byte {
 }
 
 func TestMemoryOfAvro(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not run with -short: one goroutine computes much")
+	}
 	nulls := strings.TrimSuffix(strings.Repeat(`{"name":"f%d","type":"null"},`, 1000), ",")
 	names := make([]any, 1000)
 	for i := range names {
@@ -126,6 +132,9 @@ func hostileMessage(t *testing.T, source string) (*protoReader, protoreflect.Mes
 }
 
 func TestMemoryOfProtobuf(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not run with -short: one goroutine computes much")
+	}
 	var fields strings.Builder
 	for i := range 1000 {
 		fmt.Fprintf(&fields, "int32 f%d = %d;", i, i+10)

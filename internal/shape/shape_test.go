@@ -47,12 +47,16 @@ func opened(t *testing.T, name string) (*shape.Shape, *input.Decoder) {
 // TestMappingsReturnTheEvents: in each shape, an event keeps its type, time, request and
 // jobs, and a fault has the outcome that is expected of it.
 func TestMappingsReturnTheEvents(t *testing.T) {
+	n := 4000
+	if testing.Short() {
+		n = 1000
+	}
 	for _, name := range shape.Names() {
 		t.Run(name, func(t *testing.T) {
 			s, d := opened(t, name)
 			types, faults := map[event.Type]int{}, 0
 			mix := journey.Mix{Duplicates: 0.02, Faults: 0.05, Late: 0.005, Tombstones: true}
-			for r := range journey.New(journey.Options{Seed: 3, Version: event.V4, Parent: parent, Start: time.Now()}).Mixed(mix, 4000) {
+			for r := range journey.New(journey.Options{Seed: 3, Version: event.V4, Parent: parent, Start: time.Now()}).Mixed(mix, n) {
 				original := r
 				m, err := s.Record(&r)
 				if err != nil {
@@ -73,7 +77,7 @@ func TestMappingsReturnTheEvents(t *testing.T) {
 				faults++
 				checkFault(t, &original, &r, events, fault)
 			}
-			if len(types) != 15 || faults < 100 {
+			if len(types) != 15 || faults < n/40 {
 				t.Errorf("%d types and %d faults occur", len(types), faults)
 			}
 		})
