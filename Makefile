@@ -111,7 +111,7 @@ cluster: bin/kafka ## run three brokers until Ctrl-C (PORT=9092 and the next two
 
 # Only these packages' tests ask for a real broker. With -short they leave out what they
 # do with an embedded one. They mostly wait, so more run at once than there are processors.
-KAFKA_PACKAGES = $$(git grep -lE --untracked 'kafkatest\.(Each|Real)' -- '*_test.go' | xargs -n 1 dirname | sort -u | sed 's|^|./|')
+KAFKA_PACKAGES = $$(git grep -lE --untracked 'kafkatest\.(Each|Real|At)\(' -- '*_test.go' | xargs -n 1 dirname | sort -u | sed 's|^|./|')
 
 .PHONY: kafka-test
 kafka-test: bin/kafka ## run the Kafka tests against KAFKA_BROKERS, or a broker of their own

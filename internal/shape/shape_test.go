@@ -49,7 +49,7 @@ func opened(t *testing.T, name string) (*shape.Shape, *input.Decoder) {
 func TestMappingsReturnTheEvents(t *testing.T) {
 	n := 4000
 	if testing.Short() {
-		n = 1000
+		n = 2000
 	}
 	for _, name := range shape.Names() {
 		t.Run(name, func(t *testing.T) {
