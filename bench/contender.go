@@ -20,8 +20,8 @@ type setup struct {
 	batch int
 	// linger is the product's; negative for its default.
 	linger time.Duration
-	// links are kept: version v3, in which events name their parents.
-	links bool
+	// v3 is the version in which events name their parents to the API.
+	v3 bool
 	// state is a state topic that is there already.
 	state string
 	run   string // a name that no other run has
@@ -66,7 +66,7 @@ func product(name, binary string) contender {
 		command: func(w *world, s setup) (*exec.Cmd, error) {
 			cmd := exec.Command(binary, "run") //nolint:noctx // see process
 			version, parent := "v4", "projects/acme-careers/tenants/5f0c7f0e"
-			if s.links {
+			if s.v3 {
 				version, parent = "v3", "projects/acme-careers"
 			}
 			if s.admin == "" {

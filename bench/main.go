@@ -58,7 +58,7 @@ func main() {
 	flag.StringVar(&o.broker, "broker", "embedded", "embedded or kafka (Apache Kafka, needs Java 17)")
 	flag.StringVar(&o.update, "update", "", "a Markdown file whose sections between <!-- bench:PART --> and <!-- end of bench --> are rewritten")
 	flag.StringVar(&o.plots, "plots", "", "a folder for the plots of -parts drain and scale, as SVG")
-	flag.StringVar(&o.baseline, "baseline", "", "another binary of the program, for -parts versus or single")
+	flag.StringVar(&o.baseline, "baseline", "", "another binary of the program, for -parts versus, or several separated by commas, for -parts single or links")
 	flag.StringVar(&o.profile, "profile", "release.pgo", "where -parts profile writes the CPU profile")
 	flag.BoolVar(&o.keep, "keep", false, "with -parts profile, write the profile of each mode too")
 	flag.BoolVar(&o.quick, "quick", false, "build the program without profile-guided optimisation")

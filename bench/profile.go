@@ -132,13 +132,17 @@ func measureVersus(ctx context.Context, w *world) (string, error) {
 // measureSingle compares the program, and the other builds of it that -baseline lists,
 // with the bare loop where each event is a request.
 func measureSingle(ctx context.Context, w *world) (string, error) {
-	all := []contender{floor}
+	return w.compare(ctx, []int{1}, append([]contender{floor}, w.builds()...)...)
+}
+
+// builds returns the program after the other builds of it that -baseline lists.
+func (w *world) builds() (all []contender) {
 	for binary := range strings.SplitSeq(w.options.baseline, ",") {
 		if binary != "" {
 			all = append(all, product(filepath.Base(binary), binary))
 		}
 	}
-	return w.compare(ctx, []int{1}, append(all, w.product)...)
+	return append(all, w.product)
 }
 
 // compare drains a backlog with each contender in turn, over both protocols, and

@@ -162,8 +162,8 @@ func sleepUntil(t time.Time) {
 }
 
 // loadJourneys publishes n events of whole journeys, in which most name the one
-// that led to them.
-func (w *world) loadJourneys(ctx context.Context, topic string, n, partitions int) error {
+// that led to them if links is set.
+func (w *world) loadJourneys(ctx context.Context, topic string, n, partitions int, links bool) error {
 	g := journey.New(journey.Options{Seed: 1, Version: event.V3, Start: time.Now()})
 	ids := map[string]int{}
 	number := func(id string) string {
@@ -184,6 +184,9 @@ func (w *world) loadJourneys(ctx context.Context, topic string, n, partitions in
 		_, _ = hash.Write([]byte(e.RequestID))
 		e.RequestID = fmt.Sprintf("t%0*d:%s", atDigits, at, strings.TrimSpace(e.RequestID))
 		e.ID, e.ParentID = number(e.ID), number(e.ParentID)
+		if !links {
+			e.ParentID = ""
+		}
 		records = append(records, &kgo.Record{Topic: topic, Partition: int32(hash.Sum32() % uint32(partitions)), Value: e.AppendRecord(nil)})
 		if len(records) == n {
 			break

@@ -15,35 +15,59 @@ import (
 )
 
 // measureLinks drains whole journeys, in which a child goes only after its
-// parent was accepted, which no alternative sees to.
+// parent was accepted, which no alternative sees to, and the same events without
+// their links. With -baseline it does so with other builds too.
 func measureLinks(ctx context.Context, w *world) (string, error) {
 	const n = 100_000
-	topic, err := w.newTopic(ctx, "journeys", partitions)
-	if err != nil {
-		return "", err
-	}
-	if err := w.loadJourneys(ctx, topic, n, partitions); err != nil {
-		return "", err
+	topics := map[bool]string{}
+	for _, links := range []bool{true, false} {
+		topic, err := w.newTopic(ctx, "journeys", partitions)
+		if err != nil {
+			return "", err
+		}
+		if err := w.loadJourneys(ctx, topic, n, partitions, links); err != nil {
+			return "", err
+		}
+		topics[links] = topic
 	}
 	var rows []*row
-	for _, batch := range []int{1, 100} {
-		for _, delay := range []time.Duration{0, 20 * time.Millisecond} {
-			if batch == 1 && delay > 0 {
-				continue // it is bounded by the requests in flight, as without links
-			}
-			rows = append(rows, &row{of: w.product, events: n, delay: delay, setup: setup{topic: topic, n: n, url: w.plain, batch: batch, linger: -1, links: true}})
+	add := func(batch int, delay time.Duration, links bool) {
+		for _, c := range w.builds() {
+			s := setup{topic: topics[links], n: n, url: w.plain, batch: batch, linger: -1, v3: true}
+			rows = append(rows, &row{of: c, events: n, delay: delay, setup: s})
 		}
+	}
+	for _, at := range []struct {
+		batch int
+		delay time.Duration
+	}{{1, 0}, {100, 0}, {100, 20 * time.Millisecond}} { // single POSTs with a latency are bounded by the requests in flight
+		add(at.batch, at.delay, false)
+		add(at.batch, at.delay, true)
 	}
 	if err := w.turns(ctx, rows); err != nil {
 		return "", err
 	}
+	return w.linksTable(rows, topics[true]), nil
+}
+
+// linksTable writes the rows' medians as a table. The row with links follows that
+// without, as many rows behind it as there are builds.
+func (w *world) linksTable(rows []*row, linked string) string {
 	var b strings.Builder
-	b.WriteString("| journeys with parent links | the API's latency | events/s | CPU µs an event | peak MB | lost | repeated |\n|---|--:|--:|--:|--:|--:|--:|\n")
-	for _, r := range rows {
-		got := r.median()
-		fmt.Fprintf(&b, "| batches of %d | %s | %s | %.1f | %d | %d | %d |\n", r.setup.batch, r.delay, thousands(got.perSecond), micros(got.cpu), got.peak>>20, got.lost, got.repeated)
+	b.WriteString("| journeys | the API's latency | parent links | events/s | CPU µs an event | × without links | peak MB | lost | repeated |\n|---|--:|---|--:|--:|--:|--:|--:|--:|\n")
+	for i, r := range rows {
+		got, links, ratio := r.median(), "no", ""
+		if r.setup.topic == linked {
+			without := rows[i-len(w.builds())].median()
+			links, ratio = "yes", fmt.Sprintf("%.2f", float64(got.cpu)/float64(without.cpu))
+		}
+		name := fmt.Sprintf("batches of %d", r.setup.batch)
+		if r.of.name != w.product.name {
+			name += ", " + r.of.name
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %.1f | %s | %d | %d | %d |\n", name, r.delay, links, thousands(got.perSecond), micros(got.cpu), ratio, got.peak>>20, got.lost, got.repeated)
 	}
-	return b.String(), nil
+	return b.String()
 }
 
 // dimension is something that grows, while an event should cost the same.
