@@ -120,8 +120,8 @@ func decodedSize(events []*event.Event, value int) int64 {
 		for _, job := range e.Jobs {
 			size += len(job) + 16
 		}
-		for key, value := range e.ExtraInfo {
-			size += len(key) + len(value) + 32
+		for _, p := range e.ExtraInfo {
+			size += len(p.Key) + len(p.Value) + 32
 		}
 	}
 	// The strings of an event in JSON are parts of one copy of the whole value.

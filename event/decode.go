@@ -22,7 +22,7 @@ const (
 
 // record is an event as it is read, before its type and its time are.
 type record struct {
-	event Event
+	event *Event
 	typ   string
 }
 
@@ -31,7 +31,7 @@ func (r *record) text(f *field) *string {
 	if f.kind == eventType {
 		return &r.typ
 	}
-	return f.text(&r.event)
+	return f.text(r.event)
 }
 
 // Decode reads one event from a record's value and checks every rule that
@@ -50,7 +50,7 @@ func Decode(data []byte, v Version) (*Event, *Fault) {
 	if f := r.event.validate(r.typ, v); f != nil {
 		return nil, f
 	}
-	return &r.event, nil
+	return r.event, nil
 }
 
 func startsObject(data []byte) bool {
@@ -107,14 +107,14 @@ func missing(reason Reason, field string) *Fault {
 	return &Fault{reason, field + " is required, and absent, null or empty"}
 }
 
-func checkExtraInfo(info map[string]string) *Fault {
+func checkExtraInfo(info Info) *Fault {
 	if len(info) > MaxExtraInfoKeys {
 		return &Fault{ReasonExtraInfoTooManyKeys, fmt.Sprintf(
 			"extraInfo has %d keys: at most %d are taken", len(info), MaxExtraInfoKeys)}
 	}
 	size := 0
-	for key, value := range info {
-		size += len(key) + len(value)
+	for _, p := range info {
+		size += len(p.Key) + len(p.Value)
 	}
 	if size > MaxExtraInfoBytes {
 		return &Fault{ReasonExtraInfoTooLarge, fmt.Sprintf(

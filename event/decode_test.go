@@ -312,7 +312,7 @@ func TestSpellings(t *testing.T) {
 func sameEvent(a, b *Event) bool {
 	return a.ID == b.ID && a.RequestID == b.RequestID && a.ParentID == b.ParentID &&
 		a.CreateTime == b.CreateTime && a.Time.Equal(b.Time) && a.Type == b.Type &&
-		slices.Equal(a.Jobs, b.Jobs) && maps.Equal(a.ExtraInfo, b.ExtraInfo) && a.Notes == b.Notes
+		slices.Equal(a.Jobs, b.Jobs) && slices.Equal(a.ExtraInfo, b.ExtraInfo) && a.Notes == b.Notes
 }
 
 func TestDecodedEvent(t *testing.T) {
@@ -332,7 +332,7 @@ func TestDecodedEvent(t *testing.T) {
 	if e.Type != Hired || !slices.Equal(e.Jobs, []string{"projects/p/tenants/t/jobs/1", "projects/p/tenants/t/jobs/2"}) {
 		t.Errorf("job event: %+v", e)
 	}
-	if !maps.Equal(e.ExtraInfo, map[string]string{"k": "v", "": "<>"}) {
+	if !slices.Equal(e.ExtraInfo, Info{{"", "<>"}, {"k", "v"}}) {
 		t.Errorf("extraInfo: %v", e.ExtraInfo)
 	}
 }
@@ -386,6 +386,7 @@ func TestMalformed(t *testing.T) {
 		{"unknown name twice", with(`"x":1,"x":1`), []string{"a name stands twice"}},
 		{"name twice in jobEvent", recordWith(V3, edits{"jobEvent": `{"type":"VIEW","type":"VIEW"}`}), []string{"a name stands twice"}},
 		{"name twice in extraInfo", with(`"extraInfo":{"k":"v","k":"v"}`), []string{"a name stands twice"}},
+		{"name twice in extraInfo, apart", with(`"extraInfo":{"k":"v","a":"v","k":"v"}`), []string{"a name stands twice"}},
 		{"name twice in a list", with(`"x":[{"k":1,"k":2}]`), []string{"a name stands twice"}},
 		{"name twice in a value of the wrong type", with(`"parentEventId":{"k":1,"k":2}`), []string{"a name stands twice"}},
 

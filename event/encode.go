@@ -2,7 +2,6 @@ package event
 
 import (
 	"encoding/binary"
-	"slices"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/go-json-experiment/json/jsontext"
@@ -48,19 +47,11 @@ func appendObject(dst []byte, fields []*field, e *Event, in versions) []byte {
 	return append(dst, '}')
 }
 
-// appendMap appends the keys in order, so that the same event is always the same
-// bytes.
-func appendMap(dst []byte, texts map[string]string) []byte {
-	var room [MaxExtraInfoKeys]string
-	keys := room[:0]
-	for key := range texts {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
+func appendInfo(dst []byte, info Info) []byte {
 	separator := byte('{')
-	for _, key := range keys {
-		dst = append(appendString(append(dst, separator), key), ':')
-		dst = appendString(dst, texts[key])
+	for _, p := range info {
+		dst = append(appendString(append(dst, separator), p.Key), ':')
+		dst = appendString(dst, p.Value)
 		separator = ','
 	}
 	return append(dst, '}')
@@ -91,13 +82,14 @@ func (e *Event) Content() uint64 {
 	for _, f := range contentFields {
 		b = f.hash(b, e)
 	}
-	return xxhash.Sum64(b) + hashMap(b[:0], e.ExtraInfo)
+	return xxhash.Sum64(b) + hashInfo(b[:0], e.ExtraInfo)
 }
 
-// hashMap adds up the hashes of a map's members, since a map has no order.
-func hashMap(b []byte, texts map[string]string) (sum uint64) {
-	for key, value := range texts {
-		sum += xxhash.Sum64(appendField(appendField(b, key), value))
+// hashInfo adds up the hashes of the texts, as was necessary when they had no order;
+// state topics hold the sums.
+func hashInfo(b []byte, info Info) (sum uint64) {
+	for _, p := range info {
+		sum += xxhash.Sum64(appendField(appendField(b, p.Key), p.Value))
 	}
 	return sum
 }

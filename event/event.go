@@ -23,7 +23,7 @@ type Event struct {
 	// Jobs are the resource names of the jobs concerned, at least one.
 	Jobs []string
 	// ExtraInfo is free text by key; known to v3 alone, see [Event.AppendRequest].
-	ExtraInfo map[string]string
+	ExtraInfo Info
 	// Notes is eventNotes; known to v4beta1 and v4 alone.
 	Notes string
 	// Profile is jobEvent.profile; known to v4beta1 alone.

@@ -51,7 +51,7 @@ type field struct {
 	// One of these, by the kind, is where an event keeps the value.
 	text func(*Event) *string
 	list func(*Event) *[]string
-	dict func(*Event) *map[string]string
+	info func(*Event) *Info
 	// bit is the field's own among those of its object.
 	bit uint
 }
@@ -101,7 +101,7 @@ var (
 	fieldExtraInfo = &field{
 		name: "extraInfo", kind: textMap, personal: true, known: allVersions, sent: versionsOf(V3),
 		description: "Free text by key: at most 20 keys, and at most 2,048 bytes of UTF-8 in all keys and values together.",
-		dict:        func(e *Event) *map[string]string { return &e.ExtraInfo },
+		info:        func(e *Event) *Info { return &e.ExtraInfo },
 	}
 	fieldEventNotes = &field{
 		name: "eventNotes", kind: text, personal: true, known: versionsOf(V4Beta1, V4), sent: versionsOf(V4Beta1, V4),
@@ -163,7 +163,7 @@ func (f *field) isSet(e *Event) bool {
 	case textList:
 		return len(*f.list(e)) > 0
 	case textMap:
-		return len(*f.dict(e)) > 0
+		return len(*f.info(e)) > 0
 	case eventType, object:
 		return true
 	}
@@ -187,15 +187,15 @@ func (f *field) append(dst []byte, e *Event, in versions) []byte {
 		}
 		return append(dst, ']')
 	case textMap:
-		return appendMap(dst, *f.dict(e))
+		return appendInfo(dst, *f.info(e))
 	case object:
 		return appendObject(dst, f.fields, e, in)
 	}
 	panic("event: a field of no kind")
 }
 
-// hash appends what [Event.Content] hashes of the field's value. A map has no order;
-// see hashMap.
+// hash appends what [Event.Content] hashes of the field's value. Of extra
+// info, see hashInfo.
 func (f *field) hash(b []byte, e *Event) []byte {
 	switch f.kind {
 	case text:
@@ -237,8 +237,8 @@ func (f *field) size(e *Event) int {
 		}
 		return size + len("[]")
 	case textMap:
-		for key, value := range *f.dict(e) {
-			size += len(key) + len(value) + len(`"":"",`)
+		for _, p := range *f.info(e) {
+			size += len(p.Key) + len(p.Value) + len(`"":"",`)
 		}
 		return size + len("{}")
 	case object:
@@ -259,8 +259,8 @@ func (e *Event) Personal() (texts []string) {
 		case f.kind == text && f.isSet(e):
 			texts = append(texts, *f.text(e))
 		case f.kind == textMap:
-			for _, value := range *f.dict(e) {
-				texts = append(texts, value)
+			for _, p := range *f.info(e) {
+				texts = append(texts, p.Value)
 			}
 		}
 	}

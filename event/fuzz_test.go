@@ -60,7 +60,7 @@ func checkWays(t *testing.T, data []byte, v Version) {
 	if fault != nil {
 		t.Fatalf("%s: the quick way takes what the walk refuses: %v", v, fault)
 	}
-	if !sameEvent(&quickly.event, &walked.event) || quickly.typ != walked.typ {
+	if !sameEvent(quickly.event, walked.event) || quickly.typ != walked.typ {
 		t.Fatalf("%s: the quick way reads %+v, the walk %+v", v, quickly, walked)
 	}
 }

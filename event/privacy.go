@@ -74,13 +74,13 @@ func (p *Privacy) Apply(e *Event) *Event {
 		return e
 	}
 	sent := *e
-	sent.ExtraInfo = make(map[string]string, len(e.ExtraInfo))
-	for key, value := range e.ExtraInfo {
-		switch p.fate(key) {
+	sent.ExtraInfo = make(Info, 0, len(e.ExtraInfo))
+	for _, pair := range e.ExtraInfo {
+		switch p.fate(pair.Key) {
 		case hashed:
-			sent.ExtraInfo[key] = p.hash(value)
+			sent.ExtraInfo = append(sent.ExtraInfo, Pair{pair.Key, p.hash(pair.Value)})
 		case kept:
-			sent.ExtraInfo[key] = value
+			sent.ExtraInfo = append(sent.ExtraInfo, pair)
 		}
 	}
 	return &sent

@@ -4,7 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"maps"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -34,16 +34,16 @@ var privacies = map[string]struct {
 func TestPrivacy(t *testing.T) {
 	for name, test := range privacies {
 		t.Run(name, func(t *testing.T) {
-			e := &Event{ID: "e", ExtraInfo: map[string]string{"a": "1", "b": "2", "c": "3"}}
+			e := &Event{ID: "e", ExtraInfo: InfoOf(map[string]string{"a": "1", "b": "2", "c": "3"})}
 			before := e.Content()
 			p := NewPrivacy(test.config)
-			if got := p.Apply(e).ExtraInfo; !maps.Equal(got, test.want) {
+			if got := p.Apply(e).ExtraInfo; !slices.Equal(got, InfoOf(test.want)) {
 				t.Errorf("sent %v, expected %v", got, test.want)
 			}
 			if e.Content() != before || len(e.ExtraInfo) != 3 {
 				t.Error("the event changed")
 			}
-			if got := NewPrivacy(test.config).Apply(e).ExtraInfo; !maps.Equal(got, test.want) {
+			if got := NewPrivacy(test.config).Apply(e).ExtraInfo; !slices.Equal(got, InfoOf(test.want)) {
 				t.Errorf("another replica sends %v", got)
 			}
 			redacted, ok := p.Redact([]byte(journeyStart))
@@ -54,7 +54,7 @@ func TestPrivacy(t *testing.T) {
 			if fault != nil {
 				t.Fatalf("%s: %v", redacted, fault)
 			}
-			if got := p.Apply(again).ExtraInfo; !maps.Equal(got, test.want) {
+			if got := p.Apply(again).ExtraInfo; !slices.Equal(got, InfoOf(test.want)) {
 				t.Errorf("a replay sends %v, expected %v", got, test.want)
 			}
 		})

@@ -14,11 +14,11 @@ import (
 // of its text, which all of the event's texts are parts of. It is false for
 // every faulty record, and for a few good ones: those with a null, or with
 // escapes in a name.
-func quick(data []byte, v Version) (*record, bool) {
+func quick(data []byte, v Version) (record, bool) {
 	if !utf8.Valid(data) {
-		return nil, false
+		return record{}, false
 	}
-	s := scanner{data: data, text: string(data), version: v, record: &record{}}
+	s := scanner{data: data, text: string(data), version: v, record: record{event: &Event{}}}
 	ok := s.object(recordFields) && s.next() == endOfText
 	s.record.event.value = s.text
 	return s.record, ok
@@ -31,7 +31,7 @@ type scanner struct {
 	text    string // the same
 	at      int    // the next byte
 	version Version
-	record  *record
+	record  record
 }
 
 // endOfText is what next gives where nothing follows; no JSON holds it.
@@ -94,9 +94,9 @@ func (s *scanner) value(f *field) (ok bool) {
 	case object:
 		return s.object(f.fields)
 	case textMap:
-		return s.texts(f.dict(&s.record.event))
+		return s.info(f.info(s.record.event))
 	case textList:
-		return s.list(f.list(&s.record.event))
+		return s.list(f.list(s.record.event))
 	case text, timestamp, eventType:
 		into := s.record.text(f)
 		*into, ok = s.string()
@@ -104,23 +104,24 @@ func (s *scanner) value(f *field) (ok bool) {
 	return ok
 }
 
-func (s *scanner) texts(into *map[string]string) bool {
+func (s *scanner) info(into *Info) bool {
+	var room [MaxExtraInfoKeys]Pair
+	info := Info(room[:0])
 	ok, empty := s.opens('{', '}')
-	texts := map[string]string{}
 	for more := ok && !empty; more; {
 		name, ok1 := s.string()
 		if !ok1 || s.next() != ':' {
 			return false
 		}
 		value, ok2 := s.string()
-		if _, twice := texts[name]; !ok2 || twice {
+		if !ok2 {
 			return false
 		}
-		texts[name] = value
+		info = append(info, Pair{name, value})
 		ok, more = s.more('}')
 	}
-	*into = texts
-	return ok
+	*into = slices.Clone(info)
+	return into.sort() && ok
 }
 
 func (s *scanner) list(into *[]string) bool {

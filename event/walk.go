@@ -14,22 +14,22 @@ import (
 // walk reads a record token by token. It takes every spelling of a good record,
 // and of a faulty one it says which fault of form comes first: malformed, then
 // unknown_field, then invalid_field.
-func walk(data []byte, v Version) (*record, *Fault) {
+func walk(data []byte, v Version) (record, *Fault) {
 	if !startsObject(data) {
-		return nil, malformed("expected one JSON object, got %s", startOf(data))
+		return record{}, malformed("expected one JSON object, got %s", startOf(data))
 	}
-	w := &walker{dec: jsontext.NewDecoder(bytes.NewBuffer(data)), version: v, record: &record{}}
+	w := &walker{dec: jsontext.NewDecoder(bytes.NewBuffer(data)), version: v, record: record{event: &Event{}}}
 	if err := w.object(recordFields, ""); err != nil {
-		return nil, malformed("%s", explain(err, data))
+		return record{}, malformed("%s", explain(err, data))
 	}
 	if rest := bytes.TrimLeft(data[w.dec.InputOffset():], space); len(rest) > 0 {
-		return nil, malformed("%s follows the object at byte %d: expected one object and nothing else", startOf(rest), len(data)-len(rest))
+		return record{}, malformed("%s follows the object at byte %d: expected one object and nothing else", startOf(rest), len(data)-len(rest))
 	}
 	switch {
 	case w.unknown != nil:
-		return nil, w.unknown
+		return record{}, w.unknown
 	case w.invalid != nil:
-		return nil, w.invalid
+		return record{}, w.invalid
 	}
 	return w.record, nil
 }
@@ -93,7 +93,7 @@ func explain(err error, data []byte) string {
 type walker struct {
 	dec              *jsontext.Decoder
 	version          Version
-	record           *record
+	record           record
 	unknown, invalid *Fault
 }
 
@@ -138,9 +138,9 @@ func (w *walker) value(f *field, path string) error {
 	case f.kind == object && got == '{':
 		return w.object(f.fields, path+".")
 	case f.kind == textMap && got == '{':
-		return w.texts(f.dict(&w.record.event), path)
+		return w.info(f.info(w.record.event), path)
 	case f.kind == textList && got == '[':
-		return w.list(f.list(&w.record.event), path)
+		return w.list(f.list(w.record.event), path)
 	case f.kind <= eventType && got == '"':
 		return w.text(w.record.text(f), path)
 	}
@@ -162,13 +162,12 @@ func (w *walker) text(into *string, path string) error {
 	return nil
 }
 
-// texts reads a map of strings. Its keys are not named in faults: they may be
+// info reads a map of strings. Its keys are not named in faults: they may be
 // personal.
-func (w *walker) texts(into *map[string]string, path string) error {
+func (w *walker) info(into *Info, path string) error {
 	if _, err := w.dec.ReadToken(); err != nil {
 		return err
 	}
-	*into = map[string]string{}
 	for w.dec.PeekKind() != '}' {
 		token, err := w.dec.ReadToken()
 		if err != nil {
@@ -178,8 +177,9 @@ func (w *walker) texts(into *map[string]string, path string) error {
 		if err := w.text(&value, path+"[…]"); err != nil {
 			return err
 		}
-		(*into)[key] = value
+		*into = append(*into, Pair{key, value})
 	}
+	into.sort() // the decoder has made sure that each key is there once
 	_, err := w.dec.ReadToken()
 	return err
 }

@@ -336,7 +336,7 @@ func TestTrialWithoutAVerdict(t *testing.T) {
 		g.report(sequence("e", 20)...)
 		synctest.Wait()
 		large := g.delivery("large")
-		large.ExtraInfo = map[string]string{"k": strings.Repeat("x", talent.MaxEvent)}
+		large.ExtraInfo = event.InfoOf(map[string]string{"k": strings.Repeat("x", talent.MaxEvent)})
 		g.b.Accept([]*event.Delivery{large})
 		time.Sleep(500 * time.Millisecond)
 		g.wantOutcomes(map[event.OutcomeKind]int{event.TooLarge: 1})

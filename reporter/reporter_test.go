@@ -781,9 +781,9 @@ func TestTooLargeAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newRig(t, nil, func(c *rigConfig) { c.batch.Size = 10 })
 		large := g.delivery("large")
-		large.ExtraInfo = map[string]string{"k": strings.Repeat("x", talent.MaxEvent)}
+		large.ExtraInfo = event.InfoOf(map[string]string{"k": strings.Repeat("x", talent.MaxEvent)})
 		seems := g.delivery("seems") // its estimate is near the bound, itself is not
-		seems.ExtraInfo = map[string]string{"k": strings.Repeat("x", talent.MaxEvent/2)}
+		seems.ExtraInfo = event.InfoOf(map[string]string{"k": strings.Repeat("x", talent.MaxEvent/2)})
 		g.b.Accept([]*event.Delivery{large, g.delivery("a"), seems})
 		g.wantOutcomes(map[event.OutcomeKind]int{event.Accepted: 2, event.TooLarge: 1})
 		g.wantRequests("0s /batch a,seems")
@@ -803,7 +803,7 @@ func TestTooLargeDoesNotOpenTheGate(t *testing.T) {
 		g.report("a")
 		time.Sleep(time.Second)
 		large := g.delivery("large")
-		large.ExtraInfo = map[string]string{"k": strings.Repeat("x", talent.MaxEvent)}
+		large.ExtraInfo = event.InfoOf(map[string]string{"k": strings.Repeat("x", talent.MaxEvent)})
 		g.b.Accept([]*event.Delivery{large})
 		time.Sleep(time.Minute)
 		g.wantRequests("0s /v3/projects/p/clientEvents a", "10s /v3/projects/p/clientEvents a", "20s /v3/projects/p/clientEvents a")
@@ -820,7 +820,7 @@ func TestTooLargeProbe(t *testing.T) {
 		g.drain(t.Context())
 		g.term = event.NewTerm()
 		large := g.delivery("large")
-		large.ExtraInfo = map[string]string{"k": strings.Repeat("x", talent.MaxEvent)}
+		large.ExtraInfo = event.InfoOf(map[string]string{"k": strings.Repeat("x", talent.MaxEvent)})
 		g.b.Accept([]*event.Delivery{large, g.delivery("b")})
 		time.Sleep(time.Minute)
 		g.wantRequests("0s /v3/projects/p/clientEvents a", "10s /v3/projects/p/clientEvents b")

@@ -211,13 +211,14 @@ func (g *Generator) annotate(e *event.Event) {
 	if !g.chance(0.5) {
 		return
 	}
-	e.ExtraInfo = map[string]string{"device": devices[g.rng.IntN(len(devices))]}
+	info := map[string]string{"device": devices[g.rng.IntN(len(devices))]}
 	if g.chance(0.3) {
-		e.ExtraInfo["city"] = cities[g.rng.IntN(len(cities))]
+		info["city"] = cities[g.rng.IntN(len(cities))]
 	}
 	if g.chance(0.2) {
-		e.ExtraInfo["position"] = fmt.Sprint(1 + g.rng.IntN(20))
+		info["position"] = fmt.Sprint(1 + g.rng.IntN(20))
 	}
+	e.ExtraInfo = event.InfoOf(info)
 }
 
 func (g *Generator) chance(p float64) bool { return g.rng.Float64() < p }

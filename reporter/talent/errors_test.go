@@ -136,7 +136,7 @@ func TestHide(t *testing.T) {
 	secrets := &scrub.Scrubber{}
 	secrets.Add("token", "ya29.secret")
 	batch := []*event.Delivery{
-		{Event: &event.Event{ExtraInfo: map[string]string{"user": "jane@example.com", "sex": "f", "said": "\"so\" \\ ü"}}},
+		{Event: &event.Event{ExtraInfo: event.InfoOf(map[string]string{"user": "jane@example.com", "sex": "f", "said": "\"so\" \\ ü"})}},
 		{Event: &event.Event{Notes: "spoke to  John"}},
 	}
 	for _, test := range []struct{ said, want string }{

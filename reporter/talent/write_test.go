@@ -99,7 +99,7 @@ func TestBodyMemory(t *testing.T) {
 			}
 			return s.single.payload
 		}
-		large := &event.Delivery{Event: &event.Event{ID: "a", ExtraInfo: map[string]string{"k": string(make([]byte, 200<<10))}}}
+		large := &event.Delivery{Event: &event.Event{ID: "a", ExtraInfo: event.InfoOf(map[string]string{"k": string(make([]byte, 200<<10))})}}
 		first := send(benchmarkBatch(1)[0])
 		if send(large) != first {
 			t.Error("the memory of a body that was written is not reused")
