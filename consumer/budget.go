@@ -48,7 +48,7 @@ type budget struct {
 	mu      sync.Mutex
 	bytes   int64
 	records int64
-	// moving counts the records that do not wait for another, and expected those
+	// moving counts the records that do not wait for another any more, and expected those
 	// that are being fetched.
 	moving, expected int64
 	shares           int64 // partitions that share it
@@ -400,16 +400,26 @@ type chunk struct {
 	parked bool
 }
 
-// release returns the memory of one record, and with the last record the shared
-// memory. None of the records may be used after that.
-func (c *chunk) release() {
-	bytes, moving := int64(recordOverhead), int64(1)
-	if c.parked {
-		moving = 0
+// freed is what records give back to the account.
+type freed struct{ bytes, records, moving int64 }
+
+// giveBack returns what records have freed.
+func (a *account) giveBack(f freed) {
+	if f.records > 0 {
+		a.add(-f.bytes, -f.records, -f.moving)
+	}
+}
+
+// release gives up one record, and with the last record the shared memory. None of the
+// records may be used after that. The caller gives back what is freed.
+func (c *chunk) release(f *freed) {
+	f.bytes += recordOverhead
+	f.records++
+	if !c.parked {
+		f.moving++
 	}
 	if c.refs.Add(-1) == 0 {
-		bytes += c.bytes
+		f.bytes += c.bytes
 		c.account.budget.spares.give(c.batch)
 	}
-	c.account.add(-bytes, -1, -moving)
 }

@@ -20,6 +20,13 @@ func taken(a *account, n int) *chunk {
 	return a.take(&kafkalog.Batch{Records: make([]kafkalog.Record, n)})
 }
 
+// finish gives up one record of a chunk.
+func finish(c *chunk) {
+	var f freed
+	c.release(&f)
+	c.account.giveBack(f)
+}
+
 // woken reports whether freed has woken its waiters.
 func woken(freed <-chan struct{}) bool {
 	select {
@@ -39,12 +46,12 @@ func TestBudgetWakesOnlyForRoom(t *testing.T) {
 	if !full {
 		t.Fatal("12 records of 10 leave room")
 	}
-	one.release()
-	other.release()
+	finish(one)
+	finish(other)
 	if woken(freed) {
 		t.Error("what is given back of a budget that stays full wakes those that wait")
 	}
-	one.release()
+	finish(one)
 	if !woken(freed) {
 		t.Error("the budget has room, and no waiter is woken")
 	}
@@ -59,11 +66,11 @@ func TestBudgetWakesForItsShare(t *testing.T) {
 	if !full {
 		t.Fatal("6 records of 5 leave room")
 	}
-	chunk.release()
+	finish(chunk)
 	if woken(freed) {
 		t.Error("what is given back of a share that stays full wakes those that wait")
 	}
-	chunk.release()
+	finish(chunk)
 	if !woken(freed) {
 		t.Error("the share has room, and no waiter is woken")
 	}
@@ -80,7 +87,7 @@ func TestBudgetForgetsNobody(t *testing.T) {
 			go func() { found <- a.room(t.Context()) }()
 			synctest.Wait()
 			for range 64 {
-				go chunk.release()
+				go finish(chunk)
 			}
 			synctest.Wait()
 			select {
@@ -139,7 +146,7 @@ func TestTurn(t *testing.T) {
 		}
 		waits("with nothing in process", one, 0)
 		one.came(6, true)
-		chunk := taken(one, 6)
+		first := taken(one, 6)
 		waits("with 6 of 10 in process", one, 0)
 		one.came(6, false)
 		waits("at the end of what there is", one, 0)
@@ -155,10 +162,10 @@ func TestTurn(t *testing.T) {
 		more := taken(other, 4)
 		waits("with 10 in process", one, time.Second)
 		one.came(0, true)
-		time.AfterFunc(time.Millisecond, more.release)
+		time.AfterFunc(time.Millisecond, func() { finish(more) })
 		waits("until one is finished", one, time.Millisecond)
 		one.came(0, true)
-		children := []interface{ release() }{one.park(100)}
+		children := []*chunk{one.park(100)}
 		waits("with 9 in process and one that waits for another", one, 0)
 		one.came(0, true)
 		for range 9 {
@@ -167,14 +174,14 @@ func TestTurn(t *testing.T) {
 		waits("with 9 in process and 10 that wait for others", one, time.Second)
 		one.came(0, true)
 		for range 5 {
-			chunk.release()
+			finish(first)
 		}
 		waits("with 4 in process and 10 that wait for others", one, 0)
 		one.came(0, true)
 		for _, child := range children {
-			child.release()
+			finish(child)
 		}
-		chunk.release()
+		finish(first)
 		one.close()
 		other.close()
 		if b.moving != 0 || b.records != 0 || b.bytes != 0 || b.expected != 0 {
@@ -235,6 +242,53 @@ func TestParkedChildrenLetParentsIn(t *testing.T) {
 			outcomes, _ := c.Counts()
 			return outcomes["reported"] == children+2
 		})
+		stop()
+	})
+}
+
+// keepingSink keeps deliveries until the test ends them.
+type keepingSink struct {
+	acceptingSink
+	kept chan *event.Delivery
+}
+
+func (s *keepingSink) Accept(ds []*event.Delivery) {
+	for _, d := range ds {
+		s.kept <- d
+	}
+}
+
+// TestChildrenMoveWhenTheirWaitIsOver: a child counts as read ahead again when its parent
+// was reported; otherwise more and more would be read while children wait to be sent.
+func TestChildrenMoveWhenTheirWaitIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := kafkatest.Bubble(t)
+		cluster.CreateTopic(t, "events", 1, nil)
+		child := kafkalog.Record{Value: fmt.Appendf(nil, `{"eventId":"v","requestId":"r","createTime":"2026-01-02T03:04:06Z",`+
+			`"parentEventId":"e1","jobEvent":{"type":"VIEW","jobs":["projects/p/jobs/1"]}}`)}
+		write(t, cluster, "events", 0, kafkalog.Zstd, kafkalog.Record{Value: eventWith(1, "")}, child)
+		sink := &keepingSink{kept: make(chan *event.Delivery, 2)}
+		c, stop := consuming(t, cluster, sink)
+		want := func(when string, moving, records int64) {
+			t.Helper()
+			synctest.Wait()
+			c.budget.mu.Lock()
+			defer c.budget.mu.Unlock()
+			if b := c.budget; b.moving != moving || b.records != records {
+				t.Errorf("%s: %d records, of which %d move; want %d and %d", when, b.records, b.moving, records, moving)
+			}
+		}
+		for _, step := range []struct {
+			id              string
+			moving, records int64
+		}{{"e1", 1, 2}, {"v", 1, 1}} {
+			d := <-sink.kept
+			time.Sleep(time.Second) // what was reported before is recorded
+			want("with "+step.id+" sent", step.moving, step.records)
+			d.Done(event.Outcome{Kind: event.Accepted})
+		}
+		time.Sleep(time.Second)
+		want("at the end", 0, 0)
 		stop()
 	})
 }

@@ -294,6 +294,9 @@ func (o *owner) act(effects partition.Effects) {
 	for _, r := range effects.Parked {
 		itemOf(r).park()
 	}
+	if effects.Resumed > 0 {
+		o.account.add(0, 0, int64(effects.Resumed))
+	}
 	if effects.Accepted > 0 {
 		o.accepted.set()
 	}
@@ -312,6 +315,7 @@ func (o *owner) act(effects partition.Effects) {
 // finish counts the finished records and returns their memory.
 func (o *owner) finish(effects *partition.Effects) {
 	var counts [partition.OutcomeCount]int
+	var f freed
 	for r := range effects.Finished() {
 		counts[r.Outcome()]++
 		it := itemOf(r)
@@ -320,8 +324,9 @@ func (o *owner) finish(effects *partition.Effects) {
 			it.traceFault(r.Fault())
 		}
 		it.endSpan(r.Outcome().String())
-		it.release()
+		it.release(&f)
 	}
+	o.account.giveBack(f)
 	for outcome, n := range counts {
 		if n > 0 && !(o.c.forwards() && partition.Outcome(outcome) == partition.Reported) { // the second half counts those
 			o.c.metrics.records[outcome].Add(float64(n))

@@ -60,7 +60,9 @@ func (it *item) park() {
 	fetched := it.chunk
 	it.record = clone(it.record, it.value == "")
 	it.chunk = fetched.account.park(sizeOf(it.record))
-	fetched.release()
+	var f freed
+	fetched.release(&f)
+	fetched.account.giveBack(f)
 }
 
 // pin returns the record, which stays where it is from then on.
@@ -74,16 +76,17 @@ func (it *item) pin() *record {
 	return it.record
 }
 
-// release returns the memory of a finished item. Its record must not be used
-// any more.
-func (it *item) release() {
+// release gives up a finished item. Its record must not be used any more. The caller
+// gives back to the account what is freed.
+func (it *item) release(f *freed) {
 	it.mu.Lock()
 	defer it.mu.Unlock()
 	it.pinned = true
-	if it.decoded > 0 {
-		it.chunk.account.add(-it.decoded, 0, 0)
+	f.bytes += it.decoded
+	if it.Resumed() {
+		f.moving++
 	}
-	it.chunk.release()
+	it.chunk.release(f)
 	it.record = nil
 }
 

@@ -42,8 +42,10 @@ func (p *Partition) accept(it *item, now time.Time) {
 	for _, second := range copies {
 		p.compare(second, reported)
 	}
-	for child := range p.parents.release(it.ID) {
-		p.followParent(child, now)
+	// As the index has it, so that a child is judged alike whenever it comes.
+	reported.Created = reported.Created.Truncate(time.Millisecond)
+	for child := range p.parents.release(it) {
+		p.follow(child, reported, now)
 	}
 }
 
@@ -51,7 +53,10 @@ func (p *Partition) accept(it *item, now time.Time) {
 // outcome.
 func (p *Partition) endClaim(it *item) (copies []*item) {
 	delete(p.claims, it.ID)
-	copies, it.copies, it.sent = it.copies, nil, false
+	if it.copies != nil {
+		copies, it.copies = *it.copies, nil
+	}
+	it.sent = false
 	return copies
 }
 
@@ -59,6 +64,7 @@ func (p *Partition) endClaim(it *item) (copies []*item) {
 // one copy need not be a fault of another.
 func (p *Partition) fail(it *item, fault *event.Fault, status int, now time.Time) {
 	copies := p.endClaim(it)
+	p.parents.leave(it)
 	p.reject(it, fault, status)
 	for i, second := range copies {
 		copies[i] = nil // the rest of the list lives on
@@ -66,7 +72,8 @@ func (p *Partition) fail(it *item, fault *event.Fault, status int, now time.Time
 		if next := p.claims[it.ID]; next != nil {
 			// The others wait for this one. Deciding about each, or copying the
 			// list, would take quadratic time when many copies fail.
-			next.copies = copies[i+1:]
+			rest := copies[i+1:]
+			next.copies = &rest
 			return
 		}
 	}

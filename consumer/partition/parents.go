@@ -2,7 +2,6 @@ package partition
 
 import (
 	"iter"
-	"slices"
 	"time"
 
 	"github.com/clientevents/clientevents/event"
@@ -14,79 +13,129 @@ const maxAncestors = 32
 
 // parents holds the events that wait for their parents.
 type parents struct {
-	// families are the waiting children by the ID of their parent.
-	families map[string]*family
-	// queue holds the waits in the order in which they end, which is that of
-	// their begin, since all last equally long. A wait that ended early stays in
-	// it without its item, see compact.
-	queue []*wait
-	ended int // waits in queue that ended early
+	// orphans are the waiting children whose parent is not in process, by its ID. Those
+	// of a parent in process are at the parent: most parents are there before their
+	// children, which then cost no entry here.
+	orphans map[string]*family
+	// first and last are the ends of a list of the waits in the order in which they end,
+	// which is that of their begin, since all last equally long.
+	first, last *wait
 	// waited is the partition's waiting time, see [Partition.Tick].
 	waited  time.Duration
 	waiting int // events
+	// spare are waits that ended, linked by next, for others to use.
+	spare  *wait
+	spares int
 }
+
+// maxSpares bounds parents.spares: a partition that catches up has hundreds of thousands
+// of events wait for a moment.
+const maxSpares = 2000
 
 // family is a list of events that wait for the same parent, in the order of
 // their arrival.
 type family struct {
+	parent      *item // nil while it is not in process
 	first, last *wait
 	// ranks counts the children by rank.
-	ranks [event.Ranks]int
+	ranks [event.Ranks]int32
 }
 
-// wait is an event that waits for its parent. It refers to its item only until
-// it ends: a partition that catches up has hundreds of thousands of events wait
-// for a moment, and would otherwise keep each in memory for the whole
-// Rules.ParentsWait.
+// wait is an event that waits for its parent.
 type wait struct {
 	item       *item
 	until      time.Duration // of parents.waited
-	end        time.Time     // when it is over by the clock
+	end        int64         // when it is over by the clock, in Unix nanoseconds
 	family     *family
-	prev, next *wait
+	prev, next *wait // in the family
+	// before and after are the neighbors in the list of all waits.
+	before, after *wait
 }
 
-func newParents() parents { return parents{families: map[string]*family{}} }
+func newParents() parents { return parents{orphans: map[string]*family{}} }
 
-// wait adds an event that waits for its parent, from now on.
-func (ps *parents) wait(it *item, limit time.Duration, now time.Time) {
-	f := ps.families[it.ParentID]
-	if f == nil {
-		f = new(family)
-		ps.families[it.ParentID] = f
+// wait adds an event that waits for its parent, from now on. parent is nil if it is not
+// in process.
+func (ps *parents) wait(it, parent *item, limit time.Duration, now time.Time) {
+	w := ps.spare
+	if w == nil {
+		w = new(wait)
+	} else {
+		ps.spare, w.next = w.next, nil
+		ps.spares--
 	}
-	w := &wait{item: it, until: ps.waited + limit, end: now.Add(limit), family: f}
+	w.item, w.until, w.end = it, ps.waited+limit, now.Add(limit).UnixNano()
+	w.family = ps.family(it.ParentID, parent)
+	w.family.add(w)
 	it.wait = w
-	f.add(w)
-	ps.queue = append(ps.queue, w)
+	if w.before = ps.last; w.before == nil {
+		ps.first = w
+	} else {
+		w.before.after = w
+	}
+	ps.last = w
 	ps.waiting++
+}
+
+// family returns the family of a parent's children.
+func (ps *parents) family(id string, parent *item) *family {
+	switch {
+	case parent == nil:
+		f := ps.orphans[id]
+		if f == nil {
+			f = new(family)
+			ps.orphans[id] = f
+		}
+		return f
+	case parent.children == nil:
+		parent.children = &family{parent: parent}
+	}
+	return parent.children
+}
+
+// adopt gives an event the children that wait for it already, as it begins to be in
+// process. leave takes them back if it ends without being reported.
+func (ps *parents) adopt(it *item) {
+	if len(ps.orphans) == 0 {
+		return
+	}
+	if f := ps.orphans[it.ID]; f != nil {
+		delete(ps.orphans, it.ID)
+		it.children, f.parent = f, it
+	}
+}
+
+func (ps *parents) leave(it *item) {
+	if f := it.children; f != nil {
+		ps.orphans[it.ID] = f
+		it.children, f.parent = nil, nil
+	}
 }
 
 // extend lengthens all waits equally, which keeps their order; d may be negative.
 func (ps *parents) extend(d time.Duration) {
-	for _, w := range ps.queue {
+	for w := ps.first; w != nil; w = w.after {
 		w.until += d
-		w.end = w.end.Add(d)
+		w.end += int64(d)
 	}
 }
 
 // release ends the waits for a parent that was reported, and yields its
 // children in the order of their arrival.
-func (ps *parents) release(id string) iter.Seq[*item] {
+func (ps *parents) release(parent *item) iter.Seq[*item] {
 	return func(yield func(*item) bool) {
-		f := ps.families[id]
+		f := parent.children
 		if f == nil {
 			return
 		}
-		delete(ps.families, id)
-		for w := f.first; w != nil; w = w.next {
-			it := w.item
-			w.item, it.wait = nil, nil
-			ps.ended++
-			ps.waiting--
+		parent.children = nil
+		for w := f.first; w != nil; {
+			it, next := w.item, w.next
+			ps.end(w)
 			if !yield(it) {
 				return
 			}
+			w = next
 		}
 	}
 }
@@ -94,57 +143,64 @@ func (ps *parents) release(id string) iter.Seq[*item] {
 // due ends the waits whose time is over and that may end, and yields their items. A
 // wait for a moving parent lasts on: the parent's outcome decides, however long the
 // API takes.
-func (ps *parents) due(moving func(id string) bool, mayEnd func(time.Time) bool) iter.Seq[*item] {
+func (ps *parents) due(mayEnd func(time.Time) bool) iter.Seq[*item] {
 	return func(yield func(*item) bool) {
-		seen, kept, more := 0, 0, true
-		// The queue may grow while an item is yielded.
-		for more && seen < len(ps.queue) {
-			w := ps.queue[seen]
-			if w.item != nil && (w.until > ps.waited || !mayEnd(w.end)) {
-				break
+		for w := ps.first; w != nil && w.until <= ps.waited && mayEnd(time.Unix(0, w.end)); {
+			it, before := w.item, w.before
+			if w.moving() {
+				before = w
+			} else {
+				ps.giveUp(w)
+				if !yield(it) {
+					return
+				}
 			}
-			seen++
-			switch it := w.item; {
-			case it == nil:
-				ps.ended--
-			case moving(it.ParentID):
-				ps.queue[kept] = w
-				kept++
-			default:
-				ps.leave(w)
-				more = yield(it)
+			// Other waits may have begun meanwhile, and none has ended.
+			if w = ps.first; before != nil {
+				w = before.after
 			}
 		}
-		gone := seen - kept
-		copy(ps.queue[gone:seen], ps.queue[:kept])
-		clear(ps.queue[:gone])
-		ps.queue = ps.queue[gone:]
-		ps.compact()
 	}
 }
 
-// leave removes a wait from its family.
-func (ps *parents) leave(w *wait) {
+// giveUp ends a wait for a parent that was not reported.
+func (ps *parents) giveUp(w *wait) {
 	it, f := w.item, w.family
-	w.item, it.wait = nil, nil
-	ps.waiting--
 	if f.remove(w, it.rank); f.first == nil {
-		delete(ps.families, it.ParentID)
+		if f.parent != nil {
+			f.parent.children = nil
+		} else {
+			delete(ps.orphans, it.ParentID)
+		}
 	}
+	ps.end(w)
 }
 
-// compact removes the waits that ended early, when they are many.
-func (ps *parents) compact() {
-	if ps.ended > 1000 && ps.ended > len(ps.queue)/2 {
-		ps.queue = slices.Clip(slices.DeleteFunc(ps.queue, func(w *wait) bool { return w.item == nil }))
-		ps.ended = 0
+// end removes a wait, which the next one may use again.
+func (ps *parents) end(w *wait) {
+	if w.before == nil {
+		ps.first = w.after
+	} else {
+		w.before.after = w.after
+	}
+	if w.after == nil {
+		ps.last = w.before
+	} else {
+		w.after.before = w.before
+	}
+	w.item.wait = nil
+	ps.waiting--
+	*w = wait{}
+	if ps.spares < maxSpares {
+		w.next, ps.spare = ps.spare, w
+		ps.spares++
 	}
 }
 
 // rank returns the better of an event's own rank and that of the most valuable
 // child that waits for it.
-func (ps *parents) rank(id string, own uint8) uint8 {
-	if f := ps.families[id]; f != nil {
+func (f *family) rank(own uint8) uint8 {
+	if f != nil {
 		for rank := range own {
 			if f.ranks[rank] > 0 {
 				return rank
@@ -188,17 +244,17 @@ func (f *family) remove(w *wait, rank uint8) {
 	w.prev, w.next = nil, nil
 }
 
-// moving reports whether an event was sent, or waits for one that was.
-func (p *Partition) moving(id string) bool {
+// moving reports whether an event's parent was sent, or waits for one that was.
+func (w *wait) moving() bool {
 	for range maxAncestors {
-		it := p.claims[id]
-		if it == nil {
+		parent := w.family.parent
+		switch {
+		case parent == nil:
 			return false
-		}
-		if it.sent {
+		case parent.sent:
 			return true
 		}
-		id = it.ParentID
+		w = parent.wait
 	}
 	return false
 }
@@ -208,7 +264,7 @@ func (p *Partition) moving(id string) bool {
 func (p *Partition) raiseAncestors(it *item) {
 	rank := it.rank
 	for range maxAncestors {
-		it = p.claims[it.ParentID]
+		it = it.wait.family.parent
 		if it == nil || it.rank <= rank {
 			return
 		}

@@ -208,7 +208,10 @@ func (p *Partition) decide(it *item, now time.Time) {
 	}
 	if first, ok := p.claims[it.ID]; ok {
 		p.park(it)
-		first.copies = append(first.copies, it)
+		if first.copies == nil {
+			first.copies = new([]*item)
+		}
+		*first.copies = append(*first.copies, it)
 		return
 	}
 	if fault := p.checkCreateTime(it, now); fault != nil {
@@ -216,8 +219,9 @@ func (p *Partition) decide(it *item, now time.Time) {
 		return
 	}
 	p.claims[it.ID] = it
+	p.parents.adopt(it)
 	if p.rules.ByValue {
-		it.rank = p.parents.rank(it.ID, it.Type.Rank())
+		it.rank = it.children.rank(it.Type.Rank())
 	}
 	p.followParent(it, now)
 }
@@ -243,13 +247,20 @@ func (p *Partition) followParent(it *item, now time.Time) {
 		p.send(it)
 		return
 	}
-	parent, ok := p.index.get(KeyOf(it.ParentID), now)
-	if !ok {
-		p.park(it)
-		p.parents.wait(it, p.rules.ParentsWait, now)
-		p.raiseAncestors(it)
-		return
+	inProcess := p.claims[it.ParentID]
+	if inProcess == nil {
+		if parent, ok := p.index.get(KeyOf(it.ParentID), now); ok {
+			p.follow(it, parent, now)
+			return
+		}
 	}
+	p.park(it)
+	p.parents.wait(it, inProcess, p.rules.ParentsWait, now)
+	p.raiseAncestors(it)
+}
+
+// follow sends an event whose parent was reported.
+func (p *Partition) follow(it *item, parent Entry, now time.Time) {
 	if p.rules.ParentsRequired {
 		if fault := it.CheckParent(parent.Type, parent.Created); fault != nil {
 			p.fail(it, fault, 0, now)
@@ -262,6 +273,10 @@ func (p *Partition) followParent(it *item, now time.Time) {
 
 func (p *Partition) send(it *item) {
 	it.sent = true
+	if r := it.record; r.parked && !r.resumed {
+		r.resumed = true
+		p.effects.Resumed++
+	}
 	p.inFlight++
 	it.Rank = it.rank
 	p.effects.Ready = append(p.effects.Ready, &it.Delivery)
@@ -292,7 +307,7 @@ func (p *Partition) Tick(now time.Time, reading bool) Effects {
 	}
 	p.now = now
 	p.index.expire(now)
-	for it := range p.parents.due(p.moving, p.mayEnd) {
+	for it := range p.parents.due(p.mayEnd) {
 		p.endWait(it, now)
 	}
 	return p.take()

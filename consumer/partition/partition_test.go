@@ -115,12 +115,19 @@ func TestEndedWaitsAreForgotten(t *testing.T) {
 		w.wantReady(w.outcome(d, event.Accepted), fmt.Sprint("child", i))
 	}
 	w.Tick(w.now.Add(time.Second), true)
-	if len(w.parents.queue) > 1000 || w.Stats().Waiting != 1 {
-		t.Errorf("%d are remembered as waiting, and %d wait: want 1, and not many more remembered", len(w.parents.queue), w.Stats().Waiting)
+	if ps := &w.parents; ps.first == nil || ps.first != ps.last || ps.spares > 2 || w.Stats().Waiting != 1 {
+		t.Errorf("%d wait, and %d waits are kept: want 1, and not many more kept", w.Stats().Waiting, ps.spares)
+	}
+	for i := range children {
+		w.admit(view(fmt.Sprint("burst", i), "burst"))
+	}
+	d := w.wantReady(w.admit(impression("burst")), "burst")[0]
+	if effects := w.outcome(d, event.Accepted); len(effects.Ready) != children || effects.Resumed != children || w.parents.spares != maxSpares {
+		t.Errorf("%d are sent, %d of them resumed, and %d waits are kept: want all, and no more than %d kept", len(effects.Ready), effects.Resumed, w.parents.spares, maxSpares)
 	}
 	w.Tick(w.now.Add(2*time.Hour), true)
-	if letters := w.TakeDeadLetters(); len(letters) != 1 || w.parents.ended != 0 {
-		t.Errorf("%d dead letters, %d ended waits in the queue: want the one that waited", len(letters), w.parents.ended)
+	if letters := w.TakeDeadLetters(); len(letters) != 1 || w.parents.first != nil || w.parents.last != nil {
+		t.Errorf("%d dead letters: want the one that waited, and nothing left that waits", len(letters))
 	}
 }
 
@@ -296,6 +303,14 @@ func TestRules(t *testing.T) {
 				w.t.Errorf("%d wait, want none", got)
 			}
 		}},
+		{"a child that waits is judged as one that comes later", strict, func(w *world) {
+			parent := impression("a")
+			parent.Time = noon.Add(event.ClockSkew + time.Microsecond) // the index has milliseconds
+			d := w.wantReady(w.admit(parent), "a")[0]
+			w.admit(view("b", "a"))
+			w.wantReady(w.outcome(d, event.Accepted), "b")
+			w.wantReady(w.admit(view("c", "a")), "c")
+		}},
 		{"a parent of the wrong type", strict, func(w *world) {
 			w.report(view("a", ""))
 			w.admit(view("b", "a"))
@@ -315,7 +330,7 @@ func TestRules(t *testing.T) {
 			if effects := w.Tick(w.now.Add(time.Minute), true); effects.DeadLetters != 2 {
 				w.t.Errorf("%d dead letters, want 2", effects.DeadLetters)
 			}
-			if len(w.parents.families) != 0 {
+			if len(w.parents.orphans) != 0 {
 				w.t.Error("the family is not forgotten")
 			}
 		}},

@@ -28,6 +28,7 @@ type Record struct {
 	// the record's.
 	outcome Outcome
 	parked  bool
+	resumed bool    // it was parked, and an event of it was sent afterwards
 	listed  bool    // by Partition.unfinished
 	next    *Record // in Effects.finished
 	// first is the only event of nearly every record; it needs no memory of its
@@ -38,14 +39,15 @@ type Record struct {
 // item is one event of a record.
 type item struct {
 	event.Delivery
-	record  *Record
-	sibling *item // the record's next event
-	key     Key
-	content uint64
-	wait    *wait   // nil if the event does not wait for its parent
-	copies  []*item // those that wait for the outcome of this one
-	rank    uint8   // the delivery's, as far as the partition knows
-	sent    bool    // its outcome is not known yet
+	record   *Record
+	sibling  *item // the record's next event
+	key      Key
+	content  uint64
+	wait     *wait    // nil if the event does not wait for its parent
+	children *family  // those that wait for this one to be reported; nil for none
+	copies   *[]*item // those that wait for the outcome of this one; nil for none
+	rank     uint8    // the delivery's, as far as the partition knows
+	sent     bool     // its outcome is not known yet
 }
 
 // SetTimestamp sets the record's own timestamp.
@@ -74,6 +76,9 @@ func (r *Record) Invalidate(fault *event.Fault) { r.fault = fault }
 // Fault returns the fault for which a record becomes a dead letter; nil if it
 // does not.
 func (r *Record) Fault() *event.Fault { return r.fault }
+
+// Resumed reports whether a record that was parked is sent; see [Effects.Resumed].
+func (r *Record) Resumed() bool { return r.resumed }
 
 // Outcome returns the outcome of a finished record.
 func (r *Record) Outcome() Outcome { return r.outcome }
@@ -161,6 +166,8 @@ type Effects struct {
 	// free the memory that it shares with its neighbors; the record may be
 	// finished by then.
 	Parked []*Record
+	// Resumed counts the parked records whose wait is over: their events are sent.
+	Resumed int
 	// Suspicions are the suspicious events found.
 	Suspicions []Suspicion
 	// Accepted and DeadLetters count what TakeAccepted and TakeDeadLetters will

@@ -45,8 +45,10 @@ func (p *Partition) unfinished() (records []*Record) {
 	}
 	for _, it := range p.claims {
 		add(it.record)
-		for _, second := range it.copies {
-			add(second.record)
+		if it.copies != nil {
+			for _, second := range *it.copies {
+				add(second.record)
+			}
 		}
 	}
 	for i := range p.accepted {

@@ -77,7 +77,7 @@ var ours = []bug{
 	{
 		what: "patience counts the time of an outage",
 		file: "consumer/partition/parents.go",
-		old:  "			case moving(it.ParentID):\n", with: "			case false:\n",
+		old:  "			if w.moving() {\n", with: "			if false {\n",
 		pkg: simulationPkg, run: "^TestAPIFaults$", args: []string{"-seeds=12"},
 	},
 	{
