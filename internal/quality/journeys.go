@@ -1,7 +1,6 @@
 package quality
 
 import (
-	"container/list"
 	"hash/maphash"
 	"iter"
 )
@@ -11,8 +10,9 @@ type journeys struct {
 	seed  maphash.Seed
 	most  int // jobs of journeys
 	pairs int
-	byID  map[uint64]*list.Element // of *journey
-	order *list.List               // by their beginning
+	byID  map[uint64]*journey
+	// first and last are the ends of a list of them by their beginning.
+	first, last *journey
 }
 
 // journey is what is remembered of one request ID.
@@ -21,44 +21,57 @@ type journey struct {
 	began int64 // the number of the interval
 	jobs  []pair
 	index map[uint64]int32 // of jobs; nil while they are few
+	// before and after are its neighbors in the list of all.
+	before, after *journey
 }
 
-// pair is a job of a journey.
-type pair struct {
-	job   uint64
-	types types
-}
+// pair is a job of a journey: a hash of its name, and in the low bits its types.
+type pair uint64
+
+const (
+	typeBits = 16
+	typeMask = 1<<typeBits - 1
+)
+
+func (p pair) types() types { return types(p & typeMask) }
+
+func (p pair) job() uint64 { return uint64(p &^ typeMask) }
 
 func newJourneys(most int) journeys {
-	return journeys{seed: maphash.MakeSeed(), most: most, byID: map[uint64]*list.Element{}, order: list.New()}
+	return journeys{seed: maphash.MakeSeed(), most: most, byID: map[uint64]*journey{}}
 }
 
 // add adds an event, and calls full with the journeys that are forgotten to bound the
 // memory: those that began first, or one that has a quarter of all jobs by itself.
 func (js *journeys) add(requestID string, of types, jobs []string, now int64, full func(*journey)) {
 	j := js.journey(maphash.String(js.seed, requestID), now)
+	if j.jobs == nil {
+		j.jobs = make([]pair, 0, min(len(jobs), few))
+	}
 	for _, name := range jobs {
-		js.pairs += j.add(maphash.String(js.seed, name), of)
+		js.pairs += j.add(maphash.String(js.seed, name)&^typeMask, of)
 		if len(j.jobs) > js.most/4 {
-			full(js.remove(js.byID[j.id]))
+			full(js.remove(j))
 			j = js.journey(j.id, now)
 		}
 	}
 	for js.pairs > js.most {
-		full(js.remove(js.order.Front()))
+		full(js.remove(js.first))
 	}
 }
 
-// first returns the journey that began first; nil if there is none.
-func (js *journeys) first() *journey {
-	if e := js.order.Front(); e != nil {
-		return e.Value.(*journey)
+func (js *journeys) remove(j *journey) *journey {
+	if j.before == nil {
+		js.first = j.after
+	} else {
+		j.before.after = j.after
 	}
-	return nil
-}
-
-func (js *journeys) remove(e *list.Element) *journey {
-	j := js.order.Remove(e).(*journey)
+	if j.after == nil {
+		js.last = j.before
+	} else {
+		j.after.before = j.before
+	}
+	j.before, j.after = nil, nil
 	delete(js.byID, j.id)
 	js.pairs -= len(j.jobs)
 	return j
@@ -67,8 +80,8 @@ func (js *journeys) remove(e *list.Element) *journey {
 // all yields the journeys by their beginning.
 func (js *journeys) all() iter.Seq[*journey] {
 	return func(yield func(*journey) bool) {
-		for e := js.order.Front(); e != nil; e = e.Next() {
-			if !yield(e.Value.(*journey)) {
+		for j := js.first; j != nil; j = j.after {
+			if !yield(j) {
 				return
 			}
 		}
@@ -76,11 +89,16 @@ func (js *journeys) all() iter.Seq[*journey] {
 }
 
 func (js *journeys) journey(id uint64, now int64) *journey {
-	if e := js.byID[id]; e != nil {
-		return e.Value.(*journey)
+	if j := js.byID[id]; j != nil {
+		return j
 	}
-	j := &journey{id: id, began: now}
-	js.byID[id] = js.order.PushBack(j)
+	j := &journey{id: id, began: now, before: js.last}
+	if js.last == nil {
+		js.first = j
+	} else {
+		js.last.after = j
+	}
+	js.last, js.byID[id] = j, j
 	return j
 }
 
@@ -90,17 +108,17 @@ const few = 32
 // add returns 1 if the job is new in the journey, otherwise 0.
 func (j *journey) add(job uint64, of types) int {
 	if i := j.find(job); i >= 0 {
-		j.jobs[i].types |= of
+		j.jobs[i] |= pair(of)
 		return 0
 	}
-	j.jobs = append(j.jobs, pair{job, of})
+	j.jobs = append(j.jobs, pair(job)|pair(of))
 	switch n := len(j.jobs); {
 	case j.index != nil:
 		j.index[job] = int32(n - 1)
 	case n > few:
 		j.index = make(map[uint64]int32, 2*n)
 		for i, p := range j.jobs {
-			j.index[p.job] = int32(i)
+			j.index[p.job()] = int32(i)
 		}
 	}
 	return 1
@@ -115,7 +133,7 @@ func (j *journey) find(job uint64) int {
 		return -1
 	}
 	for i := range j.jobs {
-		if j.jobs[i].job == job {
+		if j.jobs[i].job() == job {
 			return i
 		}
 	}

@@ -18,7 +18,7 @@ const (
 	intervals = int64(Window / interval)
 	// pairBytes bounds what a job of a journey takes in memory, as measured
 	// (TestMonitorMemory).
-	pairBytes = 320
+	pairBytes = 160
 )
 
 // Pairs returns how many jobs of journeys to remember in a process with a limit of memory,
@@ -105,8 +105,8 @@ func (m *Monitor) advance(now time.Time) {
 		*m.counts(i) = intervalCounts{}
 	}
 	m.now = number
-	for j := m.open.first(); j != nil && j.began <= number-intervals; j = m.open.first() {
-		m.metrics.add(m.open.remove(m.open.order.Front()))
+	for m.open.first != nil && m.open.first.began <= number-intervals {
+		m.metrics.add(m.open.remove(m.open.first))
 	}
 }
 

@@ -83,7 +83,7 @@ func TestMonitorWindow(t *testing.T) {
 	}
 }
 
-// TestMonitorMemory: a million journeys within the window use at most 32 MB, and all are
+// TestMonitorMemory: a million journeys within the window use at most 16 MB, and all are
 // in the report; so do journeys that never end.
 func TestMonitorMemory(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -120,8 +120,8 @@ func TestMonitorMemory(t *testing.T) {
 			}
 		})
 	}
-	if pairBytes*DefaultPairs > 32<<20 {
-		t.Error("the default may exceed 32 MB")
+	if pairBytes*DefaultPairs > 16<<20 {
+		t.Error("the default may exceed 16 MB")
 	}
 }
 
@@ -133,7 +133,7 @@ func heap() uint64 {
 }
 
 func TestPairs(t *testing.T) {
-	for memory, want := range map[int64]int{0: DefaultPairs, 1 << 40: DefaultPairs, 1 << 20: 1000, 256 << 20: 26214} {
+	for memory, want := range map[int64]int{0: DefaultPairs, 1 << 40: DefaultPairs, 1 << 20: 1000, 256 << 20: 52428} {
 		if got := Pairs(memory); got != want {
 			t.Errorf("%d pairs for %d bytes, expected %d", got, memory, want)
 		}

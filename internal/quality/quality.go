@@ -38,8 +38,8 @@ const (
 	OutcomeWithoutApplication Rule = "outcome_without_application"
 )
 
-// types is a set of event types.
-type types uint32
+// types is a set of event types, in the low typeBits.
+type types uint16
 
 const (
 	impression types = 1 << iota
@@ -115,7 +115,7 @@ func Rules() (all []Rule) {
 }
 
 // DefaultPairs is the number of jobs of journeys that a [Tracker] remembers by
-// default, in at most 32 MB.
+// default, in at most 16 MB.
 const DefaultPairs = 100_000
 
 // Tracker judges events as they come. It is safe for concurrent use. Its memory is
@@ -169,7 +169,7 @@ func (t *tally) add(j *journey) {
 	for i := range rules {
 		violations := int64(0)
 		for _, p := range j.jobs {
-			if rules[i].violated(p.types) {
+			if rules[i].violated(p.types()) {
 				violations++
 			}
 		}
