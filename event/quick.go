@@ -18,10 +18,17 @@ func quick(data []byte, v Version) (record, bool) {
 	if !utf8.Valid(data) {
 		return record{}, false
 	}
-	s := scanner{data: data, text: string(data), version: v, record: record{event: &Event{}}}
+	room := new(withJob)
+	s := scanner{data: data, text: string(data), version: v, record: record{event: &room.Event}, job: &room.job}
 	ok := s.object(recordFields) && s.next() == endOfText
 	s.record.event.value = s.text
 	return s.record, ok
+}
+
+// withJob is an event with room for one job, as most have.
+type withJob struct {
+	Event
+	job [1]string
 }
 
 // scanner reads JSON of the few forms that a good record has. Its methods are
@@ -32,6 +39,7 @@ type scanner struct {
 	at      int    // the next byte
 	version Version
 	record  record
+	job     *[1]string // for a list of one
 }
 
 // endOfText is what next gives where nothing follows; no JSON holds it.
@@ -136,7 +144,12 @@ func (s *scanner) list(into *[]string) bool {
 		list = append(list, value)
 		ok, more = s.more(']')
 	}
-	*into = slices.Clone(list)
+	if len(list) == 1 {
+		s.job[0] = list[0]
+		*into = s.job[:]
+	} else {
+		*into = slices.Clone(list)
+	}
 	return ok
 }
 
