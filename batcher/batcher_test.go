@@ -634,10 +634,10 @@ func TestNothingIsLostOrRepeated(t *testing.T) {
 func TestRingShrinks(t *testing.T) {
 	var q queue
 	for i := range 100_000 {
-		q.push(queued{delivery: &event.Delivery{Attempts: i}})
+		q.push(queued{delivery: &event.Delivery{Attempts: int32(i)}})
 	}
 	for i := range 100_000 {
-		if d, _, _ := q.pop(0); d.Attempts != i {
+		if d, _, _ := q.pop(0); d.Attempts != int32(i) {
 			t.Fatalf("number %d came out as number %d", d.Attempts, i)
 		}
 	}

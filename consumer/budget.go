@@ -189,12 +189,12 @@ func (a *account) take(batch *kafkalog.Batch) *chunk {
 	return c
 }
 
-// park accounts a record with bytes of its own that waits for another.
-func (a *account) park(bytes int64) *chunk {
-	c := &chunk{account: a, bytes: bytes, parked: true}
+// park makes c the chunk of a record with bytes of its own that waits for another, and
+// accounts it.
+func (a *account) park(c *chunk, bytes int64) {
+	c.account, c.bytes, c.parked = a, bytes, true
 	c.refs.Store(1)
 	a.add(bytes+recordOverhead, 1, 0)
-	return c
 }
 
 func (a *account) add(bytes, records, moving int64) {

@@ -165,11 +165,16 @@ func TestTurn(t *testing.T) {
 		time.AfterFunc(time.Millisecond, func() { finish(more) })
 		waits("until one is finished", one, time.Millisecond)
 		one.came(0, true)
-		children := []*chunk{one.park(100)}
+		child := func() *chunk {
+			c := new(chunk)
+			one.park(c, 100)
+			return c
+		}
+		children := []*chunk{child()}
 		waits("with 9 in process and one that waits for another", one, 0)
 		one.came(0, true)
 		for range 9 {
-			children = append(children, one.park(100))
+			children = append(children, child())
 		}
 		waits("with 9 in process and 10 that wait for others", one, time.Second)
 		one.came(0, true)

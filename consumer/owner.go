@@ -248,9 +248,7 @@ func (o *owner) read(it *item, r *record) error {
 	if o.c.cfg.Tracer != nil && len(r.Value) > 0 {
 		o.startSpan(it, r, events)
 	}
-	if len(events) == 1 && events[0].Value() == string(r.Value) {
-		it.value = events[0].Value()
-	}
+	it.shared = len(events) == 1 && events[0].Value() == string(r.Value)
 	for _, e := range events {
 		d := it.Add(e)
 		d.OnDone(o.done)

@@ -33,11 +33,17 @@ type item struct {
 	chunk  *chunk
 	// decoded is the memory of the events beside recordOverhead.
 	decoded int64
-	// value is the record's if the event shares it; otherwise "".
-	value string
+	// shared is true if the record's value is its event's, too.
+	shared bool
 	// pinned keeps record where it is, since it is being written or has its
 	// outcome.
 	pinned bool
+}
+
+// parked is what a waiting item has of its own: its record, and the memory of it.
+type parked struct {
+	record record
+	chunk  chunk
 }
 
 // itemOf returns the item of a record that was admitted.
@@ -58,8 +64,10 @@ func (it *item) park() {
 		return
 	}
 	fetched := it.chunk
-	it.record = clone(it.record, it.value == "")
-	it.chunk = fetched.account.park(sizeOf(it.record))
+	own := new(parked)
+	own.record = clone(it.record, !it.shared)
+	fetched.account.park(&own.chunk, sizeOf(&own.record))
+	it.record, it.chunk = &own.record, &own.chunk
 	var f freed
 	fetched.release(&f)
 	fetched.account.giveBack(f)
@@ -70,8 +78,8 @@ func (it *item) pin() *record {
 	it.mu.Lock()
 	defer it.mu.Unlock()
 	it.pinned = true
-	if it.record.Value == nil && it.value != "" {
-		it.record.Value = []byte(it.value)
+	if it.record.Value == nil && it.shared {
+		it.record.Value = []byte(it.Value())
 	}
 	return it.record
 }
@@ -157,7 +165,7 @@ func (o *owner) headersFault(r *record) *event.Fault {
 }
 
 // clone copies a record, without its value if that is kept elsewhere.
-func clone(r *record, value bool) *record {
+func clone(r *record, value bool) record {
 	c := *r
 	c.Key, c.Value = bytes.Clone(r.Key), nil
 	if value {
@@ -170,5 +178,5 @@ func clone(r *record, value bool) *record {
 	if r.Encoded != nil {
 		c.Encoded = &kafkalog.EncodedHeaders{Count: r.Encoded.Count, Bytes: bytes.Clone(r.Encoded.Bytes)}
 	}
-	return &c
+	return c
 }

@@ -18,19 +18,15 @@ type Delivery struct {
 	*Event
 	// Partition of the source topic that the event was read from.
 	Partition int32
+	// Attempts counts the attempts already made; the reporter keeps it.
+	Attempts int32
 	// Term is the time of ownership in which the event was read; nil where the
 	// partition is never given up.
 	Term *Term
-	// Rank is the event's precedence while not all events can be sent, 0 before
-	// 1, at most [Ranks]-1. The consumer sets it before it hands the delivery
-	// over; from then on it is the batcher's.
-	Rank uint8
 	// Place is where the batcher keeps the delivery; only the batcher uses it.
 	Place int64
 	// Timestamp is the Kafka record's, for the end-to-end latency.
 	Timestamp time.Time
-	// Attempts counts the attempts already made; the reporter keeps it.
-	Attempts int
 	// Rejection is the number of its first permanent rejection, 0 where there is
 	// none; the reporter keeps it.
 	Rejection uint64
@@ -41,9 +37,13 @@ type Delivery struct {
 	Origin any
 
 	receive  func(*Delivery, Outcome) (keep bool)
+	inFlight atomic.Pointer[Flights]
 	done     atomic.Bool
 	entered  bool
-	inFlight atomic.Pointer[Flights]
+	// Rank is the event's precedence while not all events can be sent, 0 before
+	// 1, at most [Ranks]-1. The consumer sets it before it hands the delivery
+	// over; from then on it is the batcher's.
+	Rank uint8
 }
 
 // OnDone sets the function that receives the outcome; it is called before the

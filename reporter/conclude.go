@@ -86,7 +86,7 @@ func (w *worker) waitOwn(d *event.Delivery, err *talent.Error) time.Duration {
 	case err.Lost && d.Attempts == 1:
 		return 0
 	}
-	return w.r.cfg.wait(d.Attempts)
+	return w.r.cfg.wait(int(d.Attempts))
 }
 
 func worse(a, b *talent.Error) *talent.Error {

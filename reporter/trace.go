@@ -33,7 +33,7 @@ func (w *worker) startSpan(batch []*event.Delivery) trace.Span {
 			request.AddLink(trace.Link{SpanContext: d.Span.SpanContext()})
 			d.Span.AddLink(trace.Link{SpanContext: request.SpanContext()})
 		}
-		d.Span.AddEvent("attempt", trace.WithAttributes(attribute.Int("clientevents.attempt", d.Attempts)))
+		d.Span.AddEvent("attempt", trace.WithAttributes(attribute.Int("clientevents.attempt", int(d.Attempts))))
 	}
 	return request
 }

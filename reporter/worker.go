@@ -228,5 +228,5 @@ func (w *worker) waitQuota(d *event.Delivery, err *talent.Error) time.Duration {
 	if err.RetryAfter > 0 {
 		return err.RetryAfter
 	}
-	return leastQuotaWait + w.r.cfg.wait(d.Attempts)
+	return leastQuotaWait + w.r.cfg.wait(int(d.Attempts))
 }

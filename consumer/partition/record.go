@@ -70,6 +70,9 @@ func (r *Record) Add(e *event.Event) *event.Delivery {
 	return &it.Delivery
 }
 
+// Value returns the JSON of the record's first event, see [event.Event.Value].
+func (r *Record) Value() string { return r.first.Value() }
+
 // Invalidate makes the whole record a dead letter: none of its events is sent.
 func (r *Record) Invalidate(fault *event.Fault) { r.fault = fault }
 

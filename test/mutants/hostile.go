@@ -17,7 +17,7 @@ var hostile = []bug{
 	{
 		what: "a record that waited for its parent becomes a dead letter without its value",
 		file: "consumer/record.go",
-		old:  "	if it.record.Value == nil && it.value != \"\" {\n", with: "	if it.record.Value == nil && it.value == \"\" {\n",
+		old:  "	if it.record.Value == nil && it.shared {\n", with: "	if it.record.Value == nil && !it.shared {\n",
 		pkg: consumerPkg, run: "^TestParkedRecordKeepsItsContent$",
 	},
 	{
