@@ -189,12 +189,13 @@ func (a *account) take(batch *kafkalog.Batch) *chunk {
 	return c
 }
 
-// park makes c the chunk of a record with bytes of its own that waits for another, and
-// accounts it.
-func (a *account) park(c *chunk, bytes int64) {
+// park makes c the chunk of a record with bytes of its own that waits for another, which
+// is less to give back.
+func (c *chunk) park(a *account, bytes int64, f *freed) {
 	c.account, c.bytes, c.parked = a, bytes, true
 	c.refs.Store(1)
-	a.add(bytes+recordOverhead, 1, 0)
+	f.bytes -= bytes + recordOverhead
+	f.records--
 }
 
 func (a *account) add(bytes, records, moving int64) {
@@ -400,12 +401,12 @@ type chunk struct {
 	parked bool
 }
 
-// freed is what records give back to the account.
+// freed is what records give back to the account; less than nothing where they take more.
 type freed struct{ bytes, records, moving int64 }
 
 // giveBack returns what records have freed.
 func (a *account) giveBack(f freed) {
-	if f.records > 0 {
+	if f != (freed{}) {
 		a.add(-f.bytes, -f.records, -f.moving)
 	}
 }

@@ -119,7 +119,12 @@ func TestParkedRecordKeepsItsContent(t *testing.T) {
 		if fault := it.Fault(); fault != nil {
 			t.Fatal(fault)
 		}
-		it.park()
+		var f freed
+		it.park(&f)
+		account.giveBack(f)
+		if held := account.bytes.Load(); held != recordOverhead+sizeOf(it.record) {
+			t.Errorf("%s: %d bytes are booked, want those of the record alone", name, held)
+		}
 		clear(fetched)
 		if shared := it.record.Value == nil; shared != (name == "as usual") {
 			t.Errorf("%s: the record shares its value: %t", name, shared)
@@ -167,7 +172,9 @@ func TestTurn(t *testing.T) {
 		one.came(0, true)
 		child := func() *chunk {
 			c := new(chunk)
-			one.park(c, 100)
+			var f freed
+			c.park(one, 100, &f)
+			one.giveBack(f)
 			return c
 		}
 		children := []*chunk{child()}

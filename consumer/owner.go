@@ -289,11 +289,9 @@ func (o *owner) act(effects partition.Effects) {
 	for i := range effects.Suspicions {
 		o.c.suspicions.add(o.partition.ID(), &effects.Suspicions[i], time.Now())
 	}
+	f := freed{moving: -int64(effects.Resumed)}
 	for _, r := range effects.Parked {
-		itemOf(r).park()
-	}
-	if effects.Resumed > 0 {
-		o.account.add(0, 0, int64(effects.Resumed))
+		itemOf(r).park(&f)
 	}
 	if effects.Accepted > 0 {
 		o.accepted.set()
@@ -307,13 +305,13 @@ func (o *owner) act(effects partition.Effects) {
 	for _, r := range o.partition.TakeRaised() {
 		o.c.sink.Raise(r.Delivery, r.Rank)
 	}
-	o.finish(&effects)
+	o.finish(&effects, &f)
+	o.account.giveBack(f)
 }
 
-// finish counts the finished records and returns their memory.
-func (o *owner) finish(effects *partition.Effects) {
+// finish counts the finished records and frees their memory.
+func (o *owner) finish(effects *partition.Effects, f *freed) {
 	var counts [partition.OutcomeCount]int
-	var f freed
 	for r := range effects.Finished() {
 		counts[r.Outcome()]++
 		it := itemOf(r)
@@ -322,9 +320,8 @@ func (o *owner) finish(effects *partition.Effects) {
 			it.traceFault(r.Fault())
 		}
 		it.endSpan(r.Outcome().String())
-		it.release(&f)
+		it.release(f)
 	}
-	o.account.giveBack(f)
 	for outcome, n := range counts {
 		if n > 0 && !(o.c.forwards() && partition.Outcome(outcome) == partition.Reported) { // the second half counts those
 			o.c.metrics.records[outcome].Add(float64(n))

@@ -56,21 +56,19 @@ func newItem(r *record, chunk *chunk) *item {
 }
 
 // park makes the item independent of the fetch that brought it. An item that
-// waits for long would otherwise keep the memory of all its neighbors.
-func (it *item) park() {
+// waits for long would otherwise keep the memory of all its neighbors. The caller gives
+// back to the account what is freed.
+func (it *item) park(f *freed) {
 	it.mu.Lock()
 	defer it.mu.Unlock()
 	if it.pinned {
 		return
 	}
-	fetched := it.chunk
 	own := new(parked)
 	own.record = clone(it.record, !it.shared)
-	fetched.account.park(&own.chunk, sizeOf(&own.record))
+	own.chunk.park(it.chunk.account, sizeOf(&own.record), f)
+	it.chunk.release(f)
 	it.record, it.chunk = &own.record, &own.chunk
-	var f freed
-	fetched.release(&f)
-	fetched.account.giveBack(f)
 }
 
 // pin returns the record, which stays where it is from then on.
