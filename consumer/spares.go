@@ -18,7 +18,7 @@ type spares struct {
 
 // Limits for spares; the garbage collector takes the others.
 const (
-	keptBatches    = 8
+	keptBatches    = 4
 	keptBatchBytes = 2 << 20
 )
 
