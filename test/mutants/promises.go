@@ -100,18 +100,6 @@ var ours = []bug{
 		pkg: consumerPkg, run: "^TestParkedChildrenLetParentsIn$",
 	},
 	{
-		what: "children whose wait is over do not count as read ahead",
-		file: "consumer/owner.go",
-		old:  "	f := freed{moving: -int64(effects.Resumed)}\n", with: "	var f freed\n",
-		pkg: consumerPkg, run: "^TestChildrenMoveWhenTheirWaitIsOver$",
-	},
-	{
-		what: "children of a rejected parent do not follow its next copy",
-		file: "consumer/partition/outcome.go",
-		old:  "	p.parents.leave(it)\n", with: "",
-		pkg: partitionPkg, run: "^TestModel$",
-	},
-	{
 		what: "a fetch takes memory that is not free",
 		file: "consumer/budget.go",
 		old:  "	for !a.closed && b.bytes+n > b.most() {\n", with: "	for !a.closed && b.bytes > b.most() {\n",
