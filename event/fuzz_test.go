@@ -40,6 +40,9 @@ func FuzzDecode(f *testing.F) {
 		if e == nil {
 			return
 		}
+		if request := e.AppendRequest(nil, v); e.Value() != "" && len(request) > e.Size() {
+			t.Fatalf("%s: a request of %d bytes, estimated as %d: %s", v, len(request), e.Size(), request)
+		}
 		again, fault := Decode(e.AppendRecord(nil), v)
 		if fault != nil {
 			t.Fatalf("%s: written again as %s: %v", v, e.AppendRecord(nil), fault)
