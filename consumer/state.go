@@ -199,7 +199,7 @@ func (o *owner) rememberRecord(r *record) error {
 	case stateReported:
 		k, e, err := parseEntry(r.Key, r.Value, r.Time)
 		if err == nil {
-			o.partition.Remember(k, e)
+			o.partition.Remember([]partition.Known{{Key: k, Entry: e}})
 		}
 		return err
 	case stateSession:

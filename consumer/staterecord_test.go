@@ -140,7 +140,7 @@ func FuzzParseEntry(f *testing.F) {
 		}
 		// Any entry that can be read can be remembered.
 		p := partition.New(partition.Config{Rules: Rules{Window: time.Hour}})
-		if p.Remember(k, e); p.Stats().Known != 1 {
+		if p.Remember([]partition.Known{{Key: k, Entry: e}}); p.Stats().Known != 1 {
 			t.Errorf("%+v is not remembered", e)
 		}
 	})

@@ -48,7 +48,7 @@ func (e Entry) sameContent(content uint64) bool { return e.Content&contentMask =
 // Index remembers exactly which event IDs of a partition were reported within
 // the window. It is not safe for concurrent use.
 //
-// Its memory is the cost of the guarantee. Entries are therefore packed into 32
+// Its memory is the cost of the guarantee. Entries are therefore packed into 29
 // bytes without pointers, which the garbage collector does not scan. Each is in
 // the table of the period in which it was reported, and periods are dropped
 // whole. That keeps up to a quarter of a window more than required, and makes
@@ -61,6 +61,8 @@ type Index struct {
 	// seed makes the places of keys unpredictable, so that a producer can't
 	// choose IDs that crowd in one place.
 	seed [2]uint64
+	// touched keeps the compiler from leaving out what only fetches memory.
+	touched int
 }
 
 // period holds what was reported in one span of time.
@@ -93,32 +95,53 @@ func NewIndex(window time.Duration) *Index {
 	}
 }
 
+// Known is a reported event: the key of its ID, and what is remembered of it.
+type Known struct {
+	Key   Key
+	Entry Entry
+}
+
 // put remembers a reported event. If the ID is known already, the later report
-// stays; of two in the same step, the one that was put last.
-func (x *Index) put(k Key, e Entry) {
-	h := x.hash(&k)
+// counts; of two in the same step, the one that was put last. An entry of another
+// period stays, and get finds the later one first.
+func (x *Index) put(k Key, e Entry) { x.putHashed(&k, x.hash(&k), &e) }
+
+func (x *Index) putHashed(k *Key, h uint64, e *Entry) {
 	step := floorDiv(min(max(e.Reported.UnixMilli(), -endOfTime), endOfTime), x.step)
 	number := floorDiv(step, x.span)
-	s := newSlot(k, e, step-number*x.span)
-	for _, p := range x.periods {
-		known := p.table.find(&k, h, &x.seed)
-		if known == nil {
-			continue
-		}
-		switch {
-		case p.number > number || p.number == number && known.step() > s.step():
-			return
-		case p.number == number:
-			known.when, known.content = s.when, s.content|known.content&(farAway<<distanceShift)
-			p.newest = max(p.newest, step)
-			return
-		}
-		p.table.remove(&k, h, &x.seed)
-		break
-	}
 	p := x.period(number)
 	p.newest = max(p.newest, step)
-	p.table.insert(s, h, &x.seed)
+	f := fact{
+		content: e.Content & contentMask,
+		created: min(max(e.Created.UnixMilli(), -1<<47), 1<<47-1) - x.begin(number),
+		step:    step - number*x.span,
+		kind:    byte(e.Type),
+	}
+	p.table.put(k, h, &f, &x.seed)
+}
+
+// begin returns when a period begins, in Unix milliseconds.
+func (x *Index) begin(number int64) int64 { return number * x.span * x.step }
+
+// putAll is put for many. Most of its time is that of memory far from the processor,
+// which fetches from several places at the same time if they are known in advance.
+func (x *Index) putAll(known []Known) {
+	const ahead = 32
+	var hashes [ahead]uint64
+	for part := range slices.Chunk(known, ahead) {
+		for i := range part {
+			hashes[i] = x.hash(&part[i].Key)
+		}
+		if n := len(x.periods); n > 0 { // most are of the last period
+			last := &x.periods[n-1].table
+			for _, h := range hashes[:len(part)] {
+				x.touched += last.touch(h)
+			}
+		}
+		for i := range part {
+			x.putHashed(&part[i].Key, hashes[i], &part[i].Entry)
+		}
+	}
 }
 
 // period returns the table of a span of time, which it adds if necessary.
@@ -140,18 +163,18 @@ func (x *Index) period(number int64) *period {
 func (x *Index) get(k Key, now time.Time) (Entry, bool) {
 	h := x.hash(&k)
 	for _, p := range slices.Backward(x.periods) {
-		s := p.table.find(&k, h, &x.seed)
-		if s == nil {
+		f, ok := p.table.get(&k, h)
+		if !ok {
 			continue
 		}
-		step := p.number*x.span + s.step()
+		step := p.number*x.span + f.step
 		if x.over(step, now) {
 			return Entry{}, false
 		}
 		return Entry{
-			Content:  s.content >> 16,
-			Created:  time.UnixMilli(int64(s.when) >> 16).UTC(),
-			Type:     event.Type(s.content),
+			Content:  f.content,
+			Created:  time.UnixMilli(x.begin(p.number) + f.created).UTC(),
+			Type:     event.Type(f.kind),
 			Reported: time.UnixMilli(step * x.step).UTC(),
 		}, true
 	}
@@ -162,10 +185,7 @@ func (x *Index) get(k Key, now time.Time) (Entry, bool) {
 func (x *Index) remove(k Key) {
 	h := x.hash(&k)
 	for _, p := range x.periods {
-		if p.table.find(&k, h, &x.seed) != nil {
-			p.table.remove(&k, h, &x.seed)
-			return
-		}
+		p.table.remove(&k, h, &x.seed)
 	}
 }
 

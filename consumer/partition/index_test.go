@@ -136,8 +136,13 @@ func TestIndexPutAgain(t *testing.T) {
 			if !ok || e.Content != c.want {
 				t.Errorf("got content %d (%v), want %d", e.Content, ok, c.want)
 			}
-			if x.Len() != 1 {
+			within := time.Hour // of one period
+			if d := c.then.Reported.Sub(c.first.Reported).Abs(); d <= within && x.Len() != 1 {
 				t.Errorf("len = %d for one id", x.Len())
+			}
+			x.remove(numbered(7))
+			if _, ok := x.get(numbered(7), newest); ok || x.Len() != 0 {
+				t.Errorf("found after it was removed; len = %d", x.Len())
 			}
 		})
 	}
@@ -311,7 +316,7 @@ func (m *indexModel) expire() {
 			within++
 		}
 		if age <= m.window+m.window/periodsPerWindow+2*m.window/stepsPerWindow {
-			almost++
+			almost += len(m.x.periods) // each may have an earlier report
 		}
 		if age > 2*m.window {
 			delete(m.all, k) // the index must have dropped it
@@ -331,7 +336,7 @@ func TestIndexCollidingHashes(t *testing.T) {
 		binary.LittleEndian.PutUint64(k[8:], n)
 		return k
 	}
-	const n = 1200 // more than fit a segment before it is split
+	const n = 3000 // more than a segment can hold
 	for i := range uint64(n) {
 		e := viewed(noon)
 		e.Content = i
@@ -361,8 +366,14 @@ func TestIndexCollidingHashes(t *testing.T) {
 			t.Fatalf("key %d after some were moved: got %+v, %v", i, e, ok)
 		}
 	}
-	if x.Len() != n {
-		t.Errorf("len = %d, want %d", x.Len(), n)
+	for i := range uint64(n) {
+		x.remove(colliding(i))
+		if _, ok := x.get(colliding(i), later); ok {
+			t.Fatalf("key %d was removed and is found", i)
+		}
+	}
+	if x.Len() != 0 {
+		t.Errorf("len = %d after all were removed", x.Len())
 	}
 }
 
@@ -373,22 +384,30 @@ func TestIndexGrowsBySmallSteps(t *testing.T) {
 	for i := range uint64(200_000) {
 		segments := 0
 		if len(x.periods) > 0 {
-			segments = len(x.periods[0].table.segments)
+			segments = x.periods[0].table.segments
 		}
 		x.put(numbered(i), viewed(noon))
-		if more := len(x.periods[0].table.segments) - segments; more > 1 {
+		if more := x.periods[0].table.segments - segments; more > 1 {
 			t.Fatalf("put %d split %d segments", i, more)
 		}
 	}
-	slots := 0
-	for i, s := range x.periods[0].table.segments {
-		slots += len(s.slots)
-		if len(s.slots) > most {
-			t.Errorf("segment %d has %d slots, want %d at most", i, len(s.slots), most)
+	table := &x.periods[0].table
+	count, cells := 0, 0
+	for i := range table.segments {
+		s := table.at(i)
+		count += int(s.count)
+		cells += len(s.cells)
+		if s.count > most || len(s.cells) > 2*most {
+			t.Errorf("segment %d has %d slots and %d cells, want %d at most and twice as many", i, s.count, len(s.cells), most)
 		}
 	}
-	if counted := x.periods[0].table.slots; counted != slots {
-		t.Errorf("%d slots are counted, there are %d", counted, slots)
+	if count != 200_000 || cells != table.cells {
+		t.Errorf("%d entries and %d cells; %d cells are counted", count, cells, table.cells)
+	}
+	for _, chunk := range table.slots.chunks {
+		if len(chunk) > chunkBlocks*blockSlots {
+			t.Errorf("a chunk has %d slots, want %d at most", len(chunk), chunkBlocks*blockSlots)
+		}
 	}
 }
 
@@ -396,8 +415,8 @@ func TestIndexGrowsBySmallSteps(t *testing.T) {
 // are many, so that what the runtime itself puts into the heap meanwhile, some KiB for
 // each thread that it starts, does not count.
 func TestIndexMemory(t *testing.T) {
-	if size := reflect.TypeFor[slot]().Size(); size != 32 {
-		t.Errorf("a slot has %d bytes, want 32", size)
+	if size := reflect.TypeFor[slot]().Size(); size != 29 {
+		t.Errorf("a slot has %d bytes, want 29", size)
 	}
 	for _, size := range []int{1, 10, 100, 1000, 3000} {
 		all := make([]*Index, 10_000/size)

@@ -153,11 +153,11 @@ func (p *Partition) Reported(ids []string) bool {
 	})
 }
 
-// Remember adds an event that was reported before, as the state topic says.
-func (p *Partition) Remember(k Key, e Entry) {
+// Remember adds events that were reported before, as the state topic says.
+func (p *Partition) Remember(known []Known) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.index.put(k, e)
+	p.index.putAll(known)
 }
 
 // Admit takes fetched records in the order of their offsets. after is the

@@ -239,7 +239,7 @@ func TestRules(t *testing.T) {
 		}},
 		{"a remembered event is known", strict, func(w *world) {
 			e := impression("a")
-			w.Remember(KeyOf("a"), Entry{Content: e.Content(), Created: noon, Type: e.Type, Reported: noon})
+			w.Remember([]Known{{KeyOf("a"), Entry{Content: e.Content(), Created: noon, Type: e.Type, Reported: noon}}})
 			w.wantFinished(outcomesOf(w.admit(e)), map[int64]Outcome{0: Duplicate})
 		}},
 		{"a copy waits for the outcome of the first", strict, func(w *world) {

@@ -105,7 +105,7 @@ var others = []bug{
 	{
 		family: "g", what: "the wrong id is removed from what is known",
 		file: "consumer/partition/table.go",
-		old:  "s.remove(s.find(k, h, seed), seed)", with: "s.remove((s.find(k, h, seed)+1)%len(s.slots), seed)",
+		old:  "*t.slot(s, position) = *last", with: "*t.slot(s, (position+1)%end) = *last",
 		pkg: partitionPkg, run: "^TestIndexModel$",
 	},
 	{
