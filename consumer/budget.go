@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -44,6 +45,8 @@ type budget struct {
 	spares spares
 	// letters is held while a large dead letter is written.
 	letters chan struct{}
+	// restores is held by the partitions that read their state.
+	restores chan struct{}
 
 	mu      sync.Mutex
 	bytes   int64
@@ -61,7 +64,8 @@ type budget struct {
 func newBudget(l limits) *budget {
 	return &budget{
 		limits: l, spares: spares{most: l.bytes / 4}, letters: make(chan struct{}, 1),
-		shares: 1, sharing: map[*assignment]int{}, freed: make(chan struct{}),
+		restores: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
+		shares:   1, sharing: map[*assignment]int{}, freed: make(chan struct{}),
 	}
 }
 

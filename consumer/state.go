@@ -1,12 +1,8 @@
 package consumer
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -14,36 +10,6 @@ import (
 	"github.com/clientevents/clientevents/consumer/kafkalog"
 	"github.com/clientevents/clientevents/consumer/partition"
 )
-
-// restore reads the events that were reported from this partition within the
-// window, until it succeeds or ctx ends.
-//
-// It reads to the end as it was after the partition was assigned: everything
-// that the previous owner wrote is before that. Reading until nothing arrives
-// would miss late records. Positions are compared, not counts, since compaction
-// leaves gaps.
-func (o *owner) restore(ctx context.Context) error {
-	for attempt := 0; ; attempt++ {
-		o.beat()
-		err := o.readState(ctx)
-		if err == nil || ctx.Err() != nil {
-			o.unrestored.Store(false)
-			o.causes.clear(TroubleRestore)
-			o.joinUnproven()
-			return ctx.Err()
-		}
-		if _, ok := errors.AsType[*stateError](err); ok {
-			return err
-		}
-		o.unrestored.Store(true)
-		o.causes.note(TroubleRestore, err)
-		o.log.Debug("could not read the state topic; trying again before any record is processed",
-			"topic", o.c.cfg.StateTopic, "error", err)
-		if err := pause(ctx, attempt); err != nil {
-			return err
-		}
-	}
-}
 
 // renewal returns how often a partition's owner repeats its session and pause
 // records, so that the next owner finds them within the window that it reads.
@@ -64,159 +30,6 @@ func (o *owner) renew(ctx context.Context) {
 			}
 		}
 	}
-}
-
-// stateError is an unknown or invalid record of the state topic.
-type stateError struct {
-	topic     string
-	partition int32
-	offset    int64
-	err       error
-}
-
-func (e *stateError) Error() string {
-	return fmt.Sprintf("state topic %s, partition %d, offset %d: %v", e.topic, e.partition, e.offset, e.err)
-}
-
-func (e *stateError) Unwrap() error { return e.err }
-
-func (o *owner) readState(ctx context.Context) error {
-	topic, id := o.c.cfg.StateTopic, o.partition.ID()
-	_, end, err := o.c.kafka.Offsets(ctx, topic, id)
-	if err != nil {
-		return err
-	}
-	window := o.c.cfg.Rules.Window
-	if o.c.forwards() {
-		window = 0 // nothing but its session is read
-	}
-	from, err := o.c.kafka.OffsetAt(ctx, topic, id, time.Now().Add(-window-2*renewal(o.c.cfg.Rules.Window)))
-	if err != nil {
-		return err
-	}
-	if o.found.Offset < 0 {
-		// How far the partition is finished may have been recorded before the window.
-		if from, _, err = o.c.kafka.Offsets(ctx, topic, id); err != nil {
-			return err
-		}
-	}
-	if known := o.stateEnd.Load(); known <= end {
-		from = max(from, known)
-	}
-	began := time.Now()
-	unknown := unknownRecords{}
-	progress := o.c.metrics.restoring.WithLabelValues(o.c.metrics.label(id))
-	state := kafkalog.Span{
-		Log: o.c.kafka, Room: o.account.room, End: end,
-		Request: o.c.budget.request(kafkalog.FetchRequest{Topic: topic, Partition: id, Offset: from, MaxWait: fetchWait}, o.account),
-	}
-	state.Request.MaxRecords = 0 // none of them stays
-	for {
-		o.beat()
-		o.remaining.Store(state.Remaining())
-		progress.Set(float64(state.Remaining()))
-		batch, err := state.Next(ctx)
-		if err != nil {
-			return err
-		}
-		if batch == nil {
-			break
-		}
-		err = o.remember(batch, unknown)
-		batch.Release()
-		if err != nil {
-			return err
-		}
-		state.Request.Reuse = batch
-	}
-	if err := unknown.first(); err != nil {
-		return err
-	}
-	o.stateEnd.Store(end)
-	if end > from {
-		o.log.Info("state read", "records", end-from, "ids", o.partition.Stats().Known, "took", time.Since(began).Round(time.Millisecond))
-	}
-	return nil
-}
-
-// unknownRecords are those of kinds that this version does not know, by key,
-// unless they were deleted. A newer version wrote them. Going back to this
-// version requires deleting them, but the broker shows them until it compacts
-// the topic.
-type unknownRecords map[string]*stateError
-
-// maxUnknown bounds the records that are kept because they may be deleted
-// further on.
-const maxUnknown = 1000
-
-// first returns the error of the first of them.
-func (u unknownRecords) first() error {
-	if len(u) == 0 {
-		return nil
-	}
-	return slices.MinFunc(slices.Collect(maps.Values(u)), func(a, b *stateError) int { return cmp.Compare(a.offset, b.offset) })
-}
-
-// remember applies state records.
-func (o *owner) remember(batch *kafkalog.Batch, unknown unknownRecords) error {
-	for i := range batch.Records {
-		r := &batch.Records[i]
-		switch {
-		case len(r.Key) == 0:
-			continue
-		case r.Value == nil:
-			if r.Key[0] == statePause {
-				o.pausedSince.Store(0)
-			}
-			delete(unknown, string(r.Key))
-			continue
-		}
-		err := o.rememberRecord(r)
-		if errors.Is(err, errUnknownKind) {
-			unknown[string(r.Key)] = &stateError{o.c.cfg.StateTopic, o.partition.ID(), r.Offset, err}
-			if len(unknown) > maxUnknown {
-				return unknown.first()
-			}
-			continue
-		}
-		if err != nil {
-			return &stateError{o.c.cfg.StateTopic, o.partition.ID(), r.Offset, err}
-		}
-	}
-	return nil
-}
-
-var errUnknownKind = errors.New("which this version does not know: was it written by a newer one?")
-
-func (o *owner) rememberRecord(r *record) error {
-	if bytes.Equal(r.Key, firstSessionKey) != o.c.forwards() {
-		return nil // it is the other half's
-	}
-	if f, ok := parseFinished(r.Headers); ok {
-		o.finished = f
-	}
-	switch r.Key[0] {
-	case stateReported:
-		k, e, err := parseEntry(r.Key, r.Value, r.Time)
-		if err == nil {
-			o.partition.Remember([]partition.Known{{Key: k, Entry: e}})
-		}
-		return err
-	case stateSession:
-		s, err := parseSession(r.Value)
-		if err == nil {
-			s.unproven = parseUnproven(r.Headers)
-			o.previous = &s
-		}
-		return err
-	case statePause:
-		since, err := parsePause(r.Value)
-		if err == nil {
-			o.pausedSince.Store(since.UnixMilli())
-		}
-		return err
-	}
-	return fmt.Errorf("a record of kind %q, %w", r.Key[0], errUnknownKind)
 }
 
 // maxStateRecords bounds the reported events in one write.

@@ -280,10 +280,13 @@ func (m *indexModel) put(k Key, random *rand.Rand) {
 	}
 	e := Entry{
 		Content: random.Uint64() & contentMask,
-		Created: time.UnixMilli(random.Int64N(1 << 42)).UTC(),
+		Created: time.UnixMilli(m.now.UnixMilli() - random.Int64N(1<<37)).UTC(),
 		Type:    event.Type(random.IntN(17)),
 		// As the index keeps it.
 		Reported: time.UnixMilli(reported.UnixMilli() &^ 3).UTC(),
+	}
+	if random.IntN(8) == 0 { // a slot has no room for most of these
+		e.Created = time.UnixMilli(random.Int64N(1 << 42)).UTC()
 	}
 	m.x.put(k, e)
 	if old, ok := m.all[k]; !ok || !old.Reported.After(e.Reported) {

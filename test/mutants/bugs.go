@@ -172,14 +172,14 @@ var others = []bug{
 	},
 	{
 		family: "p", what: "the state is not read to its end",
-		file: "consumer/state.go",
-		old:  "	state.Request.MaxRecords = 0 // none of them stays\n", with: "	state.End = min(end, from+1)\n",
+		file: "consumer/restore.go",
+		old:  "	state.Request.MaxRecords = 0\n", with: "	state.End = min(end, from+1)\n",
 		pkg: appPkg, run: "^TestPublishedTwice$",
 	},
 	{
 		family: "p", what: "no state is read at assignment",
-		file: "consumer/state.go",
-		old:  "		Log: o.c.kafka, Room: o.account.room, End: end,\n", with: "		Log: o.c.kafka, Room: o.account.room, End: 0,\n",
+		file: "consumer/restore.go",
+		old:  "		Log: o.c.kafka, Room: o.account.room, End: end, Request:", with: "		Log: o.c.kafka, Room: o.account.room, End: 0, Request:",
 		pkg: simulationPkg, run: "^TestKills$", args: []string{"-seeds=8"},
 	},
 	{

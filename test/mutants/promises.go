@@ -173,7 +173,7 @@ var ours = []bug{
 	},
 	{
 		what: "a rollback is held up by what was deleted before it",
-		file: "consumer/state.go",
+		file: "consumer/restore.go",
 		old:  "			delete(unknown, string(r.Key))\n", with: "",
 		pkg: consumerPkg, run: "^TestForeignStateRecords$",
 	},
