@@ -8,20 +8,25 @@ import (
 
 func TestPercentOf(t *testing.T) {
 	for _, test := range []struct {
-		limit int64
-		live  uint64
-		want  int
+		limit         int64
+		live, scanned uint64
+		want          int
 	}{
-		{0, 0, 400}, // until the first collection
-		{0, 8 << 20, 200},
-		{0, 16 << 20, 100},
-		{0, 32 << 20, 50},
-		{0, 1 << 30, 50},
-		{64 << 20, 8 << 20, 100}, // an eighth of the limit is 8 MiB
-		{1 << 30, 8 << 20, 200},
+		{0, 0, 0, 400}, // until the first collection
+		{0, 8 << 20, 4 << 20, 200},
+		{0, 16 << 20, 8 << 20, 100},
+		{0, 32 << 20, 8 << 20, 50},
+		{0, 128 << 20, 8 << 20, 50},
+		{0, 640 << 20, 8 << 20, 10}, // 64 MiB, of which the collector has less work than before
+		{0, 640 << 20, 320 << 20, 25},
+		{0, 1 << 30, 1 << 30, 50},
+		{0, 1 << 40, 8 << 20, 1},
+		{64 << 20, 8 << 20, 4 << 20, 100}, // an eighth of the limit is 8 MiB
+		{1 << 30, 8 << 20, 4 << 20, 200},
 	} {
-		if got := newCollector(test.limit).percentOf(test.live); got != test.want {
-			t.Errorf("a live heap of %d MiB below a limit of %d MiB: %d percent, want %d", test.live>>20, test.limit>>20, got, test.want)
+		if got := newCollector(test.limit).percentOf(test.live, test.scanned); got != test.want {
+			t.Errorf("a live heap of %d MiB, of which %d are scanned, below a limit of %d MiB: %d percent, want %d",
+				test.live>>20, test.scanned>>20, test.limit>>20, got, test.want)
 		}
 	}
 }
@@ -46,7 +51,7 @@ func TestCollectorAdapts(t *testing.T) {
 		runtime.GC()
 		return <-percents
 	}
-	large := make([]byte, 128<<20)
+	large := make([]byte, growing/2)
 	for next() != growth {
 	}
 	runtime.KeepAlive(large)
