@@ -88,7 +88,7 @@ func TestRestoreAhead(t *testing.T) {
 			t.Errorf("%s: %v; %d ids are known, %d records are left", test.name, err, o.partition.Stats().Known, o.remaining.Load())
 		}
 		if held := o.account.bytes.Load(); held != 0 || len(w.c.budget.restores) != 0 {
-			t.Errorf("%s: %d bytes are accounted and %d turns taken", test.name, held, len(w.c.budget.restores))
+			t.Fatalf("%s: %d bytes are accounted and %d turns taken", test.name, held, len(w.c.budget.restores))
 		}
 	}
 }

@@ -183,6 +183,18 @@ var others = []bug{
 		pkg: simulationPkg, run: "^TestKills$", args: []string{"-seeds=8"},
 	},
 	{
+		family: "p", what: "a partition that has read its state keeps its turn",
+		file: "consumer/restore.go",
+		old:  "return func() { <-o.c.budget.restores }, nil", with: "return func() {}, nil",
+		pkg: consumerPkg, run: "^TestRestoreAhead$",
+	},
+	{
+		family: "g", what: "a slot keeps a part of a create time for which it has no room",
+		file: "consumer/partition/table.go",
+		old:  "return uint64(f.created-createdFrom) < 1<<createdBits", with: "return true",
+		pkg: partitionPkg, run: "^TestIndexKeeps$",
+	},
+	{
 		family: "r", what: "a leader that moved makes reading begin elsewhere",
 		file: "consumer/fetch.go",
 		old:  "	return position, pause(o.intake, failures)\n", with: "	o.partition.SkipTo(o.end.Load())\n	return o.end.Load(), pause(o.intake, failures)\n",
