@@ -35,7 +35,7 @@ func (a *arena) slot(block uint32, i int) *slot {
 	return &a.chunks[block/chunkBlocks][block%chunkBlocks*blockSlots+uint32(i)]
 }
 
-// take returns a block. A new chunk is an eighth of what there is, so that little is
+// take returns a block. A new chunk is a sixteenth of what there is, so that little is
 // left over.
 func (a *arena) take() uint32 {
 	if n := len(a.free); n > 0 {
@@ -49,7 +49,7 @@ func (a *arena) take() uint32 {
 		return 0
 	}
 	if last := len(a.chunks) - 1; last == 0 || a.used*blockSlots == len(a.chunks[last]) {
-		chunk := makeSlots(min(max(a.blocks/8, 1), chunkBlocks) * blockSlots)
+		chunk := makeSlots(min(max(a.blocks/16, 1), chunkBlocks) * blockSlots)
 		blocks := min(len(chunk)/blockSlots, chunkBlocks)
 		a.chunks = append(a.chunks, chunk[:blocks*blockSlots])
 		a.used = 0

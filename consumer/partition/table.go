@@ -328,19 +328,19 @@ func (t *table) split(seed *[2]uint64) {
 
 // remove deletes an entry, if the key is known. It returns no memory; the end of the
 // period does.
-func (t *table) remove(k *Key, h uint64, seed *[2]uint64) bool {
+func (t *table) remove(k *Key, h uint64, seed *[2]uint64) {
 	if _, ok := t.others[*k]; ok {
 		delete(t.others, *k)
 		t.count--
-		return true
+		return
 	}
 	if t.segments == 0 {
-		return false
+		return
 	}
 	s := t.segment(h)
 	position := t.findPosition(s, k, h)
 	if position < 0 {
-		return false
+		return
 	}
 	t.count--
 	t.unpoint(s, h, position, seed)
@@ -352,7 +352,6 @@ func (t *table) remove(k *Key, h uint64, seed *[2]uint64) bool {
 		s.point(moved, position)
 		*t.slot(s, position) = *last
 	}
-	return true
 }
 
 // unpoint removes the cell of the entry with a hash at a position. It moves those of the
