@@ -27,12 +27,12 @@ type stateWorld struct {
 	log *kafkalog.Client
 }
 
-func newStateWorld(tb testing.TB, partitions int) *stateWorld {
-	cluster := kafkatest.Embedded(tb)
-	cluster.CreateTopic(tb, "events.reported", partitions, nil)
+func newStateWorld(tb testing.TB, cluster *kafkatest.Cluster, partitions int) *stateWorld {
+	topic := kafkatest.Name(tb, "reported")
+	cluster.CreateTopic(tb, topic, partitions, nil)
 	transport := cluster.Transport(tb)
 	c := New(Config{
-		Brokers: cluster.Brokers, Topic: "events", StateTopic: "events.reported",
+		Brokers: cluster.Brokers, Topic: "events", StateTopic: topic,
 		Version: event.V3,
 		Rules:   Rules{Window: 24 * time.Hour}, Transport: transport,
 		MaxInFlightBytes: 1 << 20,
@@ -42,7 +42,12 @@ func newStateWorld(tb testing.TB, partitions int) *stateWorld {
 
 func (w *stateWorld) write(partition int, records ...kafkalog.Record) {
 	w.tb.Helper()
-	if _, err := w.log.Append(w.tb.Context(), w.c.cfg.StateTopic, int32(partition), records); err != nil {
+	var err error
+	kafkatest.WaitFor(w.tb, 30*time.Second, "a leader", func() bool {
+		_, err = w.log.Append(w.tb.Context(), w.c.cfg.StateTopic, int32(partition), records)
+		return err == nil || !kafkalog.Retriable(err)
+	})
+	if err != nil {
 		w.tb.Fatal(err)
 	}
 }
@@ -61,7 +66,7 @@ func reportedRecord(n int, at time.Time) kafkalog.Record {
 // also where it ends with an error.
 func TestRestoreAhead(t *testing.T) {
 	const batches, each = 20, 500 // 40 times what a fetch takes
-	w := newStateWorld(t, 1)
+	w := newStateWorld(t, kafkatest.Embedded(t), 1)
 	now := time.Now()
 	for i := range batches {
 		var records []kafkalog.Record
@@ -96,7 +101,7 @@ func TestRestoreAhead(t *testing.T) {
 // TestRestoreTurns: partitions read their state after one another, and one without a
 // state does not wait.
 func TestRestoreTurns(t *testing.T) {
-	w := newStateWorld(t, 2)
+	w := newStateWorld(t, kafkatest.Embedded(t), 2)
 	w.write(0, reportedRecord(1, time.Now()))
 	for range cap(w.c.budget.restores) {
 		w.c.budget.restores <- struct{}{}
@@ -123,17 +128,18 @@ func TestRestoreTurns(t *testing.T) {
 	}
 }
 
-// BenchmarkRestore reads the state of partitions from a broker in this process: what a
-// replica does before it takes the partitions' events. At -benchtime=5000000x it
+// BenchmarkRestore reads the state of partitions from a broker in this process, and from
+// a real one: what a replica does before it takes the partitions' events. At -benchtime=5000000x it
 // restores five million ids, which were reported in the course of a day.
 func BenchmarkRestore(b *testing.B) {
 	for _, partitions := range []int{1, 6} {
-		b.Run(fmt.Sprintf("partitions=%d", partitions), func(b *testing.B) { benchmarkRestore(b, partitions) })
+		b.Run(fmt.Sprintf("partitions=%d", partitions), func(b *testing.B) { benchmarkRestore(b, kafkatest.Embedded(b), partitions) })
+		b.Run(fmt.Sprintf("kafka/partitions=%d", partitions), func(b *testing.B) { benchmarkRestore(b, kafkatest.Real(b), partitions) })
 	}
 }
 
-func benchmarkRestore(b *testing.B, partitions int) {
-	w := newStateWorld(b, partitions)
+func benchmarkRestore(b *testing.B, cluster *kafkatest.Cluster, partitions int) {
+	w := newStateWorld(b, cluster, partitions)
 	w.c.budget.limits.bytes = budgetOf(0)
 	now, window := time.Now(), w.c.cfg.Rules.Window
 	var records []kafkalog.Record
