@@ -154,6 +154,10 @@ func benchmarkRestore(b *testing.B, cluster *kafkatest.Cluster, partitions int) 
 	owners := make([]*owner, partitions)
 	for i := range owners {
 		owners[i] = w.owner(i)
+		kafkatest.WaitFor(b, 30*time.Second, "a leader", func() bool {
+			_, _, err := w.c.kafka.Offsets(b.Context(), w.c.cfg.StateTopic, int32(i))
+			return err == nil
+		})
 	}
 	runtime.GC()
 	b.ResetTimer()

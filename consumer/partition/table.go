@@ -292,10 +292,10 @@ func (t *table) growCells(s *segment, seed *[2]uint64) {
 	}
 }
 
-// makeCells gives a segment empty cells, enough for so many entries and a third more.
+// makeCells gives a segment empty cells, twice as many as entries.
 func (t *table) makeCells(s *segment, entries int) {
 	t.cells -= len(s.cells)
-	s.cells = slices.Grow([]cell(nil), entries*3/2+1) // or a few more if the allocator rounds up
+	s.cells = slices.Grow([]cell(nil), entries*2) // or a few more if the allocator rounds up
 	s.cells = s.cells[:cap(s.cells)]
 	clear(s.cells)
 	t.cells += len(s.cells)

@@ -279,7 +279,7 @@ var partitions = dashboard{
 			},
 			{
 				title: "IDs remembered", unit: "short", runbook: "clienteventsmemorynearlimit",
-				description: "Event IDs within dedupe.window; each costs 34 to 43 bytes.",
+				description: "Event IDs within dedupe.window; each costs 35 to 44 bytes.",
 				queries:     []query{{`clientevents_dedupe_entries{FILTER}`, "{{instance}}"}},
 			},
 			{
