@@ -149,7 +149,7 @@ var others = []bug{
 	{
 		family: "l", what: "a retry does not wait",
 		file: "reporter/gate.go",
-		old:  "g.until = now.Add(g.wait(g.failures))\n	}", with: "g.until = now.Add(0 * g.wait(g.failures))\n	}",
+		old:  "g.until = now.Add(min(maxOutageWait, g.wait(g.failures)))", with: "g.until = now.Add(0 * g.wait(g.failures))",
 		pkg: reporterPkg, run: "^TestOutageIsProbedByOneRequest$",
 	},
 	{
