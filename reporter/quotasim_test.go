@@ -50,6 +50,14 @@ func (d *destination) String() string {
 	return b.String()
 }
 
+// workers is how many requests a replica has under way at most.
+func (d *destination) workers() int {
+	if d.batch == 1 {
+		return 64
+	}
+	return 16
+}
+
 // naming is how a destination names the wait after a refusal.
 type naming string
 
@@ -95,15 +103,61 @@ type simulation struct {
 
 // simulated is a replica.
 type simulated struct {
-	s       *simulation
-	gate    *gate
-	limiter *limiter
+	s *simulation
+	client
 	workers int
 	idle    int // of them
 	batch   int
 	backlog float64
 	since   time.Time // when the backlog was brought up to date
 	next    time.Time // of the next look
+}
+
+// client decides what a replica sends, and learns from the answers.
+type client interface {
+	// ask returns how many of n events may go now in one request, or when to ask again,
+	// 0 for after an answer.
+	ask(n int, now time.Time) (allowed int, wait time.Duration, p pass)
+	// answered notes the answer to a request of n events: so many were accepted, and the
+	// others refused, with this wait named, or 0.
+	answered(p pass, n, taken int, named time.Duration, now time.Time)
+}
+
+// learner is the client as it is.
+type learner struct {
+	gate    *gate
+	limiter *limiter
+}
+
+func newLearner(s *simulation) client {
+	return &learner{
+		gate:    &gate{wake: newWake(), wait: apiBackoff.After},
+		limiter: newLimiter(0, firstBurst, func() float64 { return 1 / float64(s.replicas) }),
+	}
+}
+
+func (l *learner) ask(n int, now time.Time) (int, time.Duration, pass) {
+	p, wait, open := l.gate.check(now)
+	if !open {
+		return 0, wait, p
+	}
+	if n, wait = l.limiter.take(n, now); n == 0 {
+		return 0, min(wait, max(askAgain, wait/2)), p
+	}
+	l.gate.enter(p)
+	return n, 0, p
+}
+
+func (l *learner) answered(p pass, n, taken int, named time.Duration, now time.Time) {
+	l.limiter.done(n, n, now)
+	if !l.limiter.answered(taken, n-taken, now) {
+		l.gate.succeed(p, now)
+		return
+	}
+	err := &talent.Error{Reason: talent.Throttled, Err: errThrottled, Status: 429, RetryAfter: named}
+	if wait, news := l.gate.fail(p, err, taken > 0, now); news {
+		l.limiter.refused(wait, named > 0, now)
+	}
 }
 
 type happening struct {
@@ -135,16 +189,15 @@ func (s *simulation) after(d time.Duration, do func()) {
 }
 
 func simulate(d destination, arrivals float64) *simulation {
+	return simulateWith(d, arrivals, newLearner)
+}
+
+func simulateWith(d destination, arrivals float64, client func(*simulation) client) *simulation {
 	began := time.Date(2026, 1, 2, 3, 4, 5, 678_000_000, time.UTC)
 	s := &simulation{destination: d, counter: d.make(), now: began, began: began, rng: rand.New(rand.NewPCG(1, 2)), arrivals: arrivals}
 	for range d.replicas {
-		r := &simulated{s: s, batch: d.batch, workers: 16, since: s.began}
-		if d.batch == 1 {
-			r.workers = 64
-		}
-		r.idle = r.workers
-		r.limiter = newLimiter(0, firstBurst, func() float64 { return 1 / float64(d.replicas) })
-		r.gate = &gate{wake: newWake(), wait: apiBackoff.After}
+		r := &simulated{s: s, batch: d.batch, workers: d.workers(), since: s.began}
+		r.idle, r.client = r.workers, client(s)
 		s.fleet = append(s.fleet, r)
 		s.after(time.Duration(s.rng.Int64N(int64(time.Second))), r.look)
 	}
@@ -180,21 +233,13 @@ func (r *simulated) look() {
 				return
 			}
 		}
-		p, wait, open := r.gate.check(now)
-		if !open {
+		n, wait, p := r.ask(n, now)
+		if n == 0 {
 			if wait > 0 {
 				r.again(now, wait)
 			}
 			return
 		}
-		n, wait = r.limiter.take(n, now)
-		if n == 0 {
-			if wait > 0 {
-				r.again(now, min(wait, max(askAgain, wait/2)))
-			}
-			return
-		}
-		r.gate.enter(p)
 		r.idle--
 		r.backlog -= float64(n)
 		r.send(p, n)
@@ -216,7 +261,17 @@ func (r *simulated) send(p pass, n int) {
 	back := s.latency/2 + time.Duration(s.rng.Int64N(int64(s.latency)+1))/10
 	s.after(there, func() {
 		taken, wait := s.take(n)
-		s.after(back, func() { r.answered(p, n, taken, wait) })
+		s.after(back, func() {
+			r.idle++
+			if taken == n {
+				wait = 0
+			} else {
+				wait = s.naming.wait(wait)
+			}
+			r.answered(p, n, taken, wait, s.now)
+			r.backlog += float64(n - taken)
+			r.look()
+		})
 	})
 }
 
@@ -247,24 +302,6 @@ func (s *simulation) take(n int) (taken int, wait time.Duration) {
 	}
 	s.events += taken
 	return taken, wait
-}
-
-func (r *simulated) answered(p pass, n, taken int, right time.Duration) {
-	now := r.s.now
-	r.idle++
-	r.limiter.done(n, n, now)
-	exhausted := r.limiter.answered(taken, n-taken, now)
-	switch {
-	case !exhausted:
-		r.gate.succeed(p, now)
-	default:
-		err := &talent.Error{Reason: talent.Throttled, Err: errThrottled, Status: 429, RetryAfter: r.s.naming.wait(right)}
-		if wait, news := r.gate.fail(p, err, taken > 0, now); news {
-			r.limiter.refused(wait, err.RetryAfter > 0, now)
-		}
-	}
-	r.backlog += float64(n - taken)
-	r.look()
 }
 
 var errThrottled = errors.New("quota exceeded")
