@@ -147,8 +147,13 @@ func (q *quota) accept(n int, now time.Time) {
 // window has accepted its quota from its beginning to the next one's.
 func (q *quota) reopened(now time.Time) {
 	if q.blocked > longBlocked {
-		q.cycle = now.Sub(q.day.since)
-		q.base = max(least, q.day.sent/q.cycle.Seconds())
+		lasted := now.Sub(q.day.since)
+		q.base = max(least, q.day.sent/lasted.Seconds())
+		days := 1.0
+		if q.cycle > 0 { // the end of some may have gone by without a block
+			days = max(1, math.Round(lasted.Seconds()/q.cycle.Seconds()))
+		}
+		q.cycle = time.Duration(float64(lasted) / days)
 		q.day.since, q.day.sent = now, 0
 		q.refused, q.resumed, q.accepted, q.exact = now, now, 0, false
 		return

@@ -2,8 +2,8 @@ package reporter
 
 import (
 	"context"
-	"flag"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"sync"
@@ -183,93 +183,67 @@ type step struct {
 // found is when a quota that has changed has to be found.
 const found = time.Minute
 
-// Quotas that step up and down are used from a minute after each step on, by buckets
-// nearly whole, by windows of a second to 70 % at least, and at most 1 % of what is sent
-// is refused, with nothing configured.
+// Quotas that step up and down are used from a minute after each step on, to nine tenths by
+// one replica with batches, and to 70 % at least where that takes longer, and at most 1 % of
+// what is sent is refused, with nothing configured.
 func TestQuotaIsFound(t *testing.T) {
 	steps := []step{
 		{5, 4 * time.Minute},
 		{50, 3 * time.Minute},
-		{500, 3 * time.Minute},
+		{300, 3 * time.Minute},
 		{5, 4 * time.Minute},
-		{500, 3 * time.Minute},
+		{300, 3 * time.Minute},
 		{50, 3 * time.Minute},
 		{5, 4 * time.Minute},
 	}
 	second := func() counter { return &tokenBucket{holds: time.Second} }
+	large := func() counter { return &tokenBucket{holds: 10 * time.Second} }
 	seconds := func() counter { return &calendar{window: time.Second} }
 	anchored := func() counter { return &window{lasts: time.Second} }
 	for _, test := range []struct {
-		name     string
-		counter  func() counter
-		named    bool // how long to wait
-		batch    int
-		replicas int
-		slow     bool
-		used     float64
+		name    string
+		counter func() counter
+		naming  naming
+		fleet   fleet
+		used    float64
 	}{
-		{"bucket", second, true, 100, 1, false, 0.9},
-		{"bucket, no time named", second, false, 100, 1, true, 0.9},
-		{"bucket, single events", second, true, 1, 1, true, 0.95},
-		{"bucket, three replicas", second, true, 100, 3, true, 0.95},
-		{"large bucket", func() counter { return &tokenBucket{holds: 10 * time.Second} }, true, 100, 1, true, 0.95},
-		{"large bucket, no time named", func() counter { return &tokenBucket{holds: 10 * time.Second} }, false, 100, 1, true, 0.95},
-		{"emulator", anchored, true, 100, 1, true, 0.7},
-		{"emulator, single events", anchored, true, 1, 1, true, 0.8},
+		{"bucket", second, inSeconds, fleet{1, 100}, 0.9},
+		{"bucket, no time named", second, never, fleet{1, 100}, 0.9},
+		{"bucket, single events", second, inSeconds, fleet{1, 1}, 0.7},
+		{"large bucket", large, inSeconds, fleet{1, 100}, 0.95},
+		{"large bucket, no time named", large, never, fleet{1, 100}, 0.95},
+		{"emulator", anchored, inSeconds, fleet{1, 100}, 0.7},
+		{"emulator, single events", anchored, inSeconds, fleet{1, 1}, 0.7},
 		// Here a wait in whole seconds costs most of one that may be used again.
-		{"windows", seconds, true, 100, 1, true, 0.8},
-		{"windows, single events", seconds, true, 1, 1, true, 0.8},
-		{"windows, no time named", seconds, false, 100, 1, true, 0.8},
-		{"windows, three replicas", seconds, true, 100, 3, true, 0.8},
+		{"windows", seconds, inSeconds, fleet{1, 100}, 0.8},
+		{"windows, single events", seconds, inSeconds, fleet{1, 1}, 0.7},
+		{"windows, no time named", seconds, never, fleet{1, 100}, 0.8},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if (test.slow || testing.Short()) && !*slow {
-				t.Skip("takes some seconds, and under the race detector a minute; -slow runs it")
-			}
-			synctest.Test(t, func(t *testing.T) {
-				a := newAPI(test.counter(), test.named)
-				rs := replicas(t, test.replicas, test.batch, a)
-				for _, s := range steps {
-					a.follow(t, rs, s, test.used)
-				}
-				a.wantRefused(t, 0.01)
-			})
+			s := simulate(destination{counting: counting{make: test.counter}, naming: test.naming, latency: 30 * time.Millisecond, fleet: test.fleet}, 0)
+			s.follow(t, steps, test.used)
+			s.wantRefused(t, 0.01)
 		})
 	}
 }
 
-var slow = flag.Bool("slow", false, "run the simulations that take long, too")
-
-func newAPI(c counter, named bool) *api {
-	a := &api{counter: c, named: named}
-	a.Emulator = emulator.New(emulator.Options{Keep: -1, Faults: emulator.Faults{Latency: 20 * time.Millisecond, Jitter: 20 * time.Millisecond, Hook: a.hook}})
-	return a
-}
-
 // follow has the quota step, and sees how much of it is used.
-func (a *api) follow(t *testing.T, rs []*Reporter, s step, want float64) {
+func (s *simulation) follow(t *testing.T, steps []step, want float64) {
 	t.Helper()
-	a.set(s.perSecond)
-	time.Sleep(found)
-	before, refusedBefore := a.counts()
-	time.Sleep(s.lasts - found)
-	after, refused := a.counts()
-	learned := 0.0
-	for _, r := range rs {
-		learned += r.Status().Learned
-	}
-	used := float64(after-before) / (s.perSecond * (s.lasts - found).Seconds())
-	t.Logf("of %v a second %.1f %% are used, %d are refused; learned are %.1f", s.perSecond, 100*used, refused-refusedBefore, learned)
-	if used < want {
-		t.Errorf("of %v a second %.1f %% are used, want %v %%", s.perSecond, 100*used, 100*want)
+	for _, step := range steps {
+		s.perSecond = step.perSecond
+		sc := s.measure(step)
+		t.Logf("%v", sc.String())
+		if sc.used < want {
+			t.Errorf("of %v a second %.1f %% are used, want %v %%", step.perSecond, 100*sc.used, 100*want)
+		}
 	}
 }
 
-func (a *api) wantRefused(t *testing.T, most float64) {
+func (s *simulation) wantRefused(t *testing.T, most float64) {
 	t.Helper()
-	accepted, refused := a.counts()
-	share := float64(refused) / float64(accepted+refused)
-	t.Logf("%d of %d are refused, %.2f %%", refused, accepted+refused, 100*share)
+	share := float64(s.refused) / float64(s.accepted+s.refused)
+	t.Logf("%d of %d are refused, %.2f %%", s.refused, s.accepted+s.refused, 100*share)
 	if share > most {
 		t.Errorf("%.2f %% are refused, want at most %v %%", 100*share, 100*most)
 	}
@@ -281,24 +255,51 @@ func TestQuotaByTheMinute(t *testing.T) {
 	for _, test := range []struct {
 		name          string
 		perMinute     float64
-		named         bool
+		naming        naming
 		lasts         time.Duration
 		used, refused float64
 	}{
-		{"300", 300, true, time.Hour, 0.95, 0.01},
-		{"3000", 3000, true, 15 * time.Minute, 0.95, 0.015},
+		{"300", 300, inSeconds, time.Hour, 0.95, 0.01},
+		{"3000", 3000, inSeconds, 15 * time.Minute, 0.95, 0.015},
 		// Each try for more ends in half a minute in which nothing goes.
-		{"300, no time named", 300, false, time.Hour, 0.8, 0.03},
+		{"300, no time named", 300, never, time.Hour, 0.8, 0.03},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				a := newAPI(&window{lasts: time.Minute}, test.named)
-				rs := replicas(t, 1, 100, a)
-				a.follow(t, rs, step{test.perMinute / 60, test.lasts}, test.used)
-				a.wantRefused(t, test.refused)
-			})
+			c := counting{make: func() counter { return &window{lasts: time.Minute} }, lasts: time.Minute}
+			s := simulate(destination{counting: c, naming: test.naming, latency: 30 * time.Millisecond, fleet: fleet{1, 100}}, 0)
+			s.follow(t, []step{{test.perMinute / 60, test.lasts}}, test.used)
+			s.wantRefused(t, test.refused)
 		})
 	}
+}
+
+// TestReporterFindsTheQuota: what the simulations have of the reporter is as in a real one,
+// of which the workers send over connections.
+func TestReporterFindsTheQuota(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAPI(&tokenBucket{holds: time.Second}, true)
+		rs := replicas(t, 1, 100, a)
+		for _, step := range []step{{5, 3 * time.Minute}, {50, 2 * time.Minute}, {5, 3 * time.Minute}} {
+			a.set(step.perSecond)
+			time.Sleep(found)
+			before, _ := a.counts()
+			time.Sleep(step.lasts - found)
+			after, _ := a.counts()
+			used := float64(after-before) / (step.perSecond * (step.lasts - found).Seconds())
+			if learned := rs[0].Status().Learned; used < 0.9 || math.Abs(learned/step.perSecond-1) > 0.15 {
+				t.Errorf("of %v a second %.1f %% are used, and %v learned: want 90 %%", step.perSecond, 100*used, learned)
+			}
+		}
+		if accepted, refused := a.counts(); refused > (accepted+refused)/50 {
+			t.Errorf("%d are accepted and %d refused: want at most 2 %%", accepted, refused)
+		}
+	})
+}
+
+func newAPI(c counter, named bool) *api {
+	a := &api{counter: c, named: named}
+	a.Emulator = emulator.New(emulator.Options{Keep: -1, Faults: emulator.Faults{Latency: 20 * time.Millisecond, Jitter: 20 * time.Millisecond, Hook: a.hook}})
+	return a
 }
 
 // stumbler refuses a share of what it gets, whatever the rate, and asks to wait.

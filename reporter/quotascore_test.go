@@ -280,21 +280,21 @@ func TestQuotaAtASlowAPI(t *testing.T) {
 }
 
 // TestShortThrottlesAreNoQuota: an API that refuses everything for 3 s of each 30 is not
-// taken for one with a small quota: 500 events a second keep up for an hour.
+// taken for one with a small quota: 200 events a second keep up for half an hour.
 func TestShortThrottlesAreNoQuota(t *testing.T) {
 	c := counting{"no quota", 0, time.Hour, func() counter { return limitless{} }}
 	s := simulate(destination{
 		counting: c, naming: inSeconds, latency: 20 * time.Millisecond, fleet: fleet{1, 100},
 		throttleEvery: 30 * time.Second, throttled: 3 * time.Second,
-	}, 500)
+	}, 200)
 	// Between two throttles, what the first one held up is sent.
 	s.run(15 * time.Second)
 	var most float64
-	for at := 15 * time.Second; at <= time.Hour; at += 30 * time.Second {
-		most = max(most, 500*at.Seconds()-float64(s.events))
+	for at := 15 * time.Second; at <= time.Hour/2; at += 30 * time.Second {
+		most = max(most, 200*at.Seconds()-float64(s.events))
 		s.run(30 * time.Second)
 	}
-	if most > 500*12 {
+	if most > 200*12 {
 		t.Errorf("%.0f events wait in the middle between two throttles: want what comes in 12 s at most", most)
 	}
 	if share := float64(s.innocent) / float64(s.accepted+s.innocent); share > 0.01 {
@@ -358,9 +358,9 @@ func TestQuotaShapes(t *testing.T) {
 		for _, n := range []naming{inSeconds, never} {
 			d := destination{counting: c, naming: n, latency: 5 * time.Millisecond, fleet: fleet{1, 100}}
 			s := simulate(d, 0)
-			steps := []step{{50, 4 * time.Minute}, {500, 4 * time.Minute}, {5, 6 * time.Minute}, {50, 4 * time.Minute}}
+			steps := []step{{20, 4 * time.Minute}, {200, 4 * time.Minute}, {5, 6 * time.Minute}, {20, 4 * time.Minute}}
 			if c.lasts > time.Second {
-				steps = []step{{50, 11 * time.Minute}, {300, 11 * time.Minute}, {5, 11 * time.Minute}, {50, 11 * time.Minute}}
+				steps = []step{{20, 9 * time.Minute}, {100, 9 * time.Minute}, {5, 9 * time.Minute}, {20, 9 * time.Minute}}
 			}
 			for _, step := range steps {
 				s.perSecond = step.perSecond
