@@ -40,3 +40,24 @@ func TestSinceBelongsToTheReason(t *testing.T) {
 		}
 	})
 }
+
+// TestLongBlockIsProbedRarely: a quota by the day that is used up is not asked each minute
+// until its end.
+func TestLongBlockIsProbedRarely(t *testing.T) {
+	g := &gate{wake: newWake(), wait: apiBackoff.After}
+	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	now, probes := began, 0
+	for now.Sub(began) < 20*time.Hour {
+		p, wait, open := g.check(now)
+		if !open {
+			now = now.Add(wait)
+			continue
+		}
+		g.enter(p)
+		g.fail(p, &talent.Error{Reason: talent.Throttled, Err: errThrottled, Status: 429}, false, now)
+		probes++
+	}
+	if late := now.Sub(began) - 20*time.Hour; probes > 400 || late > time.Hour/2 {
+		t.Errorf("%d probes in 20 h, the last one %v after that: want 400 and half an hour at most", probes, late)
+	}
+}

@@ -162,7 +162,7 @@ var ours = []bug{
 	{
 		what: "a quota by the day is not spread over the day",
 		file: "reporter/quota.go",
-		old:  "		q.base = max(least, q.day.sent/q.cycle.Seconds())\n", with: "",
+		old:  "		q.base = max(least, q.day.sent/lasted.Seconds())\n", with: "",
 		pkg: reporterPkg, run: "^TestQuotaOfManyKinds$",
 	},
 	{
