@@ -157,19 +157,22 @@ func (g *gate) setWait(now time.Time, err *talent.Error) {
 // the second.
 const shortWait = time.Second
 
-// longBlock is how many waits the time passed of a long block has, as by a quota by the day:
-// its end is seen late by a fiftieth of it at most.
-const longBlock = 50
+// A long block, as by a quota by the day, is tried again after a longBlock-th of the time
+// passed, but at least every mostBlocked: its end may come at any time.
+const (
+	longBlock   = 50
+	mostBlocked = 5 * time.Minute
+)
 
 // quotaWait returns how long no request starts after a refusal for quota. Where the time
-// before was not enough, the next one is two thirds of the time passed, up to a minute, or a
-// fiftieth of the time passed: what a window of the destination leaves unused because of
-// it is in proportion to the window. The caller holds mu.
+// before was not enough, the next one is two thirds of the time passed, up to a minute, and
+// longer in a long block: what a window of the destination leaves unused because of it is
+// in proportion to the window. The caller holds mu.
 func (g *gate) quotaWait(named time.Duration, now time.Time) time.Duration {
 	switch {
 	case g.failures > 1:
 		passed := now.Sub(g.since)
-		longer := backoff.Policy{First: passed * 2 / 3, Max: max(apiBackoff.Max, passed/longBlock)}
+		longer := backoff.Policy{First: passed * 2 / 3, Max: max(apiBackoff.Max, min(mostBlocked, passed/longBlock))}
 		return max(named, shortWait, longer.After(1))
 	case named > 0:
 		return named
