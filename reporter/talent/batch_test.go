@@ -164,6 +164,7 @@ func FuzzReadAnswer(f *testing.F) {
 	f.Add([]byte("--b\n\nHTTP/1.1 503 Unavailable\n\n{}\n--b\nContent-ID: id+0\n\nHTTP/1.1 204\n\n--b--"))
 	f.Add([]byte("preamble\r\n--b\r\nContent-Type: application/http\r\n\r\n\r\n--b\r\n\r\nHTTP/2.0 404 x\r\n\r\n--b--epilogue"))
 	f.Add([]byte("--b--"))
+	f.Add([]byte("--b\r \n--b--"))
 	f.Fuzz(func(t *testing.T, answer []byte) {
 		got, err := readAll(bytes.NewReader(answer), "b")
 		for _, p := range got {

@@ -202,7 +202,8 @@ func (p *partReader) delimiter(line []byte, err error) bool {
 	if !ok {
 		return false
 	}
-	switch string(bytes.TrimRight(rest, " \t\r\n")) {
+	rest = bytes.TrimSuffix(bytes.TrimSuffix(rest, []byte("\n")), []byte("\r"))
+	switch string(bytes.TrimRight(rest, " \t")) { // RFC 2046, 5.1.1: transport padding
 	case "":
 		return err == nil
 	case "--":
