@@ -110,7 +110,7 @@ func smallWorld(t *testing.T) (context.Context, *world) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
-	w, err := newWorld(ctx, options{broker: "embedded", rounds: 1, quick: true})
+	w, err := newWorld(ctx, options{broker: "embedded", nodes: 1, rounds: 1, quick: true})
 	if err != nil {
 		t.Fatal(err)
 	}
