@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/clientevents/clientevents/event"
+	"github.com/clientevents/clientevents/internal/linked"
 )
 
 // maxAncestors bounds how far up a journey is followed; events may be linked in
@@ -17,13 +18,13 @@ type parents struct {
 	// of a parent in process are at the parent: most parents are there before their
 	// children, which then cost no entry here.
 	orphans map[string]*family
-	// first and last are the ends of a list of the waits in the order in which they end,
-	// which is that of their begin, since all last equally long.
-	first, last *wait
+	// waits are in the order in which they end, which is that of their begin, since all
+	// last equally long.
+	waits linked.List[wait]
 	// waited is the partition's waiting time, see [Partition.Tick].
 	waited  time.Duration
 	waiting int // events
-	// spare are waits that ended, linked by next, for others to use.
+	// spare are waits that ended, linked as siblings, for others to use.
 	spare  *wait
 	spares int
 }
@@ -35,22 +36,24 @@ const maxSpares = 2000
 // family is a list of events that wait for the same parent, in the order of
 // their arrival.
 type family struct {
-	parent      *item // nil while it is not in process
-	first, last *wait
+	parent   *item // nil while it is not in process
+	children linked.List[wait]
 	// ranks counts the children by rank.
 	ranks [event.Ranks]int32
 }
 
 // wait is an event that waits for its parent.
 type wait struct {
-	item       *item
-	until      time.Duration // of parents.waited
-	end        int64         // when it is over by the clock, in Unix nanoseconds
-	family     *family
-	prev, next *wait // in the family
-	// before and after are the neighbors in the list of all waits.
-	before, after *wait
+	item   *item
+	until  time.Duration // of parents.waited
+	end    int64         // when it is over by the clock, in Unix nanoseconds
+	family *family
+	// siblings are its links in the family, and all those in parents.waits.
+	siblings, all linked.Links[wait]
 }
+
+func siblings(w *wait) *linked.Links[wait] { return &w.siblings }
+func all(w *wait) *linked.Links[wait]      { return &w.all }
 
 func newParents() parents { return parents{orphans: map[string]*family{}} }
 
@@ -61,19 +64,14 @@ func (ps *parents) wait(it, parent *item, limit time.Duration, now time.Time) {
 	if w == nil {
 		w = new(wait)
 	} else {
-		ps.spare, w.next = w.next, nil
+		ps.spare, w.siblings.Next = w.siblings.Next, nil
 		ps.spares--
 	}
 	w.item, w.until, w.end = it, ps.waited+limit, now.Add(limit).UnixNano()
 	w.family = ps.family(it.ParentID, parent)
 	w.family.add(w)
 	it.wait = w
-	if w.before = ps.last; w.before == nil {
-		ps.first = w
-	} else {
-		w.before.after = w
-	}
-	ps.last = w
+	ps.waits.Append(w, all)
 	ps.waiting++
 }
 
@@ -114,7 +112,7 @@ func (ps *parents) leave(it *item) {
 
 // extend lengthens all waits equally, which keeps their order; d may be negative.
 func (ps *parents) extend(d time.Duration) {
-	for w := ps.first; w != nil; w = w.after {
+	for w := ps.waits.First; w != nil; w = w.all.Next {
 		w.until += d
 		w.end += int64(d)
 	}
@@ -129,8 +127,8 @@ func (ps *parents) release(parent *item) iter.Seq[*item] {
 			return
 		}
 		parent.children = nil
-		for w := f.first; w != nil; {
-			it, next := w.item, w.next
+		for w := f.children.First; w != nil; {
+			it, next := w.item, w.siblings.Next
 			ps.end(w)
 			if !yield(it) {
 				return
@@ -145,8 +143,8 @@ func (ps *parents) release(parent *item) iter.Seq[*item] {
 // API takes.
 func (ps *parents) due(mayEnd func(time.Time) bool) iter.Seq[*item] {
 	return func(yield func(*item) bool) {
-		for w := ps.first; w != nil && w.until <= ps.waited && mayEnd(time.Unix(0, w.end)); {
-			it, before := w.item, w.before
+		for w := ps.waits.First; w != nil && w.until <= ps.waited && mayEnd(time.Unix(0, w.end)); {
+			it, before := w.item, w.all.Prev
 			if w.moving() {
 				before = w
 			} else {
@@ -156,8 +154,8 @@ func (ps *parents) due(mayEnd func(time.Time) bool) iter.Seq[*item] {
 				}
 			}
 			// Other waits may have begun meanwhile, and none has ended.
-			if w = ps.first; before != nil {
-				w = before.after
+			if w = ps.waits.First; before != nil {
+				w = before.all.Next
 			}
 		}
 	}
@@ -166,7 +164,7 @@ func (ps *parents) due(mayEnd func(time.Time) bool) iter.Seq[*item] {
 // giveUp ends a wait for a parent that was not reported.
 func (ps *parents) giveUp(w *wait) {
 	it, f := w.item, w.family
-	if f.remove(w, it.rank); f.first == nil {
+	if f.remove(w, it.rank); f.children.First == nil {
 		if f.parent != nil {
 			f.parent.children = nil
 		} else {
@@ -178,21 +176,12 @@ func (ps *parents) giveUp(w *wait) {
 
 // end removes a wait, which the next one may use again.
 func (ps *parents) end(w *wait) {
-	if w.before == nil {
-		ps.first = w.after
-	} else {
-		w.before.after = w.after
-	}
-	if w.after == nil {
-		ps.last = w.before
-	} else {
-		w.after.before = w.before
-	}
+	ps.waits.Remove(w, all)
 	w.item.wait = nil
 	ps.waiting--
 	*w = wait{}
 	if ps.spares < maxSpares {
-		w.next, ps.spare = ps.spare, w
+		w.siblings.Next, ps.spare = ps.spare, w
 		ps.spares++
 	}
 }
@@ -221,27 +210,12 @@ func (ps *parents) setRank(it *item, rank uint8) {
 
 func (f *family) add(w *wait) {
 	f.ranks[w.item.rank]++
-	if w.prev = f.last; w.prev == nil {
-		f.first = w
-	} else {
-		w.prev.next = w
-	}
-	f.last = w
+	f.children.Append(w, siblings)
 }
 
 func (f *family) remove(w *wait, rank uint8) {
 	f.ranks[rank]--
-	if w.prev == nil {
-		f.first = w.next
-	} else {
-		w.prev.next = w.next
-	}
-	if w.next == nil {
-		f.last = w.prev
-	} else {
-		w.next.prev = w.prev
-	}
-	w.prev, w.next = nil, nil
+	f.children.Remove(w, siblings)
 }
 
 // moving reports whether an event's parent was sent, or waits for one that was.

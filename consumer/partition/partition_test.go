@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/clientevents/clientevents/event"
+	"github.com/clientevents/clientevents/internal/linked"
 )
 
 // world is a partition in a test, with a clock.
@@ -115,7 +116,7 @@ func TestEndedWaitsAreForgotten(t *testing.T) {
 		w.wantReady(w.outcome(d, event.Accepted), fmt.Sprint("child", i))
 	}
 	w.Tick(w.now.Add(time.Second), true)
-	if ps := &w.parents; ps.first == nil || ps.first != ps.last || ps.spares > 2 || w.Stats().Waiting != 1 {
+	if ps := &w.parents; ps.waits.First == nil || ps.waits.First != ps.waits.Last || ps.spares > 2 || w.Stats().Waiting != 1 {
 		t.Errorf("%d wait, and %d waits are kept: want 1, and not many more kept", w.Stats().Waiting, ps.spares)
 	}
 	for i := range children {
@@ -126,7 +127,7 @@ func TestEndedWaitsAreForgotten(t *testing.T) {
 		t.Errorf("%d are sent, %d of them resumed, and %d waits are kept: want all, and no more than %d kept", len(effects.Ready), effects.Resumed, w.parents.spares, maxSpares)
 	}
 	w.Tick(w.now.Add(2*time.Hour), true)
-	if letters := w.TakeDeadLetters(); len(letters) != 1 || w.parents.first != nil || w.parents.last != nil {
+	if letters := w.TakeDeadLetters(); len(letters) != 1 || w.parents.waits != (linked.List[wait]{}) {
 		t.Errorf("%d dead letters: want the one that waited, and nothing left that waits", len(letters))
 	}
 }

@@ -3,6 +3,8 @@ package quality
 import (
 	"hash/maphash"
 	"iter"
+
+	"github.com/clientevents/clientevents/internal/linked"
 )
 
 // journeys are those that are not judged for good, in bounded memory.
@@ -11,8 +13,7 @@ type journeys struct {
 	most  int // jobs of journeys
 	pairs int
 	byID  map[uint64]*journey
-	// first and last are the ends of a list of them by their beginning.
-	first, last *journey
+	list  linked.List[journey] // by their beginning
 }
 
 // journey is what is remembered of one request ID.
@@ -21,9 +22,10 @@ type journey struct {
 	began int64 // the number of the interval
 	jobs  []pair
 	index map[uint64]int32 // of jobs; nil while they are few
-	// before and after are its neighbors in the list of all.
-	before, after *journey
+	links linked.Links[journey]
 }
+
+func links(j *journey) *linked.Links[journey] { return &j.links }
 
 // pair is a job of a journey: a hash of its name, and in the low bits its types.
 type pair uint64
@@ -56,22 +58,12 @@ func (js *journeys) add(requestID string, of types, jobs []string, now int64, fu
 		}
 	}
 	for js.pairs > js.most {
-		full(js.remove(js.first))
+		full(js.remove(js.list.First))
 	}
 }
 
 func (js *journeys) remove(j *journey) *journey {
-	if j.before == nil {
-		js.first = j.after
-	} else {
-		j.before.after = j.after
-	}
-	if j.after == nil {
-		js.last = j.before
-	} else {
-		j.after.before = j.before
-	}
-	j.before, j.after = nil, nil
+	js.list.Remove(j, links)
 	delete(js.byID, j.id)
 	js.pairs -= len(j.jobs)
 	return j
@@ -80,7 +72,7 @@ func (js *journeys) remove(j *journey) *journey {
 // all yields the journeys by their beginning.
 func (js *journeys) all() iter.Seq[*journey] {
 	return func(yield func(*journey) bool) {
-		for j := js.first; j != nil; j = j.after {
+		for j := js.list.First; j != nil; j = j.links.Next {
 			if !yield(j) {
 				return
 			}
@@ -92,13 +84,9 @@ func (js *journeys) journey(id uint64, now int64) *journey {
 	if j := js.byID[id]; j != nil {
 		return j
 	}
-	j := &journey{id: id, began: now, before: js.last}
-	if js.last == nil {
-		js.first = j
-	} else {
-		js.last.after = j
-	}
-	js.last, js.byID[id] = j, j
+	j := &journey{id: id, began: now}
+	js.list.Append(j, links)
+	js.byID[id] = j
 	return j
 }
 

@@ -105,8 +105,8 @@ func (m *Monitor) advance(now time.Time) {
 		*m.counts(i) = intervalCounts{}
 	}
 	m.now = number
-	for m.open.first != nil && m.open.first.began <= number-intervals {
-		m.metrics.add(m.open.remove(m.open.first))
+	for m.open.list.First != nil && m.open.list.First.began <= number-intervals {
+		m.metrics.add(m.open.remove(m.open.list.First))
 	}
 }
 
