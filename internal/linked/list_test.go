@@ -41,10 +41,10 @@ func TestListsAreSlices(t *testing.T) {
 func check(t *testing.T, name string, l linked.List[element], links func(*element) *linked.Links[element], want []*element) {
 	t.Helper()
 	var forth, back []*element
-	for e := l.First; e != nil; e = links(e).Next {
+	for e := l.First; e != nil && len(forth) <= len(want); e = links(e).Next {
 		forth = append(forth, e)
 	}
-	for e := l.Last; e != nil; e = links(e).Prev {
+	for e := l.Last; e != nil && len(back) <= len(want); e = links(e).Prev {
 		back = append(back, e)
 	}
 	slices.Reverse(back)
