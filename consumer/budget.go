@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/clientevents/clientevents/consumer/kafkalog"
 )
@@ -52,7 +50,7 @@ type budget struct {
 	bytes   int64
 	records int64
 	// moving counts the records that do not wait for another any more, and expected those
-	// that are being fetched.
+	// that are being fetched, or were and are not in process yet.
 	moving, expected int64
 	shares           int64 // partitions that share it
 	sharing          map[*assignment]int
@@ -115,8 +113,9 @@ func (b *budget) request(req kafkalog.FetchRequest, a *account) kafkalog.FetchRe
 type account struct {
 	budget                 *budget
 	bytes, records, moving atomic.Int64
-	// last is the number of records of the last fetch, and expected that of the
-	// fetch under way. The fetching goroutine uses them, or does so in nextTurns.
+	// last is the number of records of the last fetch, and expected that of the fetch
+	// in progress, until its records are in process. The fetching goroutine uses them, or
+	// does so in nextTurns.
 	last, expected int64
 	loan           int64       // of the fetch in progress; guarded by budget.mu
 	starved        atomic.Bool // the last fetch was given up while it waited for memory
@@ -186,10 +185,15 @@ func (e *memoryError) Is(target error) bool { return target == kafkalog.ErrNever
 // them releases the chunk once. The batch is reused when all have.
 func (a *account) take(batch *kafkalog.Batch) *chunk {
 	n := int64(len(batch.Records))
-	a.settle()
 	c := &chunk{account: a, bytes: batch.Memory, batch: batch}
 	c.refs.Store(n)
-	a.add(n*recordOverhead, n, n)
+	a.budget.mu.Lock()
+	defer a.budget.mu.Unlock()
+	a.loan = 0
+	a.expect(0) // they are in process from here on
+	if !a.closed {
+		a.addLocked(n*recordOverhead, n, n)
+	}
 	return c
 }
 
@@ -247,75 +251,6 @@ func (a *account) room(ctx context.Context) error {
 	}
 }
 
-// turn is a fetch that waits until less is read ahead.
-type turn struct {
-	account *account
-	come    chan struct{} // closed when it may fetch
-}
-
-// turn waits while enough records are read ahead, but no longer than patience:
-// records that are sent slowly may fill the budget, which gives the sink a choice.
-// Partitions take turns in the order in which they come, and only those wake that may
-// fetch: of a thousand that wait, one or two do. The turn ends with came.
-func (a *account) turn(ctx context.Context, patience time.Duration) {
-	b := a.budget
-	b.mu.Lock()
-	if !b.enough() && len(b.line) == 0 {
-		a.expect()
-		b.mu.Unlock()
-		return
-	}
-	mine := &turn{a, make(chan struct{})}
-	b.line = append(b.line, mine)
-	b.mu.Unlock()
-	timer := time.NewTimer(patience)
-	defer timer.Stop()
-	select {
-	case <-mine.come:
-		return
-	case <-ctx.Done():
-	case <-timer.C:
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if i := slices.Index(b.line, mine); i >= 0 {
-		b.line = slices.Delete(b.line, i, i+1)
-		a.expect()
-	}
-}
-
-// nextTurns wakes the fetches whose turn it is. The caller holds mu.
-func (b *budget) nextTurns() {
-	for len(b.line) > 0 && !b.enough() {
-		first := b.line[0]
-		b.line[0], b.line = nil, b.line[1:]
-		first.account.expect()
-		close(first.come)
-	}
-}
-
-// expect accounts the likely number of records of the next fetch. The caller
-// holds mu.
-func (a *account) expect() {
-	a.expected = a.last
-	a.budget.expected += a.expected
-}
-
-// came ends a turn that brought so many records. more reports whether others
-// follow them. If none follow, the next fetch may take long, and the other
-// partitions must not wait for its records.
-func (a *account) came(records int, more bool) {
-	b := a.budget
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.expected -= a.expected
-	a.last, a.expected = 0, 0
-	if more {
-		a.last = int64(records)
-	}
-	b.nextTurns()
-}
-
 func (a *account) isFull() bool {
 	full, _ := a.state()
 	return full
@@ -355,13 +290,6 @@ func (b *budget) reach(bytes, records int64) bool {
 	return b.bytes+fetch > max(bytes, fetch) || b.records >= records
 }
 
-// enough reports whether enough records are read ahead. Records that wait for a parent
-// soon follow those in flight, so with many of them half as many are enough.
-func (b *budget) enough() bool {
-	moving, waiting := b.moving+b.expected, b.records-b.moving
-	return moving >= b.ahead || (moving >= b.ahead/2 && waiting >= b.ahead)
-}
-
 // full reports whether the partition has used its part.
 func (a *account) full() bool {
 	return a.bytes.Load() >= a.limit(a.budget.limits.bytes) || a.records.Load() >= a.limit(a.budget.limits.records)
@@ -375,6 +303,7 @@ func (a *account) close() {
 	b := a.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	a.expect(0)
 	a.addLocked(-a.bytes.Load(), -a.records.Load(), -a.moving.Load())
 	a.closed = true
 }

@@ -153,11 +153,17 @@ func TestTurn(t *testing.T) {
 		one.came(6, true)
 		first := taken(one, 6)
 		waits("with 6 of 10 in process", one, 0)
-		one.came(6, false)
+		one.came(0, false)
 		waits("at the end of what there is", one, 0)
 		waits("with 6 in process, and nothing expected of who is at the end", other, 0)
 		other.came(0, true)
 		one.came(6, true)
+		waits("with 6 in process, and 6 that are not yet", other, time.Second)
+		other.came(0, true)
+		second := taken(one, 6)
+		for range 6 {
+			finish(second)
+		}
 		waits("with more behind the 6", one, 0)
 		waits("with 6 in process, and 6 expected", other, time.Second)
 		other.came(0, true)
@@ -198,6 +204,38 @@ func TestTurn(t *testing.T) {
 		other.close()
 		if b.moving != 0 || b.records != 0 || b.bytes != 0 || b.expected != 0 {
 			t.Errorf("%d records of which %d move, %d bytes and %d expected are left", b.records, b.moving, b.bytes, b.expected)
+		}
+	})
+}
+
+// TestManyPartitionsReadNoFurtherAhead: a turn of a thousand partitions takes 5 s to come,
+// and none of them fetches before.
+func TestManyPartitionsReadNoFurtherAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const partitions, ahead, fetched, rounds = 1000, 3200, 100, 3
+		b := newBudget(limits{bytes: 1 << 30, records: 1 << 20, large: 64 << 20, ahead: ahead})
+		b.share(nil, partitions)
+		chunks := make(chan *chunk, partitions*rounds)
+		for range partitions {
+			go func() {
+				a := &account{budget: b, last: fetched}
+				for range rounds {
+					a.turn(t.Context(), b.patience())
+					a.came(fetched, true)
+					chunks <- taken(a, fetched)
+				}
+			}()
+		}
+		for range partitions * rounds {
+			c := <-chunks
+			time.Sleep(5 * time.Millisecond) // 20,000 records/s
+			synctest.Wait()
+			if most := int64(ahead + 2*fetched); b.moving > most {
+				t.Fatalf("%d records are read ahead, want at most %d", b.moving, most)
+			}
+			for range fetched {
+				finish(c)
+			}
 		}
 	})
 }

@@ -19,9 +19,6 @@ const (
 	// firstAsk is the number of bytes to ask for before the size of records is
 	// known.
 	firstAsk = 128 << 10
-	// aheadPatience is how long a partition waits while enough records are read
-	// ahead.
-	aheadPatience = time.Second
 	// maxSpread is the number of records that a partition may be read ahead of
 	// its oldest unfinished one. Those that are finished cost little, but not
 	// nothing, and one record may be stuck for days.
@@ -78,6 +75,7 @@ func (o *owner) fetch(position int64) error {
 		o.causes.clear(TroubleFetch)
 		if !o.mayFetch() {
 			batch.Release()
+			o.account.came(0, false)
 			continue // paused meanwhile: the records are fetched again
 		}
 		if batch.HighWatermark > 0 || batch.Throttled == 0 { // otherwise the answer is not about the partition
@@ -104,7 +102,7 @@ func (o *owner) sourceRequest(position int64) kafkalog.FetchRequest {
 // fetch, it reuses the memory of finished batches; the little that arrives
 // otherwise should not hold so much.
 func (o *owner) fetchOnce(req kafkalog.FetchRequest) (*kafkalog.Batch, error) {
-	o.account.turn(o.intake, aheadPatience)
+	o.account.turn(o.intake, o.c.budget.patience())
 	if o.fetchedMuch {
 		req.Reuse = o.c.budget.spares.take()
 	}
