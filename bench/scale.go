@@ -103,25 +103,24 @@ func (w *world) chosen() []dimension {
 
 // dimensions returns what can grow, with the values to measure.
 func (w *world) dimensions() []dimension {
-	const n = 100_000
+	const n, many = 100_000, 500_000 // many: enough that the start does not count
 	batched := func(topic string, n int) setup {
 		return setup{topic: topic, n: n, url: w.plain, batch: 100, linger: -1}
 	}
 	return []dimension{
 		{"partitions", []int{1, 10, 100, 1000}, func(ctx context.Context, value int) (r result, err error) {
-			topic, err := w.topicOf(ctx, n, value)
+			topic, err := w.topicOf(ctx, many, value)
 			if err != nil {
 				return r, err
 			}
-			return w.repeat(ctx, batched(topic, n))
+			return w.repeat(ctx, batched(topic, many))
 		}},
 		{"replicas", []int{1, 2, 4}, func(ctx context.Context, value int) (r result, err error) {
-			const n = 500_000 // enough that their start does not count
-			topic, err := w.topicOf(ctx, n, 12)
+			topic, err := w.topicOf(ctx, many, 12)
 			if err != nil {
 				return r, err
 			}
-			s := batched(topic, n)
+			s := batched(topic, many)
 			s.replicas = value
 			return w.repeat(ctx, s)
 		}},
