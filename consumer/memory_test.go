@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -37,9 +38,16 @@ func (s *hangingSink) Abort(context.Context, []*event.Term)      {}
 func TestWhatIsHeldIsBooked(t *testing.T) {
 	const mebi = 1 << 20
 	for _, codec := range []struct {
-		name  string
-		codec kgo.CompressionCodec
-	}{{"none", kgo.NoCompression()}, {"lz4", kgo.Lz4Compression()}, {"zstd", kgo.ZstdCompression()}} {
+		name   string
+		codec  kgo.CompressionCodec
+		larger int
+	}{
+		{"none", kgo.NoCompression(), 0},
+		{"lz4", kgo.Lz4Compression(), 0},
+		{"zstd", kgo.ZstdCompression(), 0},
+		// Most of what they hold is their bytes: of small ones, most is what surrounds them.
+		{"large records, zstd", kgo.ZstdCompression(), 400},
+	} {
 		for _, limit := range []struct {
 			name           string
 			bytes, records int64
@@ -51,7 +59,7 @@ func TestWhatIsHeldIsBooked(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					cluster := kafkatest.Bubble(t)
 					cluster.CreateTopic(t, "events", 4, nil)
-					backlog(t, cluster, codec.codec, 40_000)
+					backlog(t, cluster, codec.codec, 40_000, codec.larger)
 					time.Sleep(time.Minute) // what served the producer goes
 					before := heap()
 					sink := &hangingSink{}
@@ -104,8 +112,9 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// backlog publishes n events, in batches as large as a broker takes by default.
-func backlog(t *testing.T, cluster *kafkatest.Cluster, codec kgo.CompressionCodec, n int) {
+// backlog publishes n events that are larger than usual by so many bytes, in batches as
+// large as a broker takes by default.
+func backlog(t *testing.T, cluster *kafkatest.Cluster, codec kgo.CompressionCodec, n, larger int) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.Brokers...), kgo.Dialer(cluster.DialContext),
 		kgo.DefaultProduceTopic("events"), kgo.ProducerBatchCompression(codec), kgo.MaxBufferedRecords(n), kgo.ProducerLinger(time.Second))
@@ -118,8 +127,8 @@ func backlog(t *testing.T, cluster *kafkatest.Cluster, codec kgo.CompressionCode
 		client.Produce(t.Context(), &kgo.Record{
 			Key: fmt.Append(nil, i),
 			Value: fmt.Appendf(nil, `{"eventId":"e%d","requestId":"%016x","createTime":"2026-01-02T03:04:05Z",`+
-				`"jobEvent":{"type":"IMPRESSION","jobs":["projects/p/jobs/%d","projects/p/jobs/%d"]},"extraInfo":{"page":"%d","query":"engineer"}}`,
-				i, random.Uint64(), random.IntN(1000), random.IntN(1000), random.IntN(10)),
+				`"jobEvent":{"type":"IMPRESSION","jobs":["projects/p/jobs/%d","projects/p/jobs/%d"]},"extraInfo":{"page":"%d","query":"engineer%s"}}`,
+				i, random.Uint64(), random.IntN(1000), random.IntN(1000), random.IntN(10), strings.Repeat("x", larger)),
 			Headers: []kgo.RecordHeader{{Key: "source", Value: []byte("web")}},
 		}, func(_ *kgo.Record, err error) {
 			if err != nil {

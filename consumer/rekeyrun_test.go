@@ -134,7 +134,7 @@ func TestRekeyFlood(t *testing.T) {
 		}
 		cluster := kafkatest.Bubble(t)
 		cluster.CreateTopic(t, "events", 4, nil)
-		backlog(t, cluster, kgo.ZstdCompression(), n)
+		backlog(t, cluster, kgo.ZstdCompression(), n, 0)
 		time.Sleep(time.Minute) // what served the producer goes
 		fault := cluster.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "events.by-request", Err: kerr.NotEnoughReplicas, Count: -1})
 		before := heap()

@@ -88,7 +88,7 @@ var others = []bug{
 		what: "the events of a revoked partition stay in flight",
 		file: "consumer/owner.go",
 		old:  "	for _, d := range revoked.Unrecorded {\n", with: "	for _, d := range revoked.Unrecorded[:0] {\n",
-		pkg: simulationPkg, run: "^TestStopWhileTheBrokerIsAway$", args: []string{"-seeds=6"},
+		pkg: consumerPkg, run: "^TestLateAcceptanceLands$",
 	},
 	{
 		family: "e", what: "the state is closed before what is in flight is finished",
