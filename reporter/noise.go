@@ -48,6 +48,9 @@ const (
 	muchNoise                         = 0.08
 	tooRestlessMuch, restlessRateMuch = 12, 1.0 / 8
 	mostNoise                         = 0.6
+	// fewSent is how many events at most are accepted between a wait and the refusal after
+	// which the next wait is suspect: a quota by the minute of more accepts more.
+	fewSent = 8
 	// Noise of less than silence is none.
 	silence = 0.002
 	// periodCalls is the number of answers over which a share is measured.
@@ -146,6 +149,24 @@ func (n *noise) suspect(q *quota, first bool) bool {
 		}
 	}
 	n.from = max(n.from, q.base)
+	return n.conclude(q)
+}
+
+// suspectProbe counts a refusal after a wait, before anything was accepted. A quota that is
+// used up refuses so, too. But where few events were accepted before the wait, at a low rate,
+// and many were refused, it may be noise. Then such refusals are most of what is to be seen:
+// there is one event in a wait, or in the long time between two events.
+func (n *noise) suspectProbe(q *quota) {
+	if q.base == 0 || q.base >= 1 || q.fleet > 1 || q.before.sent > fewSent || n.early.share() <= muchNoise {
+		return
+	}
+	n.restless += 2
+	n.early.refused++ // it has those that were accepted after a wait
+	n.conclude(q)
+}
+
+// conclude takes the refusals for noise where there were enough, see suspect.
+func (n *noise) conclude(q *quota) bool {
 	share := n.early.share()
 	least, rate := tooRestless, restlessRate*n.from
 	if share > muchNoise && q.fleet > 1 {

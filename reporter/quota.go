@@ -264,6 +264,7 @@ func (q *quota) refuse(wait time.Duration, named bool, now time.Time) {
 		q.exact = true
 		q.window = max(q.window, q.blocked)
 		q.resumed = now.Add(wait)
+		q.noise.suspectProbe(q)
 		return
 	}
 	q.prove(now)

@@ -341,3 +341,30 @@ func TestStumblingIsNoQuota(t *testing.T) {
 		}
 	}
 }
+
+// TestStumblingIsKnownSoon: nine in ten times, an API that refuses half of the events at
+// random is known within four minutes, whichever events it refuses.
+func TestStumblingIsKnownSoon(t *testing.T) {
+	const n, soon = 200, 4 * time.Minute
+	for _, named := range []naming{inSeconds, never} {
+		t.Run(string(named), func(t *testing.T) {
+			late := 0
+			for seed := range uint64(n) {
+				c := counting{make: func() counter { return &stumbler{0.5, 2 * time.Second, rand.New(rand.NewPCG(seed, 1))} }}
+				s := simulate(destination{counting: c, naming: named, latency: 20 * time.Millisecond, fleet: fleet{1, 10}}, 0)
+				known := false
+				for at, before := time.Duration(0), 0; at < soon && !known; at += 10 * time.Second {
+					s.run(10 * time.Second)
+					known = s.accepted-before >= 10*50
+					before = s.accepted
+				}
+				if !known {
+					late++
+				}
+			}
+			if t.Logf("%d of %d are not known after %v", late, n, soon); late > n/10 {
+				t.Errorf("want at most %d", n/10)
+			}
+		})
+	}
+}

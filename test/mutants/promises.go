@@ -160,6 +160,12 @@ var ours = []bug{
 		pkg: reporterPkg, run: "^TestQuotaOfManyKinds$",
 	},
 	{
+		what: "refusals at random are no sign while the rate is low",
+		file: "reporter/quota.go",
+		old:  "		q.noise.suspectProbe(q)\n", with: "",
+		pkg: reporterPkg, run: "^TestStumblingIsKnownSoon$",
+	},
+	{
 		what: "a quota by the day is not spread over the day",
 		file: "reporter/quota.go",
 		old:  "		q.base = max(least, q.day.sent/lasted.Seconds())\n", with: "",
