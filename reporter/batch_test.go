@@ -1,6 +1,7 @@
 package reporter
 
 import (
+	"compress/gzip"
 	"context"
 	"fmt"
 	"io"
@@ -268,7 +269,21 @@ func TestAnswerThatCannotBeMatched(t *testing.T) {
 			io.WriteString(w, "{}")
 		}, []string{single + "a", single + "b", single + "c", single + "d"}},
 		"no content": {func(w http.ResponseWriter, _ received) { w.WriteHeader(http.StatusNoContent) }, []string{single + "a", single + "b", single + "c", single + "d"}},
-		"no parts":   {multi(func(received) string { return "" }), []string{single + "a", single + "b", single + "c", single + "d"}},
+		"an empty multipart answer": {func(w http.ResponseWriter, _ received) {
+			w.Header().Set("Content-Type", "multipart/mixed; boundary=b")
+		}, []string{single + "a", single + "b", single + "c", single + "d"}},
+		"no last delimiter": {func(w http.ResponseWriter, r received) {
+			w.Header().Set("Content-Type", "multipart/mixed; boundary=b")
+			io.WriteString(w, answerPart(r.parts[0], 200, "", "{}"))
+		}, []string{single + "c", single + "d", "500ms /v3/projects/p/clientEvents b"}},
+		"compressed": {func(w http.ResponseWriter, r received) {
+			w.Header().Set("Content-Type", "multipart/mixed; boundary=b")
+			w.Header().Set("Content-Encoding", "gzip")
+			zip := gzip.NewWriter(w)
+			io.WriteString(zip, answerPart(r.parts[0], 200, "", "{}")+answerPart(r.parts[1], 200, "", "{}")+"--b--")
+			zip.Close()
+		}, []string{single + "a", single + "b", single + "c", single + "d"}},
+		"no parts": {multi(func(received) string { return "" }), []string{single + "a", single + "b", single + "c", single + "d"}},
 		"foreign IDs": {multi(func(received) string {
 			return "--b\r\nContent-ID: <x+0>\r\n\r\n" + ok + "--b\r\nContent-ID: <x+1>\r\n\r\n" + ok
 		}), []string{single + "a", single + "b", single + "c", single + "d"}},
@@ -307,6 +322,19 @@ func TestAnswerThatCannotBeMatched(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An answer whose end is that of its connection may have been cut off: it does not
+// show that the endpoint lacks batches.
+func TestCutAnswerWithoutALength(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t, script(raw(t, "HTTP/1.1 200 OK\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"), accept), batches)
+		g.report("a", "b")
+		time.Sleep(time.Second)
+		g.wantRequests("0s /batch a,b", "0s /batch a,b")
+		g.wantOutcomes(accepted(2))
+		g.wantMetric("retries_total", "network", 2)
+	})
 }
 
 // A web page is not the endpoint's answer: it says nothing about batches.

@@ -2,6 +2,7 @@ package reporter
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -775,6 +776,51 @@ func raw(t *testing.T, text string) func(http.ResponseWriter, received) {
 		defer conn.Close()
 		io.WriteString(conn, text)
 	}
+}
+
+// The connection of an answer 101 stays open, and belongs to nobody's protocol.
+func TestAnswerThatSwitchesProtocols(t *testing.T) {
+	for name, adjust := range map[string]func(*rigConfig){"single": nil, "batch": batches} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ended := make(chan struct{})
+				switches := func(w http.ResponseWriter, _ received) {
+					pipenet.SwitchProtocols(t, w)
+					close(ended)
+				}
+				g := newRig(t, script(switches, accept), adjust)
+				g.report("a", "b")
+				time.Sleep(time.Second)
+				g.wantOutcomes(accepted(2))
+				select {
+				case <-ended:
+				default:
+					t.Error("the connection is kept")
+				}
+			})
+		})
+	}
+}
+
+// Compressed data is not shown as the text of an error.
+func TestCompressedError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t, script(func(w http.ResponseWriter, r received) {
+			if got := r.header.Get("Accept-Encoding"); got != "identity" {
+				t.Errorf("the encodings %q are asked for, want identity", got)
+			}
+			w.Header().Set("Content-Encoding", "gzip")
+			w.WriteHeader(http.StatusForbidden)
+			zip := gzip.NewWriter(w)
+			io.WriteString(zip, "secret")
+			zip.Close()
+		}), nil)
+		g.report("a")
+		synctest.Wait()
+		if got := g.r.Status().Gate.LastError; !strings.Contains(got, `encoding "gzip"`) {
+			t.Errorf("the error is %q, want one that names the encoding", got)
+		}
+	})
 }
 
 func TestTooLargeAlone(t *testing.T) {

@@ -119,6 +119,9 @@ func (m *matcher) fail(failure *Error) {
 // errMalformed is for answers to batches that do not have the expected form.
 var errMalformed = errors.New("malformed answer to a batch")
 
+// errEndless is for answers that end before their last delimiter.
+var errEndless = fmt.Errorf("%w: it has no last delimiter", errMalformed)
+
 // partReader reads the parts of a multipart answer, and keeps only what matters of
 // them. Lines may end with CRLF or LF.
 type partReader struct {
@@ -190,7 +193,7 @@ func (p *partReader) read() (chunk, error) {
 	case err == nil, p.mid, c.delim:
 		return c, nil
 	case errors.Is(err, io.EOF):
-		return c, io.ErrUnexpectedEOF
+		return c, errEndless
 	}
 	return c, err
 }

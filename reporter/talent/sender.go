@@ -182,8 +182,7 @@ func (s *Sender) exchange(ctx context.Context, p *poster, header http.Header, an
 	if reasonOf(resp.StatusCode) == "" {
 		accepted(resp)
 	} else {
-		said, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
-		answer.Err = failureOf(resp, said)
+		answer.Err = failureOf(resp)
 	}
 	answer.Took = time.Since(began)
 }
@@ -204,11 +203,34 @@ func unanswered(ctx context.Context, err error, conn int32) *Error {
 }
 
 // failureOf classifies an answer that is an error.
-func failureOf(resp *http.Response, said []byte) *Error {
-	if to := resp.Header.Get("Location"); to != "" && resp.StatusCode < 400 {
+func failureOf(resp *http.Response) *Error {
+	var said []byte
+	to, encoding := resp.Header.Get("Location"), encodingOf(resp)
+	switch {
+	case resp.StatusCode == http.StatusSwitchingProtocols:
+		// Its body is the connection itself, which no deadline of ours ends.
+	case to != "" && resp.StatusCode < 400:
 		said = fmt.Appendf(nil, "a redirect to %s, which is not followed", to)
+	case encoding != "":
+		said = fmt.Appendf(nil, "an answer in the encoding %q, which was not asked for", encoding)
+	default:
+		said, _ = io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 	}
 	return classify(resp.StatusCode, resp.Header.Get("Retry-After"), said, time.Now())
+}
+
+// encodingOf returns the encoding of an answer's body; "" if it has none.
+func encodingOf(resp *http.Response) string {
+	if encoding := resp.Header.Get("Content-Encoding"); !strings.EqualFold(encoding, "identity") {
+		return encoding
+	}
+	return ""
+}
+
+// endsWithConnection reports whether nothing but the end of the connection marks the
+// end of an answer (RFC 9112, 6.3). Such an answer may be cut off without a trace.
+func endsWithConnection(resp *http.Response) bool {
+	return resp.ProtoMajor == 1 && resp.ContentLength < 0 && len(resp.TransferEncoding) == 0
 }
 
 // readBatch reads the results of a batch. An answer that is not a multipart one
@@ -223,9 +245,18 @@ func (s *Sender) readBatch(ctx context.Context, resp *http.Response, batch []*ev
 			"the answer to a batch is %q: expected multipart/mixed", shorten(oneline.Of(contentType)))}
 		return
 	}
+	if encoding := encodingOf(resp); encoding != "" {
+		answer.Err = &Error{Reason: BadAnswer, Status: resp.StatusCode, Unknown: true, Err: fmt.Errorf(
+			"%w: its encoding is %q, which was not asked for", errMalformed, shorten(oneline.Of(encoding)))}
+		answer.Singly = true
+		return
+	}
 	cut := s.parts.read(resp.Body, params["boundary"], len(batch))
-	if cut == nil {
+	switch {
+	case cut == nil:
 		s.discard(resp.Body)
+	case errors.Is(cut, errEndless) && endsWithConnection(resp):
+		cut = io.ErrUnexpectedEOF
 	}
 	for i := range s.parts.results {
 		s.parts.results[i].Err.hide(s.client.cfg.Secrets, batch[i])

@@ -175,6 +175,8 @@ func (c *Client) headers(token string) *headers {
 func (c *Client) headerOf(contentType, token string) http.Header {
 	header := c.header.Clone()
 	header.Set("Content-Type", contentType)
+	// Without it any encoding of the answer would be acceptable (RFC 9110, 12.5.3).
+	header.Set("Accept-Encoding", "identity")
 	if token != "" {
 		header.Set("Authorization", "Bearer "+token)
 	}
