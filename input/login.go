@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/clientevents/clientevents/internal/filewatch"
+	"github.com/clientevents/clientevents/internal/netx"
 )
 
 // login adds a login to requests.
@@ -129,7 +130,7 @@ func newTransport(c Config) (*transport, error) {
 // schema.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := t.now().RoundTrip(req)
-	if err == nil {
+	if err = netx.Final(resp, err); err == nil {
 		resp.Body = struct {
 			io.Reader
 			io.Closer

@@ -16,6 +16,7 @@ import (
 
 	"github.com/clientevents/clientevents/internal/admin"
 	"github.com/clientevents/clientevents/internal/health"
+	"github.com/clientevents/clientevents/internal/netx"
 	"github.com/clientevents/clientevents/internal/terminal"
 )
 
@@ -201,7 +202,7 @@ func (a *adminClient) ask(cmd *cobra.Command, method, path string, params url.Va
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	resp, err := client.Do(req)
-	if err != nil {
+	if err = netx.Final(resp, err); err != nil {
 		return fmt.Errorf("no answer from the replica: %w", err)
 	}
 	defer resp.Body.Close()

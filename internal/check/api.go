@@ -20,6 +20,7 @@ import (
 	"github.com/clientevents/clientevents/event"
 	"github.com/clientevents/clientevents/internal/connect"
 	"github.com/clientevents/clientevents/internal/googleauth"
+	"github.com/clientevents/clientevents/internal/netx"
 	"github.com/clientevents/clientevents/internal/version"
 	"github.com/clientevents/clientevents/reporter/talent"
 )
@@ -236,7 +237,7 @@ func (p *prober) post(ctx context.Context, to *url.URL, contentType, body string
 	req.Header = p.header.Clone()
 	req.Header.Set("Content-Type", contentType)
 	resp, err := p.transport.RoundTrip(req)
-	if err != nil {
+	if err = netx.Final(resp, err); err != nil {
 		return nil, err
 	}
 	got, _ := answerOf(resp) // the part received before an error is enough

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"strings"
+
+	"github.com/clientevents/clientevents/internal/netx"
 )
 
 // maxStatus bounds the bytes that are read of a replica's status.
@@ -56,7 +58,7 @@ func (ch *check) ask(ctx context.Context, url string) (s replicaStatus, err erro
 	}
 	client := http.Client{Transport: &http.Transport{DialContext: ch.o.DialAdmin, DisableKeepAlives: true}}
 	resp, err := client.Do(req)
-	if err != nil {
+	if err = netx.Final(resp, err); err != nil {
 		return s, err
 	}
 	defer resp.Body.Close()

@@ -17,6 +17,7 @@ import (
 	"unicode"
 	"unicode/utf16"
 
+	"github.com/clientevents/clientevents/internal/netx"
 	"github.com/clientevents/clientevents/internal/terminal"
 )
 
@@ -43,7 +44,7 @@ func (p *Program) call(ctx context.Context, in *invocation, r *request, authoriz
 		p.debugRequest(req, r)
 	}
 	resp, err := p.httpClient().Do(req)
-	if err != nil {
+	if err = netx.Final(resp, err); err != nil {
 		return interrupted(ctx, fmt.Errorf("The request failed with error: %w", withoutSecrets(err)))
 	}
 	defer resp.Body.Close()

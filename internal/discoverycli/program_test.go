@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/clientevents/clientevents/internal/discovery"
+	"github.com/clientevents/clientevents/test/pipenet"
 )
 
 // received is a request in the server's view.
@@ -353,6 +354,15 @@ func TestNobodyListens(t *testing.T) {
 	server.Close()
 	got := jobs3(t).run(t, "--endpoint", server.URL, "projects", "jobs-get", "projects/p/jobs/j", "-p", "key=geheim")
 	if got.code != 1 || !strings.HasPrefix(got.stderr, "The request failed with error: GET "+server.URL+"/v3/projects/p/jobs/j: ") || strings.Contains(got.stderr, "geheim") {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestServerThatSwitchesProtocols(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { pipenet.SwitchProtocols(t, w) }))
+	t.Cleanup(server.Close)
+	got := jobs3(t).run(t, "--endpoint", server.URL, "projects", "jobs-get", "projects/p/jobs/j")
+	if got.code != 1 || !strings.HasPrefix(got.stderr, "The request failed with error: the server answers 101") {
 		t.Errorf("%+v", got)
 	}
 }

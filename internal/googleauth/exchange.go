@@ -68,7 +68,7 @@ func (x *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	x.asked, x.status, x.retryAfter, x.said = true, 0, 0, ""
 	resp, err := x.base.RoundTrip(req)
-	if err != nil {
+	if err = netx.Final(resp, err); err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()

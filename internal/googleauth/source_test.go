@@ -247,6 +247,7 @@ func TestTokenServersThatMisbehave(t *testing.T) {
 		"down":                 {answer(500, "<html>"), googleauth.Unavailable, 0, "500 Internal Server Error"},
 		"an echo":              {echo, googleauth.Refused, 0, "400 Bad Request: did not understand"},
 		"a redirect elsewhere": {answer(307, "", "Location: http://127.0.0.1:1/thief"), googleauth.Unavailable, 0, "a redirect, which is not followed"},
+		"another protocol":     {func(w http.ResponseWriter, _ *http.Request) { pipenet.SwitchProtocols(t, w) }, googleauth.Unavailable, 0, "101"},
 		"cut":                  {answer(200, "", "Content-Length: 100"), googleauth.Unavailable, 0, "EOF"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"testing"
+
+	"github.com/clientevents/clientevents/test/pipenet"
 )
 
 func TestIsLoopback(t *testing.T) {
@@ -35,6 +39,24 @@ func TestIsTimeout(t *testing.T) {
 	} {
 		if got := IsTimeout(test.err); got != test.want {
 			t.Errorf("IsTimeout(%v) = %v, want %v", test.err, got, test.want)
+		}
+	}
+}
+
+func TestFinal(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/switch" {
+			pipenet.SwitchProtocols(t, w)
+		}
+	}))
+	t.Cleanup(server.Close)
+	for url, ok := range map[string]bool{server.URL: true, server.URL + "/switch": false, "http://127.0.0.1:1": false} {
+		resp, err := http.Get(url)
+		if err == nil {
+			defer resp.Body.Close()
+		}
+		if err = Final(resp, err); (err == nil) != ok {
+			t.Errorf("%s: %v", url, err)
 		}
 	}
 }

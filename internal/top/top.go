@@ -18,6 +18,7 @@ import (
 
 	"github.com/clientevents/clientevents/internal/admin"
 	"github.com/clientevents/clientevents/internal/health"
+	"github.com/clientevents/clientevents/internal/netx"
 	"github.com/clientevents/clientevents/internal/terminal"
 )
 
@@ -52,7 +53,7 @@ func ask(ctx context.Context, client *http.Client, base string) (*admin.Status, 
 		return nil, err
 	}
 	resp, err := client.Do(req)
-	if err != nil {
+	if err = netx.Final(resp, err); err != nil {
 		if of, ok := errors.AsType[*url.Error](err); ok {
 			err = of.Err // without the URL, which is shown beside it
 		}
