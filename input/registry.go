@@ -103,8 +103,8 @@ func newRegistry(c Config) (*registry, error) {
 // check asks for a schema by an ID. That the registry does not have it is an answer, too:
 // not every registry has the paths that need none.
 func (c *registry) check(ctx context.Context) error {
-	_, err := c.client.SchemaByID(ctx, 1)
-	if err = notFound(err, "schema ID 1"); isFault(err) {
+	_, err := c.fetchAll(ctx, schemaID{number: 1})
+	if isFault(err) {
 		return nil
 	}
 	if answer, ok := errors.AsType[*sr.ResponseError](err); ok {

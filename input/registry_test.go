@@ -20,6 +20,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
 	"github.com/clientevents/clientevents/event"
+	"github.com/clientevents/clientevents/test/pipenet"
 )
 
 const textSchema = `{"type":"record","name":"R","fields":[{"name":"a","type":"string"}]}`
@@ -85,6 +86,7 @@ func TestTroubleIsNoFault(t *testing.T) {
 				fmt.Fprint(w, strings.Repeat(" ", 1024))
 			}
 		},
+		"switches": func(w http.ResponseWriter) { pipenet.SwitchProtocols(t, w) },
 		"hangs up": func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -22,6 +22,7 @@ import (
 	"github.com/clientevents/clientevents/internal/config"
 	"github.com/clientevents/clientevents/internal/googleauth/tokenserver"
 	"github.com/clientevents/clientevents/test/kafkatest"
+	"github.com/clientevents/clientevents/test/pipenet"
 )
 
 // timeout is short, because some servers here never answer, and long enough for
@@ -190,6 +191,7 @@ func TestCheckOfEndpoint(t *testing.T) {
 		line   string
 		has    []string
 	}{
+		"another protocol": {func(w http.ResponseWriter, _ *http.Request) { pipenet.SwitchProtocols(t, w) }, "FAIL  endpoint", []string{"101"}},
 		"no token":         {status(401, ""), "FAIL  endpoint", []string{"401 Unauthorized", "does not accept the token"}},
 		"API off":          {status(403, info("SERVICE_DISABLED", "projects/123")), "FAIL  endpoint", []string{"gcloud services enable jobs.googleapis.com --project 123"}},
 		"scope":            {status(403, info("ACCESS_TOKEN_SCOPE_INSUFFICIENT", "")), "FAIL  endpoint", []string{"auth/jobs"}},
@@ -456,6 +458,10 @@ func TestCheckOfSchemaRegistry(t *testing.T) {
 	if sound {
 		t.Error("a registry that rejects the login is sound")
 	}
+	empty := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "{}") }))
+	t.Cleanup(empty.Close)
+	lines, _ = checkWith(t, "INPUT_FORMAT=avro", "INPUT_REGISTRY_URL="+empty.URL)
+	wantLine(t, lines, "FAIL  schema registry "+empty.URL, "without a schema")
 	lines, _ = checkWith(t, "INPUT_FORMAT=avro", "INPUT_REGISTRY_URL=http://127.0.0.1:1")
 	wantLine(t, lines, "FAIL  schema registry http://127.0.0.1:1", "refused")
 }
