@@ -68,9 +68,17 @@ func Main(ctx context.Context, args []string, s Streams) (code int) {
 	}()
 	s.secrets = &scrub.Scrubber{}
 	s.secrets.AddEnviron(s.Environ)
+	var out *output
+	s.Out, out = watched(s.Out)
 	root := newRoot(s)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
+	if lost := out.failure(); lost != nil && !errors.Is(err, lost) {
+		s.complain("clientevents: " + lost.Error())
+		if err == nil {
+			return exitFailed
+		}
+	}
 	if err == nil {
 		return exitDone
 	}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -89,7 +90,7 @@ func parse(data []byte) (*File, error) {
 	d.DisallowUnknownFields()
 	var f File
 	if err := d.Decode(&f); err != nil {
-		return nil, errors.New(strings.TrimPrefix(err.Error(), "json: "))
+		return nil, errors.New(explain(err))
 	}
 	if len(f.Tests) == 0 {
 		return nil, errors.New("tests: expected at least one")
@@ -104,6 +105,32 @@ func parse(data []byte) (*File, error) {
 		}
 	}
 	return &f, nil
+}
+
+// explain says what a file of tests has instead of what is expected.
+func explain(err error) string {
+	wrong, ok := errors.AsType[*json.UnmarshalTypeError](err)
+	if !ok {
+		return strings.TrimPrefix(err.Error(), "json: ")
+	}
+	expected := wrong.Type.String()
+	switch wrong.Type.Kind() {
+	case reflect.Struct, reflect.Map:
+		expected = "names with values"
+	case reflect.Slice:
+		expected = "a list"
+	case reflect.String:
+		expected = "text"
+	case reflect.Bool:
+		expected = "true or false"
+	case reflect.Int32, reflect.Int64:
+		expected = "a whole number"
+	}
+	got := strings.NewReplacer("array", "a list", "object", "names with values", "string", "text", "bool", "true or false", "number", "the number").Replace(wrong.Value)
+	if wrong.Field == "" {
+		return fmt.Sprintf("expected %s, such as 'tests: [...]', got %s", expected, got)
+	}
+	return fmt.Sprintf("%s: expected %s, got %s", wrong.Field, expected, got)
 }
 
 func (c *Case) check() error {

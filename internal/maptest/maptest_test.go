@@ -69,3 +69,21 @@ func TestNumbersKeepTheirDigits(t *testing.T) {
 		t.Errorf("the name is %q", f.Tests[0].Name)
 	}
 }
+
+// A file of another form is described in the words of YAML and not of Go.
+func TestFilesOfAnotherForm(t *testing.T) {
+	for text, want := range map[string]string{
+		"- name: a":                            "expected names with values, such as 'tests: [...]', got a list",
+		"just text":                            "expected names with values, such as 'tests: [...]', got text",
+		"tests: {name: a}":                     "tests: expected a list, got names with values",
+		"tests: [{name: [a]}]":                 "tests.name: expected text, got a list",
+		"tests: [{name: 5}]":                   "tests.name: expected text, got the number",
+		"tests: [{record: {offset: 1.5}}]":     "tests.record.offset: expected a whole number, got the number 1.5",
+		"tests: [{record: {headers: [a]}}]":    "tests.record.headers: expected names with values, got a list",
+		"tests: [{expect: {skipped: 'true'}}]": "tests.expect.skipped: expected true or false, got text",
+	} {
+		if _, err := parse([]byte(text)); err == nil || err.Error() != want {
+			t.Errorf("%s: %v; want %s", text, err, want)
+		}
+	}
+}
