@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,7 +21,7 @@ type Reason string
 
 // The reasons to try again.
 const (
-	Throttled       Reason = "throttled"       // 429
+	Throttled       Reason = "throttled"       // 429, or 403 for a quota
 	Unavailable     Reason = "unavailable"     // 503, 425
 	ServerError     Reason = "server_error"    // other 5xx
 	Timeout         Reason = "timeout"         // no answer in time, 408, 504
@@ -87,6 +88,9 @@ func classify(status int, retryAfter string, body []byte, now time.Time) *Error 
 	reason := reasonOf(status)
 	if reason == "" {
 		return nil
+	}
+	if status == http.StatusForbidden && isQuota(body) {
+		reason = Throttled
 	}
 	message, delay := readStatus(body)
 	if message == "" {
@@ -179,6 +183,24 @@ func readStatus(body []byte) (message string, delay time.Duration) {
 	return oneline.Of(strings.TrimSuffix(strings.TrimPrefix(answer.Error.Status+": "+answer.Error.Message, ": "), ": ")), delay
 }
 
+// quotaReasons are the reasons of a 403 that is about a quota and not about permission:
+// those of Google's older errors, and of a google.rpc.ErrorInfo.
+var quotaReasons = []string{
+	"rateLimitExceeded", "userRateLimitExceeded", "dailyLimitExceeded", "quotaExceeded", "RATE_LIMIT_EXCEEDED",
+}
+
+// isQuota reports whether an error of Google names a quota as its reason.
+func isQuota(body []byte) bool {
+	type reason struct{ Reason string }
+	var answer struct {
+		Error struct{ Errors, Details []reason }
+	}
+	_ = json.Unmarshal(body, &answer) // as in readStatus
+	return slices.ContainsFunc(slices.Concat(answer.Error.Errors, answer.Error.Details), func(r reason) bool {
+		return slices.Contains(quotaReasons, r.Reason)
+	})
+}
+
 // plainText returns the text of an answer that is not Google's. The beginning of a
 // web page says nothing.
 func plainText(body []byte) string {
@@ -199,7 +221,8 @@ func parseRetryAfter(value string, now time.Time) time.Duration {
 	if value == "" {
 		return 0
 	}
-	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
+	// A number out of range is the nearest one in it.
+	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
 		return time.Duration(min(max(0, seconds), int64(maxRetryAfter/time.Second))) * time.Second
 	}
 	if date, err := http.ParseTime(value); err == nil {

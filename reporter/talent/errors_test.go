@@ -71,6 +71,8 @@ func TestEveryStatusAndRetryAfter(t *testing.T) {
 		{"-5", nil, 0},
 		{"86400", nil, 24 * time.Hour},
 		{"99999999", nil, 7 * 24 * time.Hour},
+		{"99999999999999999999", nil, 7 * 24 * time.Hour},
+		{"-99999999999999999999", nil, 0},
 		{"", []byte(`{"error":{"details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"4s"}]}}`), 4 * time.Second},
 		{"", info("1.5s"), 1500 * time.Millisecond},
 		{"3", info("1.5s"), 3 * time.Second},
@@ -86,6 +88,27 @@ func TestEveryStatusAndRetryAfter(t *testing.T) {
 			if err != nil && err.RetryAfter != form.want {
 				t.Errorf("%d with Retry-After %q and %s asks for %v, want %v", status, form.header, form.body, err.RetryAfter, form.want)
 			}
+		}
+	}
+}
+
+// A 403 for a quota is no question of permission, and has another remedy.
+func TestForbiddenByAQuota(t *testing.T) {
+	for body, want := range map[string]Reason{
+		`{"error":{"code":403,"message":"Rate Limit Exceeded","errors":[{"domain":"usageLimits","reason":"rateLimitExceeded"}]}}`:                             Throttled,
+		`{"error":{"code":403,"errors":[{"domain":"global","reason":"forbidden"},{"domain":"usageLimits","reason":"dailyLimitExceeded"}]}}`:                   Throttled,
+		`{"error":{"code":403,"status":"PERMISSION_DENIED","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"RATE_LIMIT_EXCEEDED"}]}}`: Throttled,
+		`{"error":{"code":403,"status":"PERMISSION_DENIED","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"SERVICE_DISABLED"}]}}`:    Forbidden,
+		`{"error":{"code":403,"errors":[{"domain":"global","reason":"forbidden","message":"rateLimitExceeded"}]}}`:                                            Forbidden,
+		`{"error":{"code":403,"errors":"rateLimitExceeded"}}`:                                                                                                 Forbidden,
+		"quotaExceeded": Forbidden,
+		"":              Forbidden,
+	} {
+		if got := classify(http.StatusForbidden, "", []byte(body), time.Time{}); got.Reason != want || got.Status != http.StatusForbidden {
+			t.Errorf("%s is %v, want %s", body, got, want)
+		}
+		if got := classify(http.StatusBadRequest, "", []byte(body), time.Time{}); got.Reason != Refused {
+			t.Errorf("400 with %s is %v", body, got)
 		}
 	}
 }
