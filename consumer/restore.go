@@ -35,6 +35,7 @@ func (o *owner) restore(ctx context.Context) error {
 		if _, ok := errors.AsType[*stateError](err); ok {
 			return err
 		}
+		err = o.c.completeStateTopic(ctx, err)
 		o.unrestored.Store(true)
 		o.causes.note(TroubleRestore, err)
 		o.log.Debug("could not read the state topic; trying again before any record is processed",

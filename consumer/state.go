@@ -158,6 +158,9 @@ func (o *owner) writeFailed(ctx context.Context, kind string, attempt, records i
 		return ctx.Err()
 	}
 	topic, failing, trouble := o.topicOf(kind)
+	if kind == topicState {
+		err = o.c.completeStateTopic(ctx, err)
+	}
 	failing.Store(true)
 	o.causes.note(trouble, err)
 	o.c.metrics.writeFailures.WithLabelValues(kind).Inc()

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+
+	"github.com/clientevents/clientevents/consumer/kafkalog"
 )
 
 // prepareTopics waits for the source topic and creates the other two if they do
@@ -115,7 +117,6 @@ func (c *Consumer) prepareStateTopic(ctx context.Context, partitions int) error 
 		if err := c.growStateTopic(ctx, partitions); err != nil {
 			return fmt.Errorf("topic %s needs %d partitions, too: %w", c.cfg.StateTopic, partitions, err)
 		}
-		c.log.Info("partitions added to the state topic", "topic", c.cfg.StateTopic, "before", got, "now", partitions)
 		got = partitions
 	}
 	config, err := c.topicConfig(ctx, c.cfg.StateTopic, "cleanup.policy", "retention.ms")
@@ -213,7 +214,31 @@ func (c *Consumer) growStateTopic(ctx context.Context, partitions int) error {
 	if err != nil {
 		return withoutCall(err)
 	}
-	return answer.Errors[c.cfg.StateTopic]
+	if err := answer.Errors[c.cfg.StateTopic]; err != nil {
+		return err
+	}
+	c.log.Info("partitions added to the state topic", "topic", c.cfg.StateTopic, "before", have, "now", partitions)
+	return nil
+}
+
+// completeStateTopic adds the partitions that the state topic lacks, if that is why a
+// request failed. It lacks some if a rebalance assigned partitions that were added to the
+// source topic before this replica noticed them, or if it was recreated. The result is
+// the cause, with the reason why none could be added.
+func (c *Consumer) completeStateTopic(ctx context.Context, cause error) error {
+	if _, lacking := errors.AsType[*kafkalog.NoPartitionError](cause); !lacking {
+		return cause
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	partitions, err := c.partitionCount(ctx, c.cfg.Topic)
+	if err == nil {
+		err = c.growStateTopic(ctx, partitions)
+	}
+	if err != nil {
+		return fmt.Errorf("%w; could not add it: %w", cause, err)
+	}
+	return cause
 }
 
 // withoutCall removes the prefix of kafka-go's errors, such as

@@ -70,13 +70,30 @@ func (e *TooLargeError) Unwrap() error { return e.Err }
 // at fault, not the log; the connection is closed.
 var errAnswer = errors.New("the broker's answer can't be read")
 
+// NoPartitionError describes a partition that does not exist, of a topic that does. It
+// has kafka.UnknownTopicOrPartition in its chain.
+type NoPartitionError struct {
+	Topic     string
+	Partition int32
+	Has       int // partitions of the topic
+}
+
+func (e *NoPartitionError) Error() string {
+	noun := "partitions"
+	if e.Has == 1 {
+		noun = "partition"
+	}
+	return fmt.Sprintf("partition %d of topic %s does not exist: the topic has %d %s", e.Partition, e.Topic, e.Has, noun)
+}
+
+func (e *NoPartitionError) Unwrap() error { return kafka.UnknownTopicOrPartition }
+
 // brokerError gives the faults that kafka-go finds itself, before it asks a broker, the
 // code with which a broker would have answered.
 func brokerError(err error) error {
 	for own, code := range map[protocol.Error]kafka.Error{
-		protocol.ErrNoTopic:     kafka.UnknownTopicOrPartition,
-		protocol.ErrNoPartition: kafka.UnknownTopicOrPartition,
-		protocol.ErrNoLeader:    kafka.LeaderNotAvailable,
+		protocol.ErrNoTopic:  kafka.UnknownTopicOrPartition,
+		protocol.ErrNoLeader: kafka.LeaderNotAvailable,
 	} {
 		if errors.Is(err, own) {
 			return fmt.Errorf("%w (%w)", code, err)
@@ -104,7 +121,7 @@ func leaderOf(cluster protocol.Cluster, topic string, partition int32) (protocol
 	case !ok && t.Error != 0:
 		return none, fmt.Errorf("topic %s: %w", topic, kafka.Error(t.Error))
 	case !ok:
-		return none, brokerError(protocol.NewErrNoPartition(topic, partition))
+		return none, &NoPartitionError{topic, partition, len(t.Partitions)}
 	}
 	leader, ok := cluster.Brokers[p.Leader]
 	if !ok {

@@ -36,6 +36,7 @@ type class string
 const (
 	unknown       class = ""
 	topicMissing  class = "topic_missing"
+	topicSmaller  class = "topic_smaller"
 	topicDenied   class = "topic_denied"
 	groupDenied   class = "group_denied"
 	clusterDenied class = "cluster_denied"
@@ -96,6 +97,9 @@ func classify(err error) class {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return untrusted
 	}
+	if _, ok := errors.AsType[*kafkalog.NoPartitionError](err); ok {
+		return topicSmaller
+	}
 	if _, ok := errors.AsType[*kafkalog.RecordTooLargeError](err); ok {
 		return tooLarge
 	}
@@ -140,6 +144,11 @@ func (f *Facts) advise(c class, err error, at Place) string {
 			return fmt.Sprintf("Topic %s does not exist: create it with `clientevents topics create`, or correct kafka.topic.", at.Topic)
 		}
 		return fmt.Sprintf("Topic %s does not exist any more: create it with `clientevents topics create`.", at.Topic)
+	case topicSmaller:
+		if at.Topic == f.Topic {
+			return fmt.Sprintf("Topic %s was recreated with fewer partitions: the group gives up those that no longer exist within half a minute.", at.Topic)
+		}
+		return fmt.Sprintf("Topic %s has too few partitions. The program adds them if its principal has Alter on the topic; otherwise `kafka-topics.sh --alter --topic %s --partitions N` does, with N that of topic %s.", at.Topic, at.Topic, f.Topic)
 	case topicDenied:
 		if at.Operation == write {
 			return fmt.Sprintf("Grant the program's principal Write and Describe on topic %s.", at.Topic)

@@ -16,6 +16,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"github.com/clientevents/clientevents/consumer"
+	"github.com/clientevents/clientevents/consumer/kafkalog"
 	"github.com/clientevents/clientevents/internal/tlsfile"
 	"github.com/clientevents/clientevents/reporter"
 	"github.com/clientevents/clientevents/reporter/talent"
@@ -202,6 +203,18 @@ func TestProblems(t *testing.T) {
 		"a source topic that is deleted": {
 			func(f *Facts) { f.fail(consumer.TroubleFetch, kafka.UnknownTopicOrPartition) },
 			SourceUnreadable, "Held up: records can't be read", "", "Topic events does not exist",
+		},
+		"a source topic with fewer partitions than before": {
+			func(f *Facts) {
+				f.fail(consumer.TroubleFetch, &kafkalog.NoPartitionError{Topic: "events", Partition: 7, Has: 1})
+			},
+			SourceUnreadable, "Held up: records can't be read", "partition 7 of topic events does not exist: the topic has 1 partition", "Topic events was recreated with fewer partitions",
+		},
+		"a state topic with too few partitions": {
+			func(f *Facts) {
+				f.fail(consumer.TroubleRestore, &kafkalog.NoPartitionError{Topic: "events.reported", Partition: 7, Has: 3})
+			},
+			StateUnreadable, "Held up: the state topic can't be read", "the topic has 3 partitions", "--alter --topic events.reported --partitions N",
 		},
 		"corrupt data": {
 			func(f *Facts) { f.fail(consumer.TroubleFetch, errors.Join(errors.New("x"), io.EOF)) },

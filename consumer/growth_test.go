@@ -1,0 +1,80 @@
+package consumer
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/clientevents/clientevents/test/kafkatest"
+)
+
+// TestGrowthInRebalance: a rebalance that assigns added partitions before a replica has
+// noticed them leaves none of them without state.
+func TestGrowthInRebalance(t *testing.T) {
+	everywhere(t, func(t *testing.T, c *kafkatest.Cluster) {
+		r := newReading(t, c)
+		r.publish("old", 2)
+		stop := r.run()
+		defer stop()
+		r.wait(2)
+		r.resize(r.topic, 3)
+		member, err := kgo.NewClient(kgo.SeedBrokers(c.Brokers...), kgo.Dialer(c.DialContext), kgo.ConsumerGroup(r.group), kgo.ConsumeTopics(r.topic),
+			kgo.SessionTimeout(6*time.Second), kgo.DisableAutoCommit())
+		if err != nil {
+			t.Fatal(err)
+		}
+		kafkatest.WaitFor(t, 30*time.Second, "a rebalance", func() bool { return len(r.c.member.Status().Partitions) > 1 })
+		member.Close()
+		r.restored(3)
+	})
+}
+
+// TestStateTopicLosesPartitions: where the state topic is recreated with fewer partitions,
+// the missing ones are named and added while the replica runs.
+func TestStateTopicLosesPartitions(t *testing.T) {
+	everywhere(t, func(t *testing.T, c *kafkatest.Cluster) {
+		r := newReading(t, c)
+		r.resize(r.topic, 3)
+		stop := r.run()
+		defer stop()
+		r.restored(3)
+		answer, err := c.Client(t).DeleteTopics(t.Context(), &kafka.DeleteTopicsRequest{Topics: []string{r.state}})
+		if err != nil || answer.Errors[r.state] != nil {
+			t.Fatal(err, answer)
+		}
+		c.CreateTopic(t, r.state, 1, nil)
+		for p := range 3 {
+			c.Produce(t, r.topic, kafka.Message{Partition: p, Value: eventWith(p, "")})
+		}
+		r.wait(3)
+		kafkatest.WaitFor(t, 30*time.Second, "commits", func() bool {
+			return slices.Equal(c.CommittedOffsets(t, r.group, r.topic), []int64{1, 1, 1})
+		})
+		if log := r.log.take(); strings.Count(log, "partitions added to the state topic") != 1 {
+			t.Errorf("log: want one line about the added partitions:\n%s", log)
+		}
+	})
+}
+
+// resize adds partitions to a topic.
+func (r *reading) resize(topic string, partitions int32) {
+	r.t.Helper()
+	answer, err := r.cluster.Client(r.t).CreatePartitions(r.t.Context(), &kafka.CreatePartitionsRequest{Topics: []kafka.TopicPartitionsConfig{{Name: topic, Count: partitions}}})
+	if err != nil || answer.Errors[topic] != nil {
+		r.t.Fatal(err, answer)
+	}
+}
+
+// restored waits until the replica has so many partitions and their state.
+func (r *reading) restored(partitions int) {
+	r.t.Helper()
+	kafkatest.WaitFor(r.t, time.Minute, fmt.Sprintf("%d partitions", partitions), func() bool {
+		all := r.c.Partitions()
+		return len(all) == partitions && !slices.ContainsFunc(all, func(p PartitionStatus) bool { return !p.Restored })
+	})
+}
