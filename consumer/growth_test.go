@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -58,6 +59,31 @@ func TestStateTopicLosesPartitions(t *testing.T) {
 		if log := r.log.take(); strings.Count(log, "partitions added to the state topic") != 1 {
 			t.Errorf("log: want one line about the added partitions:\n%s", log)
 		}
+	})
+}
+
+// TestRecreatedWithFewerPartitions: the replica reads the new topic, gives up the
+// partitions that no longer exist, and is ready.
+func TestRecreatedWithFewerPartitions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newReading(t, kafkatest.Bubble(t))
+		r.resize(r.topic, 3)
+		r.publish("old", 20)
+		stop := r.run()
+		defer stop()
+		r.wait(20)
+		r.restored(3)
+		r.recreate(time.Second)
+		r.publish("new", 5)
+		r.wait(25)
+		kafkatest.WaitFor(t, 10*time.Second, "the missing partitions to be named", func() bool {
+			return slices.ContainsFunc(r.c.Partitions(), func(p PartitionStatus) bool {
+				return p.Trouble == TroubleFetch && strings.Contains(p.Detail, "the topic has 1 partition")
+			})
+		})
+		r.restored(1)
+		kafkatest.WaitFor(t, time.Minute, "the replica to be ready", func() bool { return r.c.Readiness().State == Ready })
+		r.committed(5)
 	})
 }
 

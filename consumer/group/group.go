@@ -153,9 +153,9 @@ type Member struct {
 	started  int           // assignments so far
 	claimed  int32         // the generation of the last assignment
 	assigned bool          // the handler knows the assignment
-	// partitions is how many the topic had for the last assignment, or 0; grown is
+	// partitions is how many the topic had for the last assignment, or 0; size is
 	// how many it had when this member asked for a rebalance because of that.
-	partitions, grown int32
+	partitions, size int32
 	// verdict is the worst reaction to the requests of all goroutines, for the one
 	// that runs the member; cause is the error.
 	verdict reaction
@@ -299,7 +299,7 @@ func (m *Member) protocols() []joingroup.RequestProtocol {
 	}
 	offered := []joingroup.RequestProtocol{}
 	for _, name := range []string{cooperative, eager} {
-		offered = append(offered, joingroup.RequestProtocol{Name: name, Metadata: encodeSubscription(name, s, m.grown)})
+		offered = append(offered, joingroup.RequestProtocol{Name: name, Metadata: encodeSubscription(name, s, m.size)})
 	}
 	return offered
 }

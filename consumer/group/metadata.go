@@ -38,11 +38,11 @@ type subscription struct {
 // of other libraries.
 const marker = "clientevents"
 
-// encodeSubscription writes the metadata for one of the protocols. grown is how
-// many partitions the topic had when this member found it grown, and 0 if it did
-// not: a broker starts a rebalance for a member that joins again only if its
+// encodeSubscription writes the metadata for one of the protocols. size is how many
+// partitions the topic had when this member found that their number had changed, and 0
+// if it did not: a broker starts a rebalance for a member that joins again only if its
 // metadata changed.
-func encodeSubscription(protocol string, s subscription, grown int32) []byte {
+func encodeSubscription(protocol string, s subscription, size int32) []byte {
 	version := int16(2)
 	if protocol == eager {
 		version = 0 // kafka-go fails as the leader when anything follows the user data
@@ -59,7 +59,7 @@ func encodeSubscription(protocol string, s subscription, grown int32) []byte {
 	if protocol == eager {
 		data = appendPartitions(data, s.owned)
 	}
-	data = appendInt32(appendInt32(data, s.generation), grown)
+	data = appendInt32(appendInt32(data, s.generation), size)
 	data = append(append(data, s.config...), marker...)
 	b = append(appendInt32(b, int32(len(data))), data...)
 	if version > 0 {

@@ -321,6 +321,26 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
+// TestRecreatedWithFewerPartitions: the partitions that no longer exist are given up, by
+// whichever member has them.
+func TestRecreatedWithFewerPartitions(t *testing.T) {
+	bubble(t, 6, func(t *testing.T, w *world) {
+		often := func(c *Config) { c.CheckInterval = time.Second }
+		a, b := w.start("a", often), w.start("b", often)
+		w.settled(6, a, b)
+		for _, n := range []int{2, 4, 2} {
+			answer, err := w.cluster.Client(t).DeleteTopics(t.Context(), &kafka.DeleteTopicsRequest{Topics: []string{topic}})
+			if err != nil || answer.Errors[topic] != nil {
+				t.Fatal(err, answer)
+			}
+			time.Sleep(3 * time.Second)
+			w.cluster.CreateTopic(t, topic, n, nil)
+			w.settled(n, a, b)
+			kafkatest.WaitFor(t, time.Minute, "all partitions to be covered", func() bool { return a.m.Status().Covered && b.m.Status().Covered })
+		}
+	})
+}
+
 // TestHeard: an answer to a heartbeat or a commit about a generation that the
 // member is leaving, or has left, decides nothing: the answer to its JoinGroup does.
 func TestHeard(t *testing.T) {

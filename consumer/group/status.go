@@ -81,9 +81,11 @@ type check struct {
 	drift   drift
 }
 
-// watch looks for added partitions and at the other members until ctx ends.
+// watch looks at the number of partitions and at the other members until ctx ends.
 func (m *Member) watch(ctx context.Context, h Handler) {
-	for sleep(ctx, m.cfg.CheckInterval) == nil {
+	fewer := int32(0) // partitions that the last look found, if that is too few
+	for wait := m.cfg.CheckInterval; sleep(ctx, wait) == nil; {
+		wait = m.cfg.CheckInterval
 		m.mu.Lock()
 		settled := m.id.generation >= 0 && !m.joining
 		id, assigned := m.id, m.partitions
@@ -97,30 +99,43 @@ func (m *Member) watch(ctx context.Context, h Handler) {
 			continue
 		}
 		n := counts[m.cfg.Topic]
-		if n > assigned {
+		switch {
+		case n > assigned:
 			m.grow(ctx, h, assigned, n)
+		case n == 0 || n == assigned:
+		case n == fewer:
+			m.resized(assigned, n) // the topic was recreated
+		default: // the broker may be the only one that does not know all yet
+			fewer, wait = n, m.cfg.CheckInterval/5
+			continue
 		}
+		fewer = 0
 		if err := m.inspect(ctx, id.coordinator, n); err != nil {
 			m.trouble.note(m.log, err, again)
 		}
 	}
 }
 
-// grow asks for a rebalance that assigns partitions which were added. The changed
-// metadata make the coordinator start one, also for a member that does not lead.
+// grow asks for a rebalance that assigns partitions which were added.
 func (m *Member) grow(ctx context.Context, h Handler, before, n int32) {
 	if err := h.Grown(ctx, int(n)); err != nil {
 		m.log.Warn("partitions were added to the topic, and can't be read yet; trying again", "topic", m.cfg.Topic, "before", before, "now", n, "error", err)
 		return
 	}
+	m.resized(before, n)
+}
+
+// resized asks for a rebalance that assigns another number of partitions. The changed
+// metadata make the coordinator start one, also for a member that does not lead.
+func (m *Member) resized(before, n int32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.joining || m.partitions != before {
 		return // a rebalance began meanwhile
 	}
-	m.log.Info("partitions were added to the topic", "topic", m.cfg.Topic, "before", before, "now", n)
-	m.grown = n
-	m.decideLocked(rejoin, fmt.Errorf("topic %s has grown from %d to %d partitions", m.cfg.Topic, before, n))
+	m.log.Info("the topic has another number of partitions; the group assigns them again", "topic", m.cfg.Topic, "before", before, "now", n)
+	m.size = n
+	m.decideLocked(rejoin, fmt.Errorf("topic %s has %d partitions instead of %d", m.cfg.Topic, n, before))
 }
 
 // inspect asks for the group's members. n is how many partitions the topic has.
