@@ -216,13 +216,13 @@ func (o *owner) writeBatch(ctx context.Context, letters []partition.DeadLetter, 
 		return err
 	}
 	defer release()
-	// A partition's dead letters stay together and in order.
-	to := o.partition.ID() % int32(o.c.deadLetterPartitions.Load())
 	for attempt := 0; ; attempt++ {
 		o.beat()
 		err := o.c.kafka.Write(ctx, kafkalog.WriteRequest{
+			// A partition's dead letters stay together and in order.
+			Topic: o.c.cfg.DeadLetterTopic, Partition: o.partition.ID() % int32(o.c.deadLetterPartitions.Load()),
 			// A topic's limit is for the compressed size.
-			Topic: o.c.cfg.DeadLetterTopic, Partition: to, Records: records, Codec: kafkalog.Zstd,
+			Records: records, Codec: kafkalog.Zstd,
 		})
 		unwritten, left := letters[:0:0], records[:0:0]
 		if err != nil {
@@ -246,9 +246,23 @@ func (o *owner) writeBatch(ctx context.Context, letters []partition.DeadLetter, 
 			o.noteWritten(topicDeadLetter, attempt)
 			return nil
 		}
+		o.c.followLettersTopic(ctx, err)
 		if err := o.writeFailed(ctx, topicDeadLetter, attempt, len(letters), err); err != nil {
 			return err
 		}
+	}
+}
+
+// followLettersTopic counts the partitions of the dead-letter topic again, if a write
+// failed because it was recreated with fewer.
+func (c *Consumer) followLettersTopic(ctx context.Context, cause error) {
+	if _, lacking := errors.AsType[*kafkalog.NoPartitionError](cause); !lacking {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if n, err := c.partitionCount(ctx, c.cfg.DeadLetterTopic); err == nil {
+		c.deadLetterPartitions.Store(int64(n))
 	}
 }
 

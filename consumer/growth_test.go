@@ -44,10 +44,7 @@ func TestStateTopicLosesPartitions(t *testing.T) {
 		stop := r.run()
 		defer stop()
 		r.restored(3)
-		answer, err := c.Client(t).DeleteTopics(t.Context(), &kafka.DeleteTopicsRequest{Topics: []string{r.state}})
-		if err != nil || answer.Errors[r.state] != nil {
-			t.Fatal(err, answer)
-		}
+		r.deleteTopic(r.state)
 		c.CreateTopic(t, r.state, 1, nil)
 		for p := range 3 {
 			c.Produce(t, r.topic, kafka.Message{Partition: p, Value: eventWith(p, "")})
@@ -85,6 +82,37 @@ func TestRecreatedWithFewerPartitions(t *testing.T) {
 		kafkatest.WaitFor(t, time.Minute, "the replica to be ready", func() bool { return r.c.Readiness().State == Ready })
 		r.committed(5)
 	})
+}
+
+// TestLettersTopicLosesPartitions: where the dead-letter topic is recreated with fewer
+// partitions, the dead letters of all partitions go to those that it has.
+func TestLettersTopicLosesPartitions(t *testing.T) {
+	everywhere(t, func(t *testing.T, c *kafkatest.Cluster) {
+		r := newReading(t, c)
+		r.resize(r.topic, 3)
+		stop := r.run()
+		defer stop()
+		r.restored(3)
+		r.deleteTopic(r.letters)
+		c.CreateTopic(t, r.letters, 1, nil)
+		for p := range 3 {
+			c.Produce(t, r.topic, kafka.Message{Partition: p, Value: []byte("x")})
+		}
+		kafkatest.WaitFor(t, 30*time.Second, "commits", func() bool {
+			return slices.Equal(c.CommittedOffsets(t, r.group, r.topic), []int64{1, 1, 1})
+		})
+		if ends := c.EndOffsets(t, r.letters); !slices.Equal(ends, []int64{3}) {
+			t.Errorf("the dead-letter topic ends at %v: want 3 dead letters in one partition", ends)
+		}
+	})
+}
+
+func (r *reading) deleteTopic(topic string) {
+	r.t.Helper()
+	answer, err := r.cluster.Client(r.t).DeleteTopics(r.t.Context(), &kafka.DeleteTopicsRequest{Topics: []string{topic}})
+	if err != nil || answer.Errors[topic] != nil {
+		r.t.Fatal(err, answer)
+	}
 }
 
 // resize adds partitions to a topic.

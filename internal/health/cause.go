@@ -145,10 +145,7 @@ func (f *Facts) advise(c class, err error, at Place) string {
 		}
 		return fmt.Sprintf("Topic %s does not exist any more: create it with `clientevents topics create`.", at.Topic)
 	case topicSmaller:
-		if at.Topic == f.Topic {
-			return fmt.Sprintf("Topic %s was recreated with fewer partitions: the group gives up those that no longer exist within half a minute.", at.Topic)
-		}
-		return fmt.Sprintf("Topic %s has too few partitions. The program adds them if its principal has Alter on the topic; otherwise `kafka-topics.sh --alter --topic %s --partitions N` does, with N that of topic %s.", at.Topic, at.Topic, f.Topic)
+		return f.smallerAdvice(at.Topic)
 	case topicDenied:
 		if at.Operation == write {
 			return fmt.Sprintf("Grant the program's principal Write and Describe on topic %s.", at.Topic)
@@ -166,6 +163,17 @@ func (f *Facts) advise(c class, err error, at Place) string {
 		return unresolvedAdvice(err)
 	}
 	return generalAdvice[c]
+}
+
+// smallerAdvice is for a topic that has fewer partitions than the program expects.
+func (f *Facts) smallerAdvice(topic string) string {
+	switch topic {
+	case f.Topic:
+		return fmt.Sprintf("Topic %s was recreated with fewer partitions: the group gives up those that no longer exist within half a minute.", topic)
+	case f.StateTopic:
+		return fmt.Sprintf("Topic %s has too few partitions. The program adds them if its principal has Alter on the topic; otherwise run `kafka-topics.sh --alter --topic %s --partitions N`, with the N of topic %s.", topic, topic, f.Topic)
+	}
+	return fmt.Sprintf("Topic %s was recreated with fewer partitions: add them with `kafka-topics.sh --alter --topic %s --partitions N`, or restart the replicas.", topic, topic)
 }
 
 // unresolvedAdvice names the address that can't be resolved.
