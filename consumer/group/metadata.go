@@ -29,6 +29,10 @@ type subscription struct {
 	generation int32
 	// marked reports whether the metadata are those of a replica of this program.
 	marked bool
+	// earlier reports whether the metadata have the form of releases that wrote no
+	// marker, which joined by kafka-go: it leaves out the partitions that belong to
+	// version 1.
+	earlier bool
 	// config is the hash of the replica's configuration, 8 hexadecimal digits; "" if it
 	// is unknown.
 	config string
@@ -111,7 +115,7 @@ func decodeSubscription(protocol string, b []byte) (subscription, error) {
 	if len(data) >= 4 {
 		s.generation = int32(binary.BigEndian.Uint32(data))
 	}
-	// kafka-go writes version 1 without the partitions that belong to it.
+	s.earlier = version == 1 && len(r.b) == 0
 	if version >= 1 && len(r.b) > 0 {
 		s.owned = r.partitions()
 	}

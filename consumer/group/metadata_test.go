@@ -57,14 +57,14 @@ func TestDecodeSubscription(t *testing.T) {
 		want          subscription
 		bad           bool
 	}{
-		"version 0":           {cooperative, "0000" + events + "ffffffff", subscription{[]string{"events"}, nil, none, false, ""}, false},
-		"kafka-go":            {eager, "0001" + events + "ffffffff", subscription{[]string{"events"}, nil, none, false, ""}, false},
-		"range of Java":       {eager, "0000" + events + "00000000", subscription{[]string{"events"}, nil, none, false, ""}, false},
-		"other user data":     {eager, "0000" + events + "00000003" + "616263", subscription{[]string{"events"}, nil, none, false, ""}, false},
-		"version 1":           {cooperative, "0001" + events + "00000004" + "00000005" + "00000001" + "0006" + "6576656e7473" + "00000002" + "00000000" + "00000002", subscription{[]string{"events"}, owned, 5, false, ""}, false},
-		"version 2":           {cooperative, "0002" + events + "ffffffff" + "00000001" + "0006" + "6576656e7473" + "00000002" + "00000000" + "00000002" + "00000006", subscription{[]string{"events"}, owned, 6, false, ""}, false},
-		"version 3":           {cooperative, "0003" + events + "ffffffff" + "00000001" + "0006" + "6576656e7473" + "00000002" + "00000000" + "00000002" + "00000006" + "0001" + "72", subscription{[]string{"events"}, owned, 6, false, ""}, false},
-		"version 9":           {cooperative, "0009" + events + "ffffffff" + "00000000" + "00000006" + "0001" + "72" + "cafe", subscription{[]string{"events"}, nil, 6, false, ""}, false},
+		"version 0":           {cooperative, "0000" + events + "ffffffff", subscription{topics: []string{"events"}, generation: none}, false},
+		"kafka-go":            {eager, "0001" + events + "ffffffff", subscription{topics: []string{"events"}, generation: none, earlier: true}, false},
+		"range of Java":       {eager, "0000" + events + "00000000", subscription{topics: []string{"events"}, generation: none}, false},
+		"other user data":     {eager, "0000" + events + "00000003" + "616263", subscription{topics: []string{"events"}, generation: none}, false},
+		"version 1":           {cooperative, "0001" + events + "00000004" + "00000005" + "00000001" + "0006" + "6576656e7473" + "00000002" + "00000000" + "00000002", subscription{topics: []string{"events"}, owned: owned, generation: 5}, false},
+		"version 2":           {cooperative, "0002" + events + "ffffffff" + "00000001" + "0006" + "6576656e7473" + "00000002" + "00000000" + "00000002" + "00000006", subscription{topics: []string{"events"}, owned: owned, generation: 6}, false},
+		"version 3":           {cooperative, "0003" + events + "ffffffff" + "00000001" + "0006" + "6576656e7473" + "00000002" + "00000000" + "00000002" + "00000006" + "0001" + "72", subscription{topics: []string{"events"}, owned: owned, generation: 6}, false},
+		"version 9":           {cooperative, "0009" + events + "ffffffff" + "00000000" + "00000006" + "0001" + "72" + "cafe", subscription{topics: []string{"events"}, generation: 6}, false},
 		"nothing":             {cooperative, "", subscription{}, true},
 		"cut off":             {cooperative, "0001" + events + "ffffffff" + "00000001" + "0006" + "6576", subscription{}, true},
 		"more than there are": {cooperative, "0001" + "7fffffff" + "0001", subscription{}, true},

@@ -43,8 +43,9 @@ func sorted(peers []Peer) []Peer {
 	return peers
 }
 
-// describe reads a broker's description of a member. Replicas are known by their
-// metadata, or by their client ID: those of earlier releases write no marker.
+// describe reads a broker's description of a member. Replicas are known by the marker in
+// their metadata. Those of earlier releases write none, and are known by their client ID
+// and the form of their metadata: a consumer of another kind may have the same client ID.
 func describe(g describegroups.ResponseGroup, member describegroups.ResponseGroupMember, topic, clientID string) Peer {
 	s, err := decodeSubscription(g.ProtocolData, member.MemberMetadata)
 	assigned, _, _ := decodeAssignment(member.MemberAssignment)
@@ -52,7 +53,7 @@ func describe(g describegroups.ResponseGroup, member describegroups.ResponseGrou
 		MemberID: member.MemberID, InstanceID: member.GroupInstanceID,
 		ClientID: member.ClientID, Host: hostOf(member.ClientHost),
 		Topics: s.topics, Config: s.config, Partitions: slices.Sorted(slices.Values(assigned[topic])),
-		Foreign: err != nil || g.ProtocolType != "consumer" || !slices.Contains(s.topics, topic) || !s.marked && member.ClientID != clientID,
+		Foreign: err != nil || g.ProtocolType != "consumer" || !slices.Contains(s.topics, topic) || !s.marked && (member.ClientID != clientID || !s.earlier),
 	}
 }
 

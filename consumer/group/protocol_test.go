@@ -552,6 +552,20 @@ func TestForeignMember(t *testing.T) {
 	})
 }
 
+// TestForeignMemberWithOurClientID: a consumer of the same topic is foreign, though it has
+// the client ID of a replica.
+func TestForeignMemberWithOurClientID(t *testing.T) {
+	bubble(t, 4, func(t *testing.T, w *world) {
+		a := w.start("a", func(c *Config) { c.CheckInterval = time.Second })
+		w.settled(4, a)
+		w.franz(t, a.transport.ClientID, topic)
+		kafkatest.WaitFor(t, time.Minute, "the stranger to be named", func() bool {
+			s := a.m.Status()
+			return s.Unread && !s.Covered && strings.Contains(s.Fault, fmt.Sprintf("client %q on host ", a.transport.ClientID)) && strings.Contains(s.Fault, "no replica reads partitions")
+		})
+	})
+}
+
 // TestUnreadPartition: a leader that leaves a partition out is a fault.
 func TestUnreadPartition(t *testing.T) {
 	bubble(t, 3, func(t *testing.T, w *world) {
