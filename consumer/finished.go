@@ -60,6 +60,25 @@ func (o *owner) finishedNow() finished {
 	return finished{offset: o.partition.Watermark(), topic: source.String()}
 }
 
+// tellMoved logs that another client has set the group's offset, such as a consumer of
+// another kind that was in the group, or kafka-consumer-groups.sh. Its commits do not name
+// the log, as ours do; committed is that name.
+func (o *owner) tellMoved(committed string, id kafkalog.TopicID) {
+	offset, done := o.found.Offset, o.finished
+	if committed != "" || id.IsZero() || done.topic != id.String() {
+		return
+	}
+	switch {
+	case offset > done.offset:
+		o.log.Warn("another client has set the group's offset ahead; this program did not read all records before it. "+
+			"To report them, stop all replicas and set the offset back (docs/runbook.md)",
+			"finished", done.offset, "offset", offset)
+	case offset < done.offset:
+		o.log.Warn("another client has set the group's offset back; events that were reported within dedupe.window are duplicates",
+			"finished", done.offset, "offset", offset)
+	}
+}
+
 // withFinished adds to the last of some state records how far the partition is
 // finished.
 func (o *owner) withFinished(records []kafkalog.Record) []kafkalog.Record {

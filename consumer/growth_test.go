@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -81,6 +82,50 @@ func TestRecreatedWithFewerPartitions(t *testing.T) {
 		r.restored(1)
 		kafkatest.WaitFor(t, time.Minute, "the replica to be ready", func() bool { return r.c.Readiness().State == Ready })
 		r.committed(5)
+	})
+}
+
+// TestOffsetsSetByOthers: where a client of another kind has set the group's offset, the
+// log names both positions.
+func TestOffsetsSetByOthers(t *testing.T) {
+	everywhere(t, func(t *testing.T, c *kafkatest.Cluster) {
+		r := newReading(t, c)
+		r.publish("old", 20)
+		stop := r.run()
+		r.wait(20)
+		r.committed(20)
+		stop()
+		r.publish("new", 10)
+		for _, test := range []struct {
+			to, events int
+			want       string
+		}{
+			{25, 25, `set the group's offset ahead; .* finished=20 offset=25`},
+			{5, 30, `set the group's offset back; .* finished=30 offset=5`},
+		} {
+			r.log.take()
+			answer, err := c.Client(t).OffsetCommit(t.Context(), &kafka.OffsetCommitRequest{
+				GroupID: r.group, GenerationID: -1, Topics: map[string][]kafka.OffsetCommit{r.topic: {{Offset: int64(test.to)}}},
+			})
+			if err != nil || answer.Topics[r.topic][0].Error != nil {
+				t.Fatal(err, answer)
+			}
+			stop = r.run()
+			r.wait(test.events)
+			r.committed(30)
+			stop()
+			if log := r.log.take(); !regexp.MustCompile(test.want).MatchString(log) {
+				t.Errorf("log: want %q:\n%s", test.want, log)
+			}
+		}
+		r.log.take()
+		r.run()()
+		if log := r.log.take(); strings.Contains(log, "another client") {
+			t.Errorf("the offset is ours:\n%s", log)
+		}
+		if most := r.sink.most(); most > 1 {
+			t.Errorf("an event is reported %d times", most)
+		}
 	})
 }
 

@@ -180,6 +180,7 @@ func (o *owner) firstPosition(id kafkalog.TopicID, first, last int64) int64 {
 		}
 		return first
 	case o.found.Offset >= 0:
+		o.tellMoved(before, id)
 		return o.found.Offset
 	case o.finished.topic != "" && !id.IsZero():
 		o.log.Warn("the group has no committed offset; resuming where the state topic says", "offset", o.finished.offset)
