@@ -170,6 +170,7 @@ func (o *owner) tryRecord(ctx context.Context, r *record) error {
 
 // writeSession writes the owner's session record.
 func (o *owner) writeSession(ctx context.Context, s session) error {
+	_, s.group = o.c.configured()
 	s.unproven = o.c.cfg.Ownership.Unproven().Of(o.partition.ID())
 	key := sessionKey
 	if o.c.forwards() {

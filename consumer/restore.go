@@ -26,6 +26,9 @@ func (o *owner) restore(ctx context.Context) error {
 	for attempt := 0; ; attempt++ {
 		o.beat()
 		err := o.readState(ctx)
+		if err == nil {
+			err = o.shared(ctx)
+		}
 		if err == nil || ctx.Err() != nil {
 			o.unrestored.Store(false)
 			o.causes.clear(TroubleRestore)
@@ -256,7 +259,7 @@ func (o *owner) rememberRecord(r *record, known []partition.Known) ([]partition.
 	case stateSession:
 		s, err := parseSession(r.Value)
 		if err == nil {
-			s.unproven = parseUnproven(r.Headers)
+			s.unproven, s.group = parseUnproven(r.Headers), sessionGroup(r.Headers)
 			o.previous = &s
 		}
 		return known, err

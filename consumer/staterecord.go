@@ -128,6 +128,8 @@ type session struct {
 	poison []int64
 	// unproven is the number of dead letters without evidence.
 	unproven int
+	// group is that of its replica; "" if its release did not record it.
+	group string
 }
 
 // sessionState is whether a session is closed, as its record says.
@@ -159,10 +161,24 @@ func (s session) value() []byte {
 const headerUnproven = "unproven"
 
 func (s session) headers() []kafka.Header {
-	if s.unproven == 0 {
-		return nil
+	var headers []kafka.Header
+	if s.unproven != 0 {
+		headers = append(headers, header(headerUnproven, strconv.Itoa(s.unproven)))
 	}
-	return []kafka.Header{header(headerUnproven, strconv.Itoa(s.unproven))}
+	if s.group != "" {
+		headers = append(headers, header(headerGroup, s.group))
+	}
+	return headers
+}
+
+// sessionGroup returns the group of a session.
+func sessionGroup(headers []kafka.Header) string {
+	for _, h := range headers {
+		if h.Key == headerGroup {
+			return string(h.Value)
+		}
+	}
+	return ""
 }
 
 // parseUnproven reads the header. One that is no number counts as none: it bounds

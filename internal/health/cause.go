@@ -12,6 +12,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"github.com/clientevents/clientevents/consumer"
 	"github.com/clientevents/clientevents/consumer/kafkalog"
 )
 
@@ -37,6 +38,7 @@ const (
 	unknown       class = ""
 	topicMissing  class = "topic_missing"
 	topicSmaller  class = "topic_smaller"
+	topicShared   class = "topic_shared"
 	topicDenied   class = "topic_denied"
 	groupDenied   class = "group_denied"
 	clusterDenied class = "cluster_denied"
@@ -99,6 +101,9 @@ func classify(err error) class {
 	}
 	if _, ok := errors.AsType[*kafkalog.NoPartitionError](err); ok {
 		return topicSmaller
+	}
+	if _, ok := errors.AsType[*consumer.SharedStateError](err); ok {
+		return topicShared
 	}
 	if _, ok := errors.AsType[*kafkalog.RecordTooLargeError](err); ok {
 		return tooLarge
@@ -187,6 +192,7 @@ func unresolvedAdvice(err error) string {
 
 // generalAdvice is the advice that does not depend on the topic.
 var generalAdvice = map[class]string{
+	topicShared:   "Set kafka.state_topic of one of the two groups to a topic of its own, or stop the replicas of the other group: this one then continues its work.",
 	clusterDenied: "Grant the program's principal the operation on the cluster that the error names.",
 	loginRejected: "Correct kafka.sasl.username and the password: the brokers reject the login. A replaced password file is read without a restart.",
 	notInSync:     "Too few replicas are in sync: bring back the brokers that are down, or lower min.insync.replicas of the topic.",

@@ -216,6 +216,12 @@ func TestProblems(t *testing.T) {
 			},
 			StateUnreadable, "Held up: the state topic can't be read", "the topic has 3 partitions", "--alter --topic events.reported --partitions N",
 		},
+		"a state topic of two groups": {
+			func(f *Facts) {
+				f.fail(consumer.TroubleRestore, &consumer.SharedStateError{Topic: "events.reported", Group: "carriers", Other: "staging"})
+			},
+			StateUnreadable, "Held up: the state topic can't be read", "replicas of group staging record reported events", "Set kafka.state_topic of one of the two groups",
+		},
 		"corrupt data": {
 			func(f *Facts) { f.fail(consumer.TroubleFetch, errors.Join(errors.New("x"), io.EOF)) },
 			SourceUnreadable, "Held up: records can't be read", "Error: x", "kafka.tls.enabled",
