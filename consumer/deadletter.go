@@ -256,7 +256,7 @@ func (o *owner) writeBatch(ctx context.Context, letters []partition.DeadLetter, 
 // followLettersTopic counts the partitions of the dead-letter topic again, if a write
 // failed because it was recreated with fewer.
 func (c *Consumer) followLettersTopic(ctx context.Context, cause error) {
-	if _, lacking := errors.AsType[*kafkalog.NoPartitionError](cause); !lacking {
+	if !isLacking(cause) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)

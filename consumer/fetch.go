@@ -186,7 +186,7 @@ func (o *owner) reading() bool {
 
 // recover handles a failed fetch and returns the position to resume at.
 func (o *owner) recover(position int64, cause error, failures int) (int64, error) {
-	if _, lacking := errors.AsType[*kafkalog.NoPartitionError](cause); !lacking && errors.Is(cause, kafka.UnknownTopicOrPartition) {
+	if !isLacking(cause) && errors.Is(cause, kafka.UnknownTopicOrPartition) {
 		cause = fmt.Errorf("%w (%w)", missingTopicError{o.c.cfg.Topic}, cause)
 	}
 	o.failing.Store(true)

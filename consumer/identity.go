@@ -116,7 +116,7 @@ func (a *assignment) sourceID(ctx context.Context, wait bool) (kafkalog.TopicID,
 		case err == nil && a.log.see(id):
 			return id, nil
 		case missing && a.log.miss():
-			a.c.log.Error("the source topic is missing; waiting until it is created", "error", err)
+			a.c.log.Error("a topic to read is missing; waiting until it is created", "error", err)
 		case err != nil && !missing && attempt == 0 && ctx.Err() == nil:
 			a.c.log.Warn("could not ask for the source topic's ID; trying again", "error", err)
 		}
@@ -132,7 +132,13 @@ func (a *assignment) sourceID(ctx context.Context, wait bool) (kafkalog.TopicID,
 // recreated logs and counts that the source topic is another log than the one that
 // the group has read before.
 func (a *assignment) recreated(before string, id kafkalog.TopicID) {
-	if a.log.firstOf(id) {
+	switch first := a.log.firstOf(id); {
+	case first && a.c.from != nil:
+		a.c.metrics.recreated.Inc()
+		a.c.log.Error("the internal topic was deleted and recreated; events in it that had no outcome are lost, unless the source topic is read again: "+
+			"to report them, stop all replicas and set the offsets of the group back",
+			"topic", a.c.cfg.Topic, "group", a.c.from.group, "id", id.String(), "id_before", before)
+	case first:
 		a.c.metrics.recreated.Inc()
 		a.c.log.Error("the source topic was deleted and recreated; reading it from its beginning",
 			"topic", a.c.cfg.Topic, "id", id.String(), "id_before", before)

@@ -3,8 +3,10 @@ package consumer
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -119,6 +121,43 @@ func TestRekeyWithoutOffsets(t *testing.T) {
 		}
 		if got := sink.accepted(); len(got) != 60 || len(distinct(got)) != 60 {
 			t.Errorf("%d events were reported: want 60, each once", len(got))
+		}
+	})
+}
+
+// TestInternalTopicLosesPartitions: where the internal topic is recreated with fewer
+// partitions, the events go to those that it has.
+func TestInternalTopicLosesPartitions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster := kafkatest.Bubble(t)
+		cluster.CreateTopic(t, "events", 3, nil)
+		sink := &acceptingSink{}
+		var log lockedBuffer
+		config := rekeying(cluster.Brokers)
+		config.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		cluster.Produce(t, "events", impressions(0, 50)...)
+		recreated := false
+		finished := func(n int) bool {
+			return len(sink.accepted()) >= n && cluster.CommittedOffsets(t, "group", "events")[0] == int64(n)
+		}
+		ended := time.Now().Add(5 * time.Minute)
+		runMortalWith(t, cluster, sink, config, func(context.Context, *Consumer, func()) {}, func() bool {
+			if !recreated && finished(50) {
+				recreated = true
+				answer, err := cluster.Client(t).DeleteTopics(t.Context(), &kafka.DeleteTopicsRequest{Topics: []string{config.ByRequest}})
+				if err != nil || answer.Errors[config.ByRequest] != nil {
+					t.Fatal(err, answer)
+				}
+				cluster.CreateTopic(t, config.ByRequest, 1, nil)
+				cluster.Produce(t, "events", impressions(50, 100)...)
+			}
+			return finished(100) || time.Now().After(ended)
+		})
+		if got := sink.accepted(); len(got) != 100 || len(distinct(got)) != 100 {
+			t.Errorf("%d events were reported: want 100, each once", len(got))
+		}
+		if text := log.take(); !strings.Contains(text, "the internal topic was deleted and recreated") || strings.Contains(text, "the source topic was deleted") {
+			t.Errorf("log: want a line about the recreated internal topic:\n%s", text)
 		}
 	})
 }

@@ -106,12 +106,29 @@ func (o *owner) writeRekeyed(ctx context.Context, events []partition.Accepted, w
 	o.written.set()
 }
 
-// writeTo appends records to a partition of the internal topic.
+// writeTo appends records to a partition of the internal topic. If the topic was recreated
+// with fewer partitions, it appends them to those that their keys have now.
 func (o *owner) writeTo(ctx context.Context, to int32, records []kafkalog.Record) error {
-	return o.append(ctx, topicByRequest, kafkalog.WriteRequest{
+	err := o.append(ctx, topicByRequest, kafkalog.WriteRequest{
 		// Events of one record have it in common, which compression uses.
 		Topic: o.c.cfg.ByRequest, Partition: to, Records: records, Codec: kafkalog.Zstd,
 	})
+	if !isLacking(err) {
+		return err
+	}
+	o.c.countRekeyPartitions(ctx)
+	partitions := numbers(int(o.c.rekeyPartitions.Load()))
+	moved := map[int32][]kafkalog.Record{}
+	for i := range records {
+		p := PartitionOf(records[i].Key, partitions)
+		moved[p] = append(moved[p], records[i])
+	}
+	for to, records := range moved {
+		if err := o.writeTo(ctx, to, records); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // rekeyCountInterval is how often to ask for the number of partitions of the internal
@@ -121,11 +138,13 @@ const rekeyCountInterval = 15 * time.Second
 // followRekeyPartitions follows the number of partitions of the internal topic, so that
 // all replicas choose the same one for a request ID.
 func (c *Consumer) followRekeyPartitions(ctx context.Context) {
-	every(ctx, rekeyCountInterval, func(time.Time) {
-		asking, cancel := context.WithTimeout(ctx, 5*time.Second)
-		defer cancel()
-		if n, err := c.partitionCount(asking, c.cfg.ByRequest); err == nil {
-			c.rekeyPartitions.Store(int64(n))
-		}
-	})
+	every(ctx, rekeyCountInterval, func(time.Time) { c.countRekeyPartitions(ctx) })
+}
+
+func (c *Consumer) countRekeyPartitions(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if n, err := c.partitionCount(ctx, c.cfg.ByRequest); err == nil {
+		c.rekeyPartitions.Store(int64(n))
+	}
 }

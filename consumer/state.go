@@ -111,7 +111,8 @@ func (o *owner) write(ctx context.Context, records []kafkalog.Record) error {
 
 // append writes records to a topic of the kind, and tries again until the broker has
 // them. It fails only when ctx ends: nothing may be dropped, so everything waits
-// meanwhile, and the status says so.
+// meanwhile, and the status says so. It fails, too, if a partition of the internal topic
+// no longer exists.
 func (o *owner) append(ctx context.Context, kind string, request kafkalog.WriteRequest) error {
 	for attempt := 0; ; attempt++ {
 		o.beat()
@@ -123,7 +124,10 @@ func (o *owner) append(ctx context.Context, kind string, request kafkalog.WriteR
 			o.noteWritten(kind, attempt)
 			return nil
 		}
-		if err := o.writeFailed(ctx, kind, attempt, len(request.Records), err); err != nil {
+		if failed := o.writeFailed(ctx, kind, attempt, len(request.Records), err); failed != nil {
+			return failed
+		}
+		if kind == topicByRequest && isLacking(err) {
 			return err
 		}
 	}

@@ -221,12 +221,19 @@ func (c *Consumer) growStateTopic(ctx context.Context, partitions int) error {
 	return nil
 }
 
+// isLacking reports whether a request failed because its topic has fewer partitions than
+// this replica knew of.
+func isLacking(err error) bool {
+	_, lacking := errors.AsType[*kafkalog.NoPartitionError](err)
+	return lacking
+}
+
 // completeStateTopic adds the partitions that the state topic lacks, if that is why a
 // request failed. It lacks some if a rebalance assigned partitions that were added to the
 // source topic before this replica noticed them, or if it was recreated. The result is
 // the cause, with the reason why none could be added.
 func (c *Consumer) completeStateTopic(ctx context.Context, cause error) error {
-	if _, lacking := errors.AsType[*kafkalog.NoPartitionError](cause); !lacking {
+	if !isLacking(cause) {
 		return cause
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)

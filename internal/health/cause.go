@@ -178,7 +178,7 @@ func (f *Facts) smallerAdvice(topic string) string {
 	case f.StateTopic:
 		return fmt.Sprintf("Topic %s has too few partitions. The program adds them if its principal has Alter on the topic; otherwise run `kafka-topics.sh --alter --topic %s --partitions N`, with the N of topic %s.", topic, topic, f.Topic)
 	}
-	return fmt.Sprintf("Topic %s was recreated with fewer partitions: add them with `kafka-topics.sh --alter --topic %s --partitions N`, or restart the replicas.", topic, topic)
+	return fmt.Sprintf("Topic %s was recreated with fewer partitions. %s", topic, byItself)
 }
 
 // unresolvedAdvice names the address that can't be resolved.
