@@ -90,6 +90,8 @@ func (m *Member) explainRefusal(ctx context.Context, coordinator int32, err erro
 			}
 		}
 		return fmt.Errorf("%w: %s", err, why)
+	case errors.Is(err, kafka.GroupMaxSizeReached): // it has no text of its own
+		return fmt.Errorf("%wgroup %s has as many members as group.max.size of the brokers allows", err, m.cfg.Group)
 	case errors.Is(err, kafka.GroupIdNotFound):
 		return fmt.Errorf("%w: %s is another kind of group, such as a share group or one of Kafka Streams; give this program a group of its own", err, m.cfg.Group)
 	}

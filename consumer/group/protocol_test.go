@@ -239,6 +239,34 @@ func TestStaticMember(t *testing.T) {
 	})
 }
 
+// TestRefusedByTheBroker: a refusal names the setting that is to be changed.
+func TestRefusedByTheBroker(t *testing.T) {
+	for code, want := range map[kafka.Error]string{
+		kafka.GroupMaxSizeReached:   "has as many members as group.max.size of the brokers allows",
+		kafka.InvalidSessionTimeout: "kafka.session_timeout is 6s: expected a time between group.min.session.timeout.ms and",
+	} {
+		bubble(t, 1, func(t *testing.T, w *world) {
+			w.cluster.Fake.ControlKey(int16(kmsg.JoinGroup), func(r kmsg.Request) (kmsg.Response, error, bool) {
+				w.cluster.Fake.KeepControl()
+				answer := r.ResponseKind().(*kmsg.JoinGroupResponse)
+				answer.ErrorCode = int16(code)
+				return answer, nil, true
+			})
+			a := w.start("a")
+			if code == kafka.InvalidSessionTimeout {
+				if err := a.wait(); err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("%d: got %v", code, err)
+				}
+				return
+			}
+			kafkatest.WaitFor(t, time.Minute, "the refusal to be explained", func() bool {
+				err := a.m.Status().Err
+				return err != nil && strings.Contains(err.Error(), want)
+			})
+		})
+	}
+}
+
 // TestFencedInstance: two replicas with the same instance id are an error of the
 // configuration, which the older one ends with as soon as it learns of it.
 func TestFencedInstance(t *testing.T) {
@@ -249,7 +277,7 @@ func TestFencedInstance(t *testing.T) {
 		w.settled(2, a)
 		b := w.start("b", twin)
 		err := a.wait()
-		if err == nil || !strings.Contains(err.Error(), `instance ID "twin" is used by another replica`) {
+		if err == nil || !strings.Contains(err.Error(), `instance ID "twin" is used by another member of the group`) {
 			t.Errorf("got %v", err)
 		}
 		w.settled(2, b)

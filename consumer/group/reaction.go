@@ -131,8 +131,12 @@ func react(request protocol.ApiKey, err error) reaction {
 
 // explain adds to an error that ends the membership how to correct it.
 func (m *Member) explain(err error) error {
+	if errors.Is(err, kafka.InvalidSessionTimeout) {
+		return fmt.Errorf("join group %q: kafka.session_timeout is %s: expected a time between group.min.session.timeout.ms and group.max.session.timeout.ms of the brokers: %w",
+			m.cfg.Group, m.cfg.SessionTimeout, err)
+	}
 	if errors.Is(err, kafka.FencedInstanceID) {
-		return fmt.Errorf("join group %q: instance ID %q is used by another replica; each replica needs its own: %w", m.cfg.Group, m.cfg.InstanceID, err)
+		return fmt.Errorf("join group %q: instance ID %q is used by another member of the group; each replica needs its own: %w", m.cfg.Group, m.cfg.InstanceID, err)
 	}
 	return fmt.Errorf("join group %q: %w", m.cfg.Group, err)
 }

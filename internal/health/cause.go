@@ -57,6 +57,7 @@ const (
 	corrupt       class = "corrupt"
 	aboveLimit    class = "above_limit"
 	otherProtocol class = "other_protocol"
+	groupFull     class = "group_full"
 	versionTooOld class = "version"
 )
 
@@ -78,6 +79,7 @@ var codes = map[kafka.Error]class{
 	kafka.PolicyViolation:                    policy,
 	kafka.InvalidConfiguration:               policy,
 	kafka.InconsistentGroupProtocol:          otherProtocol,
+	kafka.GroupMaxSizeReached:                groupFull,
 	kafka.UnsupportedVersion:                 versionTooOld,
 	kafka.LeaderNotAvailable:                 moving,
 	kafka.NotLeaderForPartition:              moving,
@@ -205,5 +207,6 @@ var generalAdvice = map[class]string{
 	corrupt:       "The data in the log is damaged: see docs/runbook.md for how to pass over it.",
 	aboveLimit:    "Give the process more memory, or set the group's offset after the record (docs/runbook.md).",
 	otherProtocol: "Another kind of consumer is in this group: " + onlyMembers,
+	groupFull:     "Run fewer replicas, or raise group.max.size of the brokers. " + byItself,
 	versionTooOld: "The broker is too old for a request that the program needs; docs/operations.md names the lowest version.",
 }

@@ -168,6 +168,13 @@ func TestProblems(t *testing.T) {
 			},
 			NotJoined, "Held up: the consumer group can't be joined", "Error: join:", "Another kind of consumer is in this group",
 		},
+		"a group without room": {
+			func(f *Facts) {
+				err := fmt.Errorf("join: %w", kafka.GroupMaxSizeReached)
+				f.Readiness = consumer.Readiness{Cause: err.Error(), Err: err}
+			},
+			NotJoined, "Held up: the consumer group can't be joined", "", "raise group.max.size of the brokers",
+		},
 		"no source topic": {
 			func(f *Facts) {
 				f.Readiness = consumer.Readiness{Cause: "topic events does not exist", Err: kafka.UnknownTopicOrPartition}
