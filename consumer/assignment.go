@@ -301,6 +301,7 @@ func (a *assignment) attend(ctx context.Context) {
 		aside.Go(func() { a.watchRetention(ctx) })
 	}
 	aside.Go(func() { a.tellShare(ctx) })
+	aside.Go(func() { a.watchStateTopic(ctx) })
 	if a.c.forwards() {
 		aside.Go(func() { a.c.followRekeyPartitions(ctx) })
 	}
