@@ -31,7 +31,7 @@ const (
 	inputPkg      = "./input"
 )
 
-var bugs = slices.Concat(others, ours, rekey, hostile, renewals, shapes, links)
+var bugs = slices.Concat(others, ours, rekey, hostile, renewals, shapes, links, outside)
 
 // others are the bugs that others had, apart from a few among ours.
 var others = []bug{

@@ -1,0 +1,78 @@
+package main
+
+// outside are bugs that show where others change topics, groups and offsets, or where a
+// server answers as none should.
+var outside = []bug{
+	{
+		what: "partitions that a recreated topic no longer has stay assigned",
+		file: "consumer/group/status.go",
+		old:  "		case n == fewer:\n", with: "		case n == fewer && n < 0:\n",
+		pkg: groupPkg, run: "^TestRecreatedWithFewerPartitions$",
+	},
+	{
+		what: "the partitions that a state topic lacks are not added",
+		file: "consumer/state.go",
+		old:  "		err = o.c.completeStateTopic(ctx, err)\n", with: "",
+		pkg: consumerPkg, run: "^TestStateTopicLosesPartitions$",
+	},
+	{
+		what: "dead letters are written to partitions that a topic had once",
+		file: "consumer/deadletter.go",
+		old:  "		o.c.followLettersTopic(ctx, err)\n", with: "",
+		pkg: consumerPkg, run: "^TestLettersTopicLosesPartitions$",
+	},
+	{
+		what: "two groups share a state topic",
+		file: "consumer/sharing.go",
+		old:  "	case running:\n", with: "	case running && last == nil:\n",
+		pkg: consumerPkg, run: "^TestTwoGroupsOneStateTopic$",
+	},
+	{
+		what: "an offset that another client has set goes unmentioned",
+		file: "consumer/owner.go",
+		old:  "		o.tellMoved(before, id)\n", with: "",
+		pkg: consumerPkg, run: "^TestOffsetsSetByOthers$",
+	},
+	{
+		what: "a foreign member with our client ID counts as a replica",
+		file: "consumer/group/peers.go",
+		old:  "(member.ClientID != clientID || !s.earlier)", with: "member.ClientID != clientID",
+		pkg: groupPkg, run: "^TestForeignMemberWithOurClientID$",
+	},
+	{
+		what: "a fetch counts as done before its records are in process",
+		file: "consumer/turn.go",
+		old:  "	a.expect(int64(records))\n", with: "	a.expect(0)\n",
+		pkg: consumerPkg, run: "^TestTurn$",
+	},
+	{
+		what: "a thousand partitions are all read ahead",
+		file: "consumer/turn.go",
+		old:  "	return min(max(aheadPatience, time.Duration(b.shares)*aheadPatienceEach), longPatience)\n", with: "	return aheadPatience\n",
+		pkg: consumerPkg, run: "^TestManyPartitionsReadNoFurtherAhead$",
+	},
+	{
+		what: "a whole answer to a batch that can't be read counts as a cut one",
+		file: "reporter/talent/parts.go",
+		old:  "		return c, errEndless\n", with: "		return c, io.ErrUnexpectedEOF\n",
+		pkg: reporterPkg, run: "^TestAnswerThatCannotBeMatched$",
+	},
+	{
+		what: "an answer 101 is read to its end",
+		file: "internal/netx/netx.go",
+		old:  "resp.StatusCode != http.StatusSwitchingProtocols", with: "resp.StatusCode > 0",
+		pkg: "./internal/netx", run: "^TestFinal$",
+	},
+	{
+		what: "a 403 for a quota counts as a missing permission",
+		file: "reporter/talent/errors.go",
+		old:  "	if status == http.StatusForbidden && isQuota(body) {\n", with: "	if status == 0 {\n",
+		pkg: talentPkg, run: "^TestForbiddenByAQuota$",
+	},
+	{
+		what: "a command whose output is lost ends with 0",
+		file: "cmd/clientevents/output.go",
+		old:  "		if o.err == nil {\n", with: "		if o.w == nil {\n",
+		pkg: commandPkg, run: "^TestLostOutput$",
+	},
+}
