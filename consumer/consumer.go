@@ -220,6 +220,7 @@ type Consumer struct {
 
 	mu   sync.Mutex
 	held error // why the replica could not join the group yet; nil if unknown
+	loss Loss
 }
 
 // New returns a consumer that sends events to sink.

@@ -257,9 +257,7 @@ func (o *owner) outOfRange(position int64) (int64, error) {
 	}
 	switch {
 	case position < first:
-		o.c.metrics.skippedOffsets.Add(float64(first - position))
-		o.log.Error("the broker deleted records before they were read: the topic's retention is shorter than the lag",
-			"from", position, "to", first, "offsets", first-position)
+		o.lose(position, first)
 		o.partition.SkipTo(first)
 		return first, nil
 	case position > last:

@@ -111,6 +111,35 @@ func TestRecreatedWithFewerPartitions(t *testing.T) {
 	})
 }
 
+// TestRecordsDeletedUnread: what the brokers deleted before it was read is known, and
+// reading continues behind it.
+func TestRecordsDeletedUnread(t *testing.T) {
+	everywhere(t, func(t *testing.T, c *kafkatest.Cluster) {
+		r := newReading(t, c)
+		r.publish("old", 20)
+		stop := r.run()
+		r.wait(20)
+		r.committed(20)
+		stop()
+		if loss := r.c.Loss(); loss != (Loss{}) {
+			t.Errorf("lost are %+v, want nothing", loss)
+		}
+		r.publish("new", 10)
+		c.DeleteRecords(t, r.topic, 26)
+		stop = r.run()
+		r.wait(24)
+		stop()
+		loss := r.c.Loss()
+		if loss.First.IsZero() || loss.First != loss.Last {
+			t.Errorf("lost from %v to %v, want one time", loss.First, loss.Last)
+		}
+		loss.First, loss.Last = time.Time{}, time.Time{}
+		if want := (Loss{Offsets: 6, From: 20, To: 26}); loss != want {
+			t.Errorf("lost are %+v, want %+v", loss, want)
+		}
+	})
+}
+
 // TestOffsetsSetByOthers: where a client of another kind has set the group's offset, the
 // log names both positions.
 func TestOffsetsSetByOthers(t *testing.T) {

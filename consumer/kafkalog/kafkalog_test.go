@@ -150,7 +150,7 @@ func TestOffsets(t *testing.T) {
 				t.Errorf("at %v: got %d, %v, want %d", test.at, got, err, test.want)
 			}
 		}
-		deleteRecords(t, c, topic, 3)
+		c.DeleteRecords(t, topic, 3)
 		if first, end, err := client.Offsets(t.Context(), topic, 0); err != nil || first != 3 || end != 5 {
 			t.Errorf("after deleting up to 3: got %d, %d, %v, want 3, 5", first, end, err)
 		}
@@ -166,22 +166,6 @@ func TestOffsets(t *testing.T) {
 			}
 		}
 	})
-}
-
-func deleteRecords(t *testing.T, c cluster, topic string, before int64) {
-	t.Helper()
-	p := kmsg.NewDeleteRecordsRequestTopicPartition()
-	p.Offset = before
-	req := kmsg.NewPtrDeleteRecordsRequest()
-	req.TimeoutMillis = 10_000
-	req.Topics = []kmsg.DeleteRecordsRequestTopic{{Topic: topic, Partitions: []kmsg.DeleteRecordsRequestTopicPartition{p}}}
-	answer, err := req.RequestWith(t.Context(), c.franz(t))
-	if err == nil {
-		err = kerr.ErrorForCode(answer.Topics[0].Partitions[0].ErrorCode)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // Every version that is spoken is a different layout of request and answer.

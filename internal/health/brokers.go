@@ -177,6 +177,18 @@ func ofCommits(f *Facts) []Problem {
 	return []Problem{p}
 }
 
+// lossShown is for how long a loss of records is a problem after it was noticed.
+const lossShown = time.Hour
+
+func ofLoss(f *Facts) []Problem {
+	l := &f.Loss
+	if l.Last.IsZero() || f.Now.Sub(l.Last) >= lossShown {
+		return nil
+	}
+	return []Problem{{Reason: RecordsLost, Since: l.First, facts: fmt.Sprintf(
+		"%s offsets were lost since this replica started, the last in partition %d: from %d to before %d.", Count(l.Offsets), l.Partition, l.From, l.To)}}
+}
+
 func ofRegistry(f *Facts) []Problem {
 	if f.SchemaRegistry == "" {
 		return nil

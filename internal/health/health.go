@@ -75,6 +75,8 @@ type Facts struct {
 	Partitions []consumer.PartitionStatus
 	// Uncommitted is why offsets can't be committed; nil if they can.
 	Uncommitted *consumer.Cause
+	// Loss is what the brokers deleted before it was read.
+	Loss consumer.Loss
 	// SourcePartitions are, with input.rekey, those of the source topic; Partitions are
 	// then those of the internal topic.
 	SourcePartitions []consumer.PartitionStatus
@@ -160,7 +162,7 @@ type Report struct {
 func Evaluate(f *Facts) Report {
 	var all []Problem
 	for _, find := range []func(*Facts) []Problem{
-		ofOperator, ofGroup, ofMembership, ofLease, ofAPI, ofTopics, ofRegistry, ofCommits, ofDeadLetters, ofStall,
+		ofOperator, ofGroup, ofMembership, ofLease, ofAPI, ofTopics, ofRegistry, ofCommits, ofLoss, ofDeadLetters, ofStall,
 		ofThrottling, ofReload, ofDrift, ofCertificates, ofPausedPartitions,
 	} {
 		all = append(all, find(f)...)

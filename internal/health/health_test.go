@@ -78,6 +78,16 @@ func TestFlow(t *testing.T) {
 			},
 			Bad, "Offsets can't be committed", "Unsupported Version",
 		},
+		"records deleted unread": {
+			func(f *Facts) {
+				f.Loss = consumer.Loss{Offsets: 1500, First: noon.Add(-3 * time.Hour), Last: noon.Add(-59 * time.Minute), Partition: 3, From: 20, To: 26}
+			},
+			Bad, "The brokers deleted records before they were read", "1,500 offsets were lost since this replica started, the last in partition 3: from 20 to before 26.",
+		},
+		"records deleted unread an hour ago": {
+			func(f *Facts) { f.Loss = consumer.Loss{Offsets: 1500, Last: noon.Add(-time.Hour)} },
+			OK, "Up to date: nothing to report", "",
+		},
 		"behind": {
 			func(f *Facts) { f.Rates = Rates{Reported: 4.75, EndToEnd: 3.2} },
 			Busy, "Reporting 4.8 events/s, 3.2 s behind", "",

@@ -36,6 +36,7 @@ const (
 	RegistryFailing     Reason = "schema_registry_unavailable"
 	OpenTransaction     Reason = "open_transaction"
 	OffsetsUncommitted  Reason = "offsets_uncommitted"
+	RecordsLost         Reason = "records_lost"
 
 	ConfigInvalid      Reason = "config_invalid"
 	ConfigNeedsRestart Reason = "config_needs_restart"
@@ -100,6 +101,7 @@ var texts = map[Reason]text{
 	RegistryFailing:     {headline: "The schema registry can't be used", affects: "Records with a schema that is not known yet wait.", advice: "Check input.registry.url, its login and the network to it. " + byItself},
 	OpenTransaction:     {headline: "Held up: a producer's transaction is open", affects: "The records after it can't be read before the transaction ends.", advice: "Find the producer, and end its transaction: `kafka-transactions.sh find-hanging` and `abort`. The broker aborts it after the producer's transaction.timeout.ms.", ordinary: true},
 	OffsetsUncommitted:  {headline: "Offsets can't be committed", affects: "Events are reported and recorded. A restart reads their records again, and reports none twice.", advice: "Run `clientevents check`. " + byItself},
+	RecordsLost:         {headline: "The brokers deleted records before they were read", affects: "The events of these records are not reported. Reading continues after them.", advice: "Raise retention.ms or retention.bytes of the source topic above the longest lag. If the producers keep their events, publish those again: none is reported twice within dedupe.window.", ordinary: true},
 
 	ConfigInvalid:      {headline: "The changed configuration is invalid; the previous one stays in force", affects: "The changes have no effect; the next start fails.", advice: "Correct the file.", ordinary: true},
 	ConfigNeedsRestart: {headline: "The changed configuration needs a restart; the previous one stays in force", affects: "The changes have no effect yet.", advice: "Restart the replicas, or undo the change.", ordinary: true},

@@ -21,6 +21,22 @@ func (c *Cluster) Topics(t testing.TB) []string {
 	return topics.Names()
 }
 
+// DeleteRecords deletes the records of partition 0 before an offset.
+func (c *Cluster) DeleteRecords(t testing.TB, topic string, before int64) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), callLimit)
+	defer cancel()
+	var offsets kadm.Offsets
+	offsets.AddOffset(topic, 0, before, -1)
+	answer, err := c.adm.DeleteRecords(ctx, offsets)
+	if err == nil {
+		err = answer.Error()
+	}
+	if err != nil {
+		t.Fatalf("delete records of %s: %v", topic, err)
+	}
+}
+
 // Quota limits the requests with a client ID to the given rates, such as
 // consumer_byte_rate, until t ends or the returned function is called.
 func (c *Cluster) Quota(t testing.TB, clientID string, rates map[string]float64) (remove func()) {
