@@ -41,12 +41,17 @@ func (r *rig) connection(t *testing.T) *connect.Kafka {
 func TestRehearsalPredictsTheRun(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, kafkatest.Bubble(t), 6, emulator.Options{})
-		const n = 6_000
+		const n, copies = 6_000, 3
 		mix := journey.DemoMix
 		mix.Tombstones = true
 		var messages []kafka.Message
-		for rec := range journey.New(journey.Options{Seed: 11, Version: event.V3, Start: time.Now()}).Mixed(mix, n) {
+		for rec := range journey.New(journey.Options{Seed: 11, Version: event.V3, Start: time.Now()}).Mixed(mix, n-copies) {
 			messages = append(messages, kafka.Message{Key: rec.Key, Value: rec.Value})
+		}
+		for range copies { // each of which waits for the parent in its turn
+			messages = append(messages, kafka.Message{Key: []byte("r"), Value: fmt.Appendf(nil,
+				`{"eventId":"child","requestId":"r","createTime":%q,"parentEventId":"nowhere","jobEvent":{"type":"VIEW","jobs":["projects/p/jobs/1"]}}`,
+				time.Now().Format(time.RFC3339))})
 		}
 		r.ProduceByKey(t, r.config.Kafka.Topic, messages...)
 		k := r.connection(t)

@@ -211,10 +211,15 @@ func (r *rehearsal) worker(id int32, from int64) *worker {
 	}
 }
 
-// end ends the wait of the children: no more is read.
+// end ends the wait of the children: no more is read. The copy of a child waits in its
+// turn, when the wait of the child has ended.
 func (w *worker) end() {
 	w.act(w.partition.Tick(w.now, true))
-	w.act(w.partition.Tick(w.now.Add(w.c.Parents.Wait+time.Second), true))
+	for at, left := w.now, -1; left != w.partition.Stats().Unfinished; {
+		left = w.partition.Stats().Unfinished
+		at = at.Add(w.c.Parents.Wait + time.Second)
+		w.act(w.partition.Tick(at, true))
+	}
 }
 
 // worker drives one partition.
