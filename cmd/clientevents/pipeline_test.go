@@ -138,6 +138,7 @@ func TestByHand(t *testing.T) {
 
 		stop := background(t, "run", "--config", s.file)
 		kafkatest.WaitFor(t, time.Minute, "lag 0", func() bool { return s.Lag(t, s.topic, s.topic) == 0 && s.api.Stats().Accepted >= 2 })
+		kafkatest.WaitFor(t, time.Minute, "the empty partitions to be read, too", func() bool { code, _ := s.get(t, "/readyz"); return code == http.StatusOK })
 		s.checkAdmin(t)
 		letters := s.ReadAll(t, s.topic+".dead-letter")
 		if len(letters) != 1 || string(letters[0].Value) != orphan {
