@@ -132,9 +132,15 @@ func TestEndpointWithoutBatches(t *testing.T) {
 				synctest.Wait()
 				g.report("d", "e")
 				synctest.Wait()
-				const single = "0s /v3/projects/p/clientEvents "
-				g.wantRequests("0s /batch a,b,c", single+"a", single+"b", single+"c", single+"d", single+"e")
-				g.wantOutcomes(accepted(5))
+				for _, id := range []string{"f", "g"} { // not even after days
+					time.Sleep(48 * time.Hour)
+					g.report(id, id+id)
+					synctest.Wait()
+				}
+				const path, single = " /v3/projects/p/clientEvents ", "0s /v3/projects/p/clientEvents "
+				g.wantRequests("0s /batch a,b,c", single+"a", single+"b", single+"c", single+"d", single+"e",
+					"48h0m0s"+path+"f", "48h0m0s"+path+"ff", "96h0m0s"+path+"g", "96h0m0s"+path+"gg")
+				g.wantOutcomes(accepted(9))
 				if got := strings.Count(g.log.String(), "WARN"); got != 1 {
 					t.Errorf("%d warnings, want one", got)
 				}
@@ -322,6 +328,39 @@ func TestAnswerThatCannotBeMatched(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A batch whose answer had no results is tried again with two events, and ever more rarely:
+// what answered may have been a proxy that was set up wrongly for a while.
+func TestBatchesAreTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		g := newRig(t, func(w http.ResponseWriter, r received) {
+			if r.path != "/batch" || time.Since(began) > 25*time.Minute {
+				accept(w, r)
+				return
+			}
+			w.WriteHeader(http.StatusNoContent)
+		}, func(c *rigConfig) { batches(c); c.Concurrency = 1 })
+		at := func(after time.Duration, ids ...string) {
+			time.Sleep(after - time.Since(began))
+			g.report(ids...)
+			synctest.Wait()
+		}
+		const single, batch = " /v3/projects/p/clientEvents ", " /batch "
+		at(0, "a", "b")
+		at(9*time.Minute, "c", "d")
+		at(10*time.Minute, "e")
+		at(11*time.Minute, "f", "g")
+		at(30*time.Minute, "h", "i")
+		at(31*time.Minute, "j")
+		at(32*time.Minute, "k", "l")
+		g.wantRequests("0s"+batch+"a,b", "0s"+single+"a", "0s"+single+"b",
+			"9m0s"+single+"c", "9m0s"+single+"d", "10m0s"+single+"e",
+			"11m0s"+batch+"f,g", "11m0s"+single+"f", "11m0s"+single+"g",
+			"30m0s"+single+"h", "30m0s"+single+"i", "31m0s"+single+"j", "32m0s"+batch+"k,l")
+		g.wantOutcomes(accepted(12))
+	})
 }
 
 // An answer whose end is that of its connection may have been cut off: it does not

@@ -116,6 +116,8 @@ type Reporter struct {
 		mu    sync.Mutex
 		limit int // 0 where there is none but the configuration's
 		good  int
+		again time.Time     // when batches are tried again, see sendSingly
+		rest  time.Duration // until then
 	}
 
 	mu    sync.Mutex
@@ -256,16 +258,43 @@ func (r *Reporter) Abort() {
 // arrive later are released at once.
 func (r *Reporter) Release() { r.judge.release() }
 
-// sendSingly stops sending HTTP batches.
+// A batch that had an answer without results is tried again after firstRest. The time
+// doubles, up to longRest: each attempt may repeat its events.
+const firstRest, longRest = 10 * time.Minute, 24 * time.Hour
+
+// sendSingly stops sending HTTP batches. An endpoint that says that it has none is not asked
+// again; one that answered 2xx may have had another server's answer for a moment.
 func (r *Reporter) sendSingly(answer talent.Answer) {
-	if !r.alone.Swap(true) {
-		attrs := []any{"endpoint", r.client.BatchURL().Redacted(), "status", answer.Status}
-		if answer.Err != nil {
-			attrs = append(attrs, "error", answer.Err.Err)
-		}
-		r.log.Warn("the endpoint does not support HTTP batches: each event is a request from now on", attrs...)
-	}
+	s := &r.sizes
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	r.source.SetSize(1)
+	if r.alone.Swap(true) {
+		return
+	}
+	attrs := []any{"endpoint", r.client.BatchURL().Redacted(), "status", answer.Status}
+	if answer.Err != nil {
+		attrs = append(attrs, "error", answer.Err.Err)
+	}
+	s.again = time.Time{}
+	if answer.Status/100 == 2 {
+		s.rest = min(max(firstRest, 2*s.rest), longRest)
+		s.again = time.Now().Add(s.rest)
+		attrs = append(attrs, "tried_again_in", s.rest)
+	}
+	r.log.Warn("the endpoint does not support HTTP batches: each event is a request from now on", attrs...)
+}
+
+// sendTogether sends batches again, small ones at first, when it is time for it. The caller
+// holds the mutex of the sizes.
+func (r *Reporter) sendTogether() {
+	s := &r.sizes
+	if s.again.IsZero() || time.Now().Before(s.again) {
+		return
+	}
+	s.good, s.limit = 0, r.source.SetSize(2)
+	r.alone.Store(false)
+	r.log.Info("trying HTTP batches again", "events", s.limit)
 }
 
 // shrink halves the batches, since one of n events was rejected as a whole. They
@@ -297,7 +326,11 @@ func (r *Reporter) grow(n int) {
 	s := &r.sizes
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.limit == 0 || n < s.limit || r.alone.Load() {
+	if r.alone.Load() {
+		r.sendTogether()
+		return
+	}
+	if s.limit == 0 || n < s.limit {
 		return
 	}
 	if s.good++; s.good < growAfter {
@@ -306,7 +339,7 @@ func (r *Reporter) grow(n int) {
 	s.good = 0
 	want := 2 * s.limit
 	if s.limit = r.source.SetSize(want); s.limit < want {
-		s.limit = 0 // as many as the source allows
+		s.limit, s.rest = 0, 0 // as many as the source allows
 	}
 }
 

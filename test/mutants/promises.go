@@ -342,7 +342,7 @@ var ours = []bug{
 	{
 		what: "a rehearsal ends before the wait of children is over",
 		file: "internal/rehearse/rehearse.go",
-		old:  "w.now.Add(w.c.Parents.Wait+time.Second)", with: "w.now",
+		old:  "		at = at.Add(w.c.Parents.Wait + time.Second)\n", with: "",
 		pkg: appPkg, run: "^TestRehearsalPredictsTheRun$",
 	},
 	{
