@@ -47,7 +47,9 @@ const (
 	tooRestless, restlessRate         = 6, 0.5
 	muchNoise                         = 0.08
 	tooRestlessMuch, restlessRateMuch = 12, 1.0 / 8
-	mostNoise                         = 0.6
+	// After plainlyRestless of them, a rate that stays above restlessRateMuch is no doubt.
+	plainlyRestless = 4 * tooRestlessMuch
+	mostNoise       = 0.6
 	// fewSent is how many events at most are accepted between a wait and the refusal after
 	// which the next wait is suspect: a quota by the minute of more accepts more.
 	fewSent = 8
@@ -174,6 +176,9 @@ func (n *noise) conclude(q *quota) bool {
 	}
 	if share > muchNoise {
 		least, rate = tooRestlessMuch, max(restlessRateMuch*n.from, 1)
+		if n.restless >= plainlyRestless {
+			rate = restlessRate * n.from
+		}
 	}
 	if n.restless < least || q.base > rate {
 		return false
