@@ -71,6 +71,7 @@ func TestStateTopicLosesPartitions(t *testing.T) {
 		stop := r.run()
 		defer stop()
 		r.restored(3)
+		r.log.take() // a broker that had not heard of the new size made it grow at the start
 		r.deleteTopic(r.state)
 		c.CreateTopic(t, r.state, 1, nil)
 		for p := range 3 {
