@@ -129,21 +129,37 @@ func (r *reading) wait(n int) {
 	kafkatest.WaitFor(r.t, 40*time.Second, fmt.Sprintf("%d reported events", n), func() bool { return r.sink.count() == n })
 }
 
-// committed waits until an offset is committed.
-func (r *reading) committed(offset int64) {
+// committed waits until an offset of each partition is committed.
+func (r *reading) committed(offsets ...int64) {
 	r.t.Helper()
-	kafkatest.WaitFor(r.t, 20*time.Second, fmt.Sprintf("a commit of %d", offset), func() bool {
-		return slices.Equal(r.cluster.CommittedOffsets(r.t, r.group, r.topic), []int64{offset})
+	kafkatest.WaitFor(r.t, 20*time.Second, fmt.Sprintf("a commit of %d", offsets), func() bool {
+		return slices.Equal(r.cluster.CommittedOffsets(r.t, r.group, r.topic), offsets)
 	})
+}
+
+// begin starts a replica, which the result stops, and waits until it has reported 20 events
+// and committed that.
+func (r *reading) begin() (stop func()) {
+	r.t.Helper()
+	r.publish("old", 20)
+	stop = r.run()
+	r.wait(20)
+	r.committed(20)
+	return stop
+}
+
+// once wants no event to be reported again.
+func (r *reading) once() {
+	r.t.Helper()
+	if most := r.sink.most(); most > 1 {
+		r.t.Errorf("an event is reported %d times", most)
+	}
 }
 
 // recreate deletes the topic and creates it again.
 func (r *reading) recreate(pause time.Duration) {
 	r.t.Helper()
-	answer, err := r.cluster.Client(r.t).DeleteTopics(r.t.Context(), &kafka.DeleteTopicsRequest{Topics: []string{r.topic}})
-	if err != nil || answer.Errors[r.topic] != nil {
-		r.t.Fatal(err, answer)
-	}
+	r.deleteTopic(r.topic)
 	if r.cluster.Fake == nil { // else a late removal takes what is committed to the new topic
 		kafkatest.WaitFor(r.t, time.Minute, "the offsets of the deleted topic to be removed", func() bool {
 			return !r.cluster.HasOffsets(r.t, r.group, r.topic)
@@ -178,11 +194,8 @@ func TestRecreatedTopic(t *testing.T) {
 
 func recreateTopic(t *testing.T, c *kafkatest.Cluster, running bool, records int) {
 	r := newReading(t, c)
-	r.publish("old", 20)
-	stop := r.run()
+	stop := r.begin()
 	defer func() { stop() }()
-	r.wait(20)
-	r.committed(20)
 	if !running {
 		stop()
 		r.latest = true
@@ -198,9 +211,7 @@ func recreateTopic(t *testing.T, c *kafkatest.Cluster, running bool, records int
 	r.wait(20 + records)
 	r.committed(int64(records))
 	stop()
-	if most := r.sink.most(); most > 1 {
-		t.Errorf("an event is reported %d times", most)
-	}
+	r.once()
 	if n := metric.Count(r.c.metrics.recreated); n != 1 {
 		t.Errorf("%d recreations are counted: want 1", n)
 	}
@@ -275,19 +286,14 @@ func TestMissingTopic(t *testing.T) {
 func TestExpiredOffsets(t *testing.T) {
 	everywhere(t, func(t *testing.T, c *kafkatest.Cluster) {
 		r := newReading(t, c)
-		r.publish("old", 20)
-		stop := r.run()
-		r.wait(20)
-		r.committed(20)
+		stop := r.begin()
 		stop()
 		r.group, r.window = kafkatest.Name(t, "another"), time.Millisecond
 		r.publish("new", 5)
 		stop = r.run()
 		r.wait(25)
 		stop()
-		if most := r.sink.most(); most > 1 {
-			t.Errorf("an event is reported %d times", most)
-		}
+		r.once()
 	})
 }
 
@@ -300,16 +306,10 @@ func TestGrowthWhileStopped(t *testing.T) {
 		stop := r.run()
 		r.wait(2)
 		stop()
-		answer, err := c.Client(t).CreatePartitions(t.Context(), &kafka.CreatePartitionsRequest{Topics: []kafka.TopicPartitionsConfig{{Name: r.topic, Count: 3}}})
-		if err != nil || answer.Errors[r.topic] != nil {
-			t.Fatal(err, answer)
-		}
+		r.resize(r.topic, 3)
 		stop = r.run()
 		defer stop()
-		kafkatest.WaitFor(t, 30*time.Second, "three partitions", func() bool {
-			all := r.c.Partitions()
-			return len(all) == 3 && !slices.ContainsFunc(all, func(p PartitionStatus) bool { return !p.Restored })
-		})
+		r.restored(3)
 		if n := len(c.EndOffsets(t, r.state)); n != 3 {
 			t.Errorf("the state topic has %d partitions: want 3", n)
 		}

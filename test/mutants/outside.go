@@ -23,7 +23,7 @@ var outside = []bug{
 	},
 	{
 		what: "two groups share a state topic",
-		file: "consumer/sharing.go",
+		file: "consumer/statetopic.go",
 		old:  "	case running:\n", with: "	case running && last == nil:\n",
 		pkg: consumerPkg, run: "^TestTwoGroupsOneStateTopic$",
 	},
