@@ -25,7 +25,10 @@ import (
 func (o *owner) restore(ctx context.Context) error {
 	for attempt := 0; ; attempt++ {
 		o.beat()
-		err := o.readState(ctx)
+		err := o.shared(ctx) // as of the last attempt: all of the state need not be read to know it
+		if err == nil {
+			err = o.readState(ctx)
+		}
 		if err == nil {
 			err = o.shared(ctx)
 		}
