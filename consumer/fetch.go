@@ -257,7 +257,7 @@ func (o *owner) outOfRange(position int64) (int64, error) {
 	}
 	switch {
 	case position < first:
-		o.lose(position, first)
+		o.noteLoss(position, first)
 		o.partition.SkipTo(first)
 		return first, nil
 	case position > last:

@@ -13,8 +13,8 @@ type Loss struct {
 	From, To  int64
 }
 
-// lose notes that the offsets from one to before another were deleted unread.
-func (o *owner) lose(from, to int64) {
+// noteLoss notes that the offsets from one to before another were deleted unread.
+func (o *owner) noteLoss(from, to int64) {
 	o.c.metrics.skippedOffsets.Add(float64(to - from))
 	o.log.Error("the broker deleted records before they were read: the topic's retention is shorter than the lag",
 		"from", from, "to", to, "offsets", to-from)

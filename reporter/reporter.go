@@ -107,7 +107,7 @@ type Reporter struct {
 	tokens    *googleauth.Keeper
 	tokenless stopwatch
 	metrics   *metrics
-	alone     atomic.Bool  // the endpoint knows no batches
+	alone     atomic.Bool  // each event is a request, since the endpoint knows no batches
 	paused    atomic.Bool  // an operator wants nothing to be sent
 	requests  atomic.Int64 // in flight
 	lost      atomic.Int64 // attempts since the last answer whose connection broke
@@ -285,9 +285,9 @@ func (r *Reporter) sendSingly(answer talent.Answer) {
 	r.log.Warn("the endpoint does not support HTTP batches: each event is a request from now on", attrs...)
 }
 
-// sendTogether sends batches again, small ones at first, when it is time for it. The caller
+// tryBatches sends batches again, small ones at first, when it is time for it. The caller
 // holds the mutex of the sizes.
-func (r *Reporter) sendTogether() {
+func (r *Reporter) tryBatches() {
 	s := &r.sizes
 	if s.again.IsZero() || time.Now().Before(s.again) {
 		return
@@ -327,7 +327,7 @@ func (r *Reporter) grow(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r.alone.Load() {
-		r.sendTogether()
+		r.tryBatches()
 		return
 	}
 	if s.limit == 0 || n < s.limit {
