@@ -58,8 +58,8 @@ const (
 	// periodCalls is the number of answers over which a share is measured.
 	periodCalls = 200
 	longPeriod  = 10 * time.Minute
-	// longTry is for how long a lower rate is tried.
-	longTry = 30 * time.Second
+	// longTry is for how long a lower rate is tried, and longestTry where few events go.
+	longTry, longestTry = 30 * time.Second, 5 * time.Minute
 	// eased is the part of what was accepted that is tried when more is refused than
 	// usual.
 	eased = 0.95
@@ -100,8 +100,7 @@ func (n *noise) answered(q *quota, accepted, refused float64, now time.Time) (ex
 // judge looks at a period's refusals.
 func (n *noise) judge(q *quota, now time.Time) {
 	all := n.period.sum()
-	of := max(n.share, 0.005) * all
-	excess := n.period.refused > of+3*math.Sqrt(of)+3
+	excess := n.period.refused > n.explained(all)
 	if !excess && all < periodCalls && now.Sub(n.began) < longPeriod {
 		return
 	}
@@ -129,6 +128,19 @@ func (n *noise) judge(q *quota, now time.Time) {
 			n.share = 0
 		}
 	}
+}
+
+// explained is the most of so many calls that the noise refuses.
+func (n *noise) explained(calls float64) float64 {
+	of := max(n.share, 0.005) * calls
+	return of + 3*math.Sqrt(of) + 3
+}
+
+// tried reports whether a lower rate was tried for long enough: what is refused at it is
+// nearer to the noise than to what was refused before.
+func (n *noise) tried(now time.Time) bool {
+	lasted := now.Sub(n.began)
+	return lasted >= longestTry || lasted >= longTry && n.period.share() < (n.share+n.had)/2
 }
 
 // ease continues at a rate at which less may be refused.

@@ -195,7 +195,7 @@ func (q *quota) advance(now time.Time) (begins bool) {
 	if q.base == 0 {
 		return false
 	}
-	q.noise.trying = q.noise.trying && now.Sub(q.noise.began) < longTry
+	q.noise.trying = q.noise.trying && !q.noise.tried(now)
 	if q.noise.trying {
 		q.rate, q.growing.since = q.base, time.Time{}
 		return false

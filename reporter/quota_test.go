@@ -331,7 +331,7 @@ func TestStumblingIsNoQuota(t *testing.T) {
 							t.Logf("known after %v", time.Since(began))
 							return
 						}
-						if time.Since(began) > 5*time.Minute {
+						if time.Since(began) > 30*time.Minute { // for how long it mostly takes, see below
 							t.Fatalf("%d events a second go, with a learned rate of %v; want 50", perSecond, learned)
 						}
 						before = after
@@ -342,29 +342,41 @@ func TestStumblingIsNoQuota(t *testing.T) {
 	}
 }
 
-// TestStumblingIsKnownSoon: nine in ten times, an API that refuses half of the events at
-// random is known within four minutes, whichever events it refuses.
+// TestStumblingIsKnownSoon: nineteen in twenty times, an API that refuses half of the events at
+// random is known within four minutes, and always within half an hour, whichever events it
+// refuses.
 func TestStumblingIsKnownSoon(t *testing.T) {
-	const n, soon = 200, 4 * time.Minute
+	const n, soon, last = 500, 4 * time.Minute, 30 * time.Minute
 	for _, named := range []naming{inSeconds, never} {
 		t.Run(string(named), func(t *testing.T) {
-			late := 0
+			late, slowest := 0, time.Duration(0)
 			for seed := range uint64(n) {
-				c := counting{make: func() counter { return &stumbler{0.5, 2 * time.Second, rand.New(rand.NewPCG(seed, 1))} }}
-				s := simulate(destination{counting: c, naming: named, latency: 20 * time.Millisecond, fleet: fleet{1, 10}}, 0)
-				known := false
-				for at, before := time.Duration(0), 0; at < soon && !known; at += 10 * time.Second {
-					s.run(10 * time.Second)
-					known = s.accepted-before >= 10*50
-					before = s.accepted
-				}
-				if !known {
+				known := stumblingKnown(seed, named, last)
+				if slowest = max(slowest, known); known > soon {
 					late++
 				}
 			}
-			if t.Logf("%d of %d are not known after %v", late, n, soon); late > n/10 {
-				t.Errorf("want at most %d", n/10)
+			t.Logf("%d of %d are not known after %v, and the slowest after %v", late, n, soon, slowest)
+			if late > n/20 || slowest > last {
+				t.Errorf("want at most %d, and none after %v", n/20, last)
 			}
 		})
 	}
+}
+
+// stumblingKnown returns how long it takes until 50 events a second are accepted by an API
+// that refuses half of the events at random; it is more than last where it takes longer.
+func stumblingKnown(seed uint64, named naming, last time.Duration) time.Duration {
+	c := counting{make: func() counter { return &stumbler{0.5, 2 * time.Second, rand.New(rand.NewPCG(seed, 1))} }}
+	s := simulate(destination{counting: c, naming: named, latency: 20 * time.Millisecond, fleet: fleet{1, 10}}, 0)
+	const look = 10 * time.Second
+	at := look
+	for before := 0; at <= last; at += look {
+		s.run(look)
+		if s.accepted-before >= 50*int(look/time.Second) {
+			break
+		}
+		before = s.accepted
+	}
+	return at
 }
