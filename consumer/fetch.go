@@ -91,10 +91,11 @@ func (o *owner) fetch(position int64) error {
 	return nil
 }
 
-// sourceRequest describes a fetch from the source topic.
+// sourceRequest describes a fetch from the source topic. It names the topic's ID, since the
+// position is of that log alone.
 func (o *owner) sourceRequest(position int64) kafkalog.FetchRequest {
 	return kafkalog.FetchRequest{
-		Topic: o.c.cfg.Topic, Partition: o.partition.ID(), Offset: position, MaxWait: fetchWait, ReadCommitted: true,
+		Topic: o.c.cfg.Topic, TopicID: *o.source.Load(), Partition: o.partition.ID(), Offset: position, MaxWait: fetchWait, ReadCommitted: true,
 	}
 }
 
@@ -186,7 +187,7 @@ func (o *owner) reading() bool {
 
 // recover handles a failed fetch and returns the position to resume at.
 func (o *owner) recover(position int64, cause error, failures int) (int64, error) {
-	if !isLacking(cause) && errors.Is(cause, kafka.UnknownTopicOrPartition) {
+	if !isLacking(cause) && (errors.Is(cause, kafka.UnknownTopicOrPartition) || errors.Is(cause, kafka.UnknownTopicID)) {
 		cause = fmt.Errorf("%w (%w)", missingTopicError{o.c.cfg.Topic}, cause)
 	}
 	o.failing.Store(true)

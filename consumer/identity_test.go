@@ -108,14 +108,22 @@ func (r *reading) run() (stop func()) {
 	})
 }
 
-// publish publishes events with kafka-go, since franz-go's producers hold to the ID
-// of a topic that was recreated.
 func (r *reading) publish(prefix string, n int) {
 	r.t.Helper()
-	var records []kafka.Record
-	for i := range n {
-		records = append(records, kafka.Record{Value: kafka.NewBytes(fmt.Appendf(nil,
-			`{"eventId":"%s-%d","requestId":"r","createTime":"2026-01-02T03:04:05Z","jobEvent":{"type":"IMPRESSION","jobs":["projects/p/jobs/1"]}}`, prefix, i))})
+	values := make([]string, n)
+	for i := range values {
+		values[i] = fmt.Sprintf(`{"eventId":"%s-%d","requestId":"r","createTime":"2026-01-02T03:04:05Z","jobEvent":{"type":"IMPRESSION","jobs":["projects/p/jobs/1"]}}`, prefix, i)
+	}
+	r.publishValues(values...)
+}
+
+// publishValues publishes with kafka-go, since franz-go's producers hold to the ID of a
+// topic that was recreated.
+func (r *reading) publishValues(values ...string) {
+	r.t.Helper()
+	records := make([]kafka.Record, len(values))
+	for i, v := range values {
+		records[i].Value = kafka.NewBytes([]byte(v))
 	}
 	client := r.cluster.Client(r.t)
 	kafkatest.WaitFor(r.t, 10*time.Second, "a published batch", func() bool {
@@ -218,6 +226,23 @@ func recreateTopic(t *testing.T, c *kafkatest.Cluster, running bool, records int
 	if log := r.log.take(); strings.Count(log, "deleted and recreated") != 1 {
 		t.Errorf("log: want one line about the recreated topic:\n%s", log)
 	}
+}
+
+// TestRecreatedTopicIsReadOnce: no record of a recreated topic is read from the position in
+// the former log, before a replica notices: a dead letter of it would come twice.
+func TestRecreatedTopicIsReadOnce(t *testing.T) {
+	everywhere(t, func(t *testing.T, c *kafkatest.Cluster) {
+		r := newReading(t, c)
+		stop := r.begin()
+		defer stop()
+		r.recreate(0)
+		const n = 60
+		r.publishValues(slices.Repeat([]string{"no event"}, n)...)
+		r.committed(n)
+		if ends := c.EndOffsets(t, r.letters); !slices.Equal(ends, []int64{n}) {
+			t.Errorf("the dead-letter topic ends at %d, want %d: each record is a dead letter once", ends, n)
+		}
+	})
 }
 
 // TestRecreatedWhilePaused: nothing is fetched that could tell that the topic is another

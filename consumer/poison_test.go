@@ -92,6 +92,7 @@ func TestFetchThatKills(t *testing.T) {
 			cluster.Produce(t, "events", kafka.Message{Value: fmt.Appendf(nil,
 				`{"eventId":"e%d","requestId":"r","createTime":"2026-01-02T03:04:05Z","jobEvent":{"type":"IMPRESSION","jobs":["projects/p/jobs/1"]}}`, i)})
 		}
+		id := cluster.Fake.TopicInfo("events").TopicID
 		var kill func() // nil lets the fetch pass
 		var fetched time.Time
 		var mu sync.Mutex
@@ -99,7 +100,7 @@ func TestFetchThatKills(t *testing.T) {
 			cluster.Fake.KeepControl()
 			mu.Lock()
 			defer mu.Unlock()
-			if r.(*kmsg.FetchRequest).Topics[0].Topic == "events" {
+			if r.(*kmsg.FetchRequest).Topics[0].TopicID == id {
 				if fetched.IsZero() {
 					fetched = time.Now()
 				}

@@ -302,20 +302,33 @@ func TestManyBatchesThatGrow(t *testing.T) {
 }
 
 func TestAnswersThatDoNotFit(t *testing.T) {
-	good := answerWith(log(rawBatch{values: []string{"a"}}))
+	const topicsAt, idAt, partitionAt = 11, 12, 29 // where the topic is named by its ID
+	records := log(rawBatch{values: []string{"a"}})
 	for name, test := range map[string]struct {
-		spoil func([]byte) []byte
+		version int16
+		spoil   func([]byte) []byte
 	}{
-		"empty": {func([]byte) []byte { return nil }},
-		"another partition": {func(b []byte) []byte {
+		"empty": {fetchMax, func([]byte) []byte { return nil }},
+		"another partition": {fetchMax, func(b []byte) []byte {
 			return bytes.Replace(b, []byte("t\x00\x00\x00\x01\x00\x00\x00\x00"), []byte("t\x00\x00\x00\x01\x00\x00\x00\x01"), 1)
 		}},
-		"another topic": {func(b []byte) []byte { return bytes.Replace(b, []byte("\x00\x01t"), []byte("\x00\x01u"), 1) }},
-		"no topics":     {func(b []byte) []byte { b[13] = 0; return b }},
-		"cut":           {func(b []byte) []byte { return b[:len(b)-1] }},
+		"another topic": {fetchMax, func(b []byte) []byte { return bytes.Replace(b, []byte("\x00\x01t"), []byte("\x00\x01u"), 1) }},
+		"no topics":     {fetchMax, func(b []byte) []byte { b[13] = 0; return b }},
+		"cut":           {fetchMax, func(b []byte) []byte { return b[:len(b)-1] }},
+
+		"by ID, empty":             {fetchIDs, func([]byte) []byte { return nil }},
+		"by ID, another partition": {fetchIDs, func(b []byte) []byte { b[partitionAt+3] = 1; return b }},
+		"by ID, another topic":     {fetchIDs, func(b []byte) []byte { b[idAt] = 1; return b }},
+		"by ID, no topics":         {fetchIDs, func(b []byte) []byte { b[topicsAt] = 1; return b }},
+		"by ID, many topics":       {fetchIDs, func(b []byte) []byte { b[topicsAt] = 0x7F; return b }},
+		"by ID, cut":               {fetchIDs, func(b []byte) []byte { return b[:bytes.Index(b, records)+10] }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := readFrom(0, true, plenty, &fetchAnswer{fetchMax, test.spoil(bytes.Clone(good.body))})
+			good := answerOf(test.version, records)
+			if batch, err := readFrom(0, true, plenty, good); err != nil || len(batch.Records) != 1 {
+				t.Fatalf("without a fault: %+v, %v", batch, err)
+			}
+			_, err := readFrom(0, true, plenty, &fetchAnswer{test.version, test.spoil(bytes.Clone(good.body))})
 			if !errors.Is(err, errAnswer) || errors.Is(err, ErrCorrupt) || !Retriable(err) {
 				t.Errorf("got %v, want an answer that can't be read, which is retriable", err)
 			}

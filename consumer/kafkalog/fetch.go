@@ -1,15 +1,10 @@
 package kafkalog
 
 import (
-	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"math"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -18,7 +13,11 @@ import (
 
 // FetchRequest describes a fetch from one partition.
 type FetchRequest struct {
-	Topic     string
+	Topic string
+	// TopicID says which topic of that name is meant: a fetch from one that was deleted and
+	// recreated fails with kafka.UnknownTopicID. It is left out if it is zero, or if the
+	// broker is older than Kafka 3.1.
+	TopicID   TopicID
 	Partition int32
 	Offset    int64
 	// MaxBytes bounds the answer, except for a single batch that is larger. The
@@ -123,7 +122,7 @@ func (c *Client) Fetch(ctx context.Context, req FetchRequest) (*Batch, error) {
 func (c *Client) fetch(ctx, caller context.Context, req FetchRequest, of throttled) (*Batch, error) {
 	batch := req.Reuse.renew(req.MaxMemory)
 	m := &fetchMessage{
-		ctx: ctx, req: req, clientID: c.clientID, correlation: c.correlation.Add(1),
+		ctx: ctx, req: req, clientID: c.clientID, correlation: c.correlation.Add(1), newest: &c.fetchVersions,
 		buf: batch.body, reused: batch.Memory, loan: &loan{account: req.Account},
 	}
 	// From here on the connection owns the answer's memory: if the context ends
@@ -232,202 +231,3 @@ func (d *decoder) fault(req FetchRequest, err error) error {
 	}
 	return &CorruptError{Topic: req.Topic, Partition: req.Partition, Offset: d.at, Err: err}
 }
-
-// abortedTxn is a transaction that was aborted, and where it began.
-type abortedTxn struct{ producer, first int64 }
-
-// readAnswer reads the part of an answer before the records, and returns the records
-// as they are.
-func (b *Batch) readAnswer(a *fetchAnswer, req FetchRequest) (records []byte, aborted []abortedTxn, err error) {
-	r := &reader{b: a.body}
-	b.Throttled = time.Duration(max(0, r.int32())) * time.Millisecond
-	if a.version >= 7 {
-		if code := r.int16(); code != 0 {
-			return nil, nil, kafka.Error(code)
-		}
-		r.skip(4) // session
-	}
-	topics := r.int32()
-	if topics == 0 && b.Throttled > 0 && !r.bad {
-		return nil, nil, nil // the quota is used up: such an answer names no topic
-	}
-	topic := r.string()
-	partitions, partition := r.int32(), r.int32()
-	if r.bad || topics != 1 || partitions != 1 || topic != req.Topic || partition != req.Partition {
-		return nil, nil, fmt.Errorf("%w: it is for %d topics, %d partitions, %s/%d", errAnswer, topics, partitions, topic, partition)
-	}
-	if code := r.int16(); code != 0 {
-		return nil, nil, kafka.Error(code)
-	}
-	b.HighWatermark, b.LastStableOffset = r.int64(), r.int64()
-	if a.version >= 5 {
-		b.LogStartOffset = r.int64()
-	}
-	for range max(0, r.int32()) {
-		if txn := (abortedTxn{r.int64(), r.int64()}); !r.bad && req.ReadCommitted {
-			aborted = append(aborted, txn)
-		}
-		if r.bad {
-			break
-		}
-	}
-	if a.version >= 11 {
-		r.skip(4) // preferred replica: only for clients that name their rack
-	}
-	records = r.bytes(int64(max(0, r.int32())))
-	if r.bad {
-		return nil, nil, fmt.Errorf("%w: it ends too early", errAnswer)
-	}
-	slices.SortFunc(aborted, func(a, b abortedTxn) int { return cmp.Compare(a.first, b.first) })
-	return records, aborted, nil
-}
-
-// The versions of the Fetch request that this package uses: transactions exist since 4,
-// and 12 has another encoding.
-const (
-	fetchMin = 4
-	fetchMax = 11
-)
-
-// maxAnswer bounds one answer. A batch may be larger than MaxBytes, but not without
-// end.
-const maxAnswer = 256 << 20
-
-// fetchMessage is a fetch request that encodes itself and reads its own answer.
-type fetchMessage struct {
-	ctx         context.Context
-	req         FetchRequest
-	clientID    string
-	correlation int32
-	version     int16
-	buf         []byte
-	reused      int64 // memory of the batch that is used again, beside buf
-	loan        *loan
-
-	mu               sync.Mutex
-	exchanging, over bool
-}
-
-// abandon returns the memory, as soon as the connection does not use it any more.
-func (m *fetchMessage) abandon() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.over = true
-	if !m.exchanging {
-		m.loan.end()
-	}
-}
-
-// exchange marks the time in which the connection uses the memory.
-func (m *fetchMessage) exchange(do func() ([]byte, error)) (body []byte, err error) {
-	m.mu.Lock()
-	m.exchanging = true
-	m.mu.Unlock()
-	defer func() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.exchanging = false
-		if m.over {
-			m.loan.end()
-		}
-	}()
-	return do()
-}
-
-// reserve reserves the memory of an answer of so many bytes.
-func (m *fetchMessage) reserve(size int) error {
-	body := int64(max(size, cap(m.buf)))
-	need := body + m.reused
-	if size > emptyAnswer+len(m.req.Topic) {
-		need = body + int64(m.req.MaxMemory)
-	}
-	if err := m.loan.reserve(m.ctx, need); err != nil {
-		return err
-	}
-	m.loan.take(body + m.reused)
-	return nil
-}
-
-// emptyAnswer is more than an answer without records has beside the topic's name.
-const emptyAnswer = 128
-
-var (
-	_ protocol.RawExchanger  = (*fetchMessage)(nil)
-	_ protocol.BrokerMessage = (*fetchMessage)(nil)
-)
-
-// ApiKey is named so by protocol.Message.
-func (m *fetchMessage) ApiKey() protocol.ApiKey { return protocol.Fetch } //nolint:revive // the interface's name
-
-// Broker finds the partition's leader.
-func (m *fetchMessage) Broker(cluster protocol.Cluster) (protocol.Broker, error) {
-	return leaderOf(cluster, m.req.Topic, m.req.Partition)
-}
-
-// Required takes the exchange over from kafka-go.
-func (m *fetchMessage) Required(versions map[protocol.ApiKey]int16) bool {
-	m.version = min(fetchMax, versions[protocol.Fetch])
-	return true
-}
-
-// RawExchange sends the request and reads the answer whole.
-func (m *fetchMessage) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
-	if m.version < fetchMin {
-		return nil, fmt.Errorf("%w: the broker supports Fetch only up to version %d: expected %d (Kafka 0.11) or newer",
-			kafka.UnsupportedVersion, m.version, fetchMin)
-	}
-	body, err := m.exchange(func() ([]byte, error) {
-		return exchangeWithin(rw, m.encode(), m.buf, maxAnswer, m.reserve)
-	})
-	if err != nil {
-		return nil, err
-	}
-	first := reader{b: body}
-	return unlessMuted(&fetchAnswer{version: m.version, body: body}, first.int32())
-}
-
-func (m *fetchMessage) encode() []byte {
-	req := &m.req
-	b := make([]byte, 0, 128+len(m.clientID)+len(req.Topic))
-	b = appendHead(b, protocol.Fetch, m.version, m.correlation, m.clientID)
-	const replica = -1
-	// The partition's own bound, below, is the effective one; the answer's only the
-	// largest that is accepted.
-	b = appendInt32s(b, replica, int32(req.MaxWait.Milliseconds()), int32(req.MinBytes), maxAnswer)
-	isolation := byte(0)
-	if req.ReadCommitted {
-		isolation = 1
-	}
-	b = append(b, isolation)
-	if m.version >= 7 {
-		b = appendInt32s(b, 0, -1) // no fetch session
-	}
-	b = appendInt32s(b, 1) // one topic
-	b = appendString(b, req.Topic)
-	b = appendInt32s(b, 1, req.Partition)
-	if m.version >= 9 {
-		b = appendInt32s(b, -1) // leader epoch not known
-	}
-	b = binary.BigEndian.AppendUint64(b, uint64(req.Offset))
-	if m.version >= 5 {
-		b = binary.BigEndian.AppendUint64(b, math.MaxUint64) // log start: for followers
-	}
-	b = appendInt32s(b, int32(req.MaxBytes))
-	if m.version >= 7 {
-		b = appendInt32s(b, 0) // no forgotten topics
-	}
-	if m.version >= 11 {
-		b = appendString(b, "") // no rack
-	}
-	setLength(b)
-	return b
-}
-
-// fetchAnswer is an answer as it arrived.
-type fetchAnswer struct {
-	version int16
-	body    []byte
-}
-
-// ApiKey is named so by protocol.Message.
-func (a *fetchAnswer) ApiKey() protocol.ApiKey { return protocol.Fetch } //nolint:revive // the interface's name

@@ -86,6 +86,7 @@ func FuzzDecode(f *testing.F) {
 func FuzzAnswer(f *testing.F) {
 	for _, data := range fuzzLogs() {
 		f.Add(answerWith(data, abortedTxn{7, 3}, abortedTxn{8, 1}).body, int16(fetchMax), true)
+		f.Add(answerOf(fetchIDs, data, abortedTxn{7, 3}).body, int16(fetchIDs), true)
 		f.Add(answerWith(data).body, int16(fetchMin), false)
 	}
 	f.Add([]byte("\x00\x00\x00\x01\x00\x01t\x00\x00\x00\x02"+strings.Repeat("\x00", 22)+"\x00\x00\x00\x01"+strings.Repeat("\x00", 18)), int16(produceMin), false)

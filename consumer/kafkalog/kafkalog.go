@@ -28,15 +28,17 @@ type Client struct {
 	clientID  string
 
 	correlation atomic.Int32
-	unpack      *unpacker
-	pack        *packer
-	large       turn      // of the fetches that read a large batch
-	requests    sync.Pool // of *[]byte: batches and requests that were written
-	gatherer    gatherer
-	asker       asker
-	describer   describer
-	throttle    throttle
-	refresher   refresher
+	// fetchVersions are the brokers' versions of Fetch.
+	fetchVersions newestVersions
+	unpack        *unpacker
+	pack          *packer
+	large         turn      // of the fetches that read a large batch
+	requests      sync.Pool // of *[]byte: batches and requests that were written
+	gatherer      gatherer
+	asker         asker
+	describer     describer
+	throttle      throttle
+	refresher     refresher
 }
 
 // NewClient makes a client for the cluster at addr. The transport is a

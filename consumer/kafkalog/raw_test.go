@@ -100,6 +100,12 @@ func log(batches ...rawBatch) []byte {
 
 // answerWith is an answer to a fetch of t/0.
 func answerWith(records []byte, aborted ...abortedTxn) *fetchAnswer {
+	return answerOf(fetchMax, records, aborted...)
+}
+
+// answerOf is an answer of a version; one that names no topic is for the topic whose ID is
+// zero.
+func answerOf(version int16, records []byte, aborted ...abortedTxn) *fetchAnswer {
 	p := kmsg.NewFetchResponseTopicPartition()
 	p.RecordBatches, p.HighWatermark, p.LastStableOffset, p.LogStartOffset = records, 1000, 900, 1
 	for _, a := range aborted {
@@ -109,8 +115,12 @@ func answerWith(records []byte, aborted ...abortedTxn) *fetchAnswer {
 	topic := kmsg.NewFetchResponseTopic()
 	topic.Topic, topic.Partitions = "t", append(topic.Partitions, p)
 	response := kmsg.NewPtrFetchResponse()
-	response.Version, response.Topics = fetchMax, append(response.Topics, topic)
-	return &fetchAnswer{version: fetchMax, body: response.AppendTo(nil)}
+	response.Version, response.Topics = version, append(response.Topics, topic)
+	var head []byte
+	if version >= fetchFlexible {
+		head = []byte{noTags}
+	}
+	return &fetchAnswer{version: version, body: response.AppendTo(head)}
 }
 
 // readFrom decodes an answer as Fetch does, with limit as MaxMemory.

@@ -125,7 +125,7 @@ func (m *metadataMessage) Required(map[protocol.ApiKey]int16) bool { return true
 // RawExchange asks the broker for its newest version first: kafka-go reports none
 // that it does not use itself.
 func (m *metadataMessage) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
-	newest, err := m.newestVersion(rw)
+	newest, err := askNewest(rw, protocol.Metadata, m.correlation, m.clientID)
 	if err != nil {
 		return nil, err
 	}
@@ -145,31 +145,6 @@ func (m *metadataMessage) RawExchange(rw io.ReadWriter) (protocol.Message, error
 	return &metadataAnswer{version: version, body: body}, nil
 }
 
-func (m *metadataMessage) newestVersion(rw io.ReadWriter) (int16, error) {
-	const usual = 4 << 10
-	request := appendHead(nil, protocol.ApiVersions, 0, m.correlation, m.clientID)
-	setLength(request)
-	body, err := exchange(rw, request, usual)
-	if err != nil {
-		return 0, err
-	}
-	r := reader{b: body}
-	if code := r.int16(); code != 0 {
-		return 0, kafka.Error(code)
-	}
-	newest := int16(-1)
-	for range max(0, r.int32()) {
-		key, _, highest := r.int16(), r.int16(), r.int16()
-		if r.bad {
-			return 0, fmt.Errorf("%w: it ends too early", errAnswer)
-		}
-		if protocol.ApiKey(key) == protocol.Metadata {
-			newest = highest
-		}
-	}
-	return newest, nil
-}
-
 func (m *metadataMessage) encode(version int16) []byte {
 	b := appendHead(nil, protocol.Metadata, version, m.correlation, m.clientID)
 	const createTopics, includeOperations = 0, 0
@@ -185,7 +160,6 @@ func (m *metadataMessage) encode(version int16) []byte {
 		setLength(b)
 		return b
 	}
-	const noTags = 0
 	b = append(b, noTags) // of the request's header
 	b = binary.AppendUvarint(b, uint64(len(m.names))+1)
 	for _, name := range m.names {
@@ -265,67 +239,4 @@ func codeError(code int16) error {
 		return nil
 	}
 	return kafka.Error(code)
-}
-
-// flexReader reads both encodings of the protocol: the flexible one has compact
-// lengths and tagged fields (KIP-482).
-type flexReader struct {
-	reader
-	flexible bool
-}
-
-func (r *flexReader) uvarint() uint64 {
-	v, n := binary.Uvarint(r.b)
-	if n <= 0 {
-		r.fail()
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-// length reads an array's length; 0 for null. It is never more than the bytes that
-// are left.
-func (r *flexReader) length() int {
-	var n int64
-	if r.flexible {
-		n = int64(r.uvarint()) - 1
-	} else {
-		n = int64(r.int32())
-	}
-	if n > int64(len(r.b)) {
-		r.fail()
-	}
-	if r.bad {
-		return 0
-	}
-	return int(max(0, n))
-}
-
-// text reads a string; "" for null.
-func (r *flexReader) text() string {
-	if !r.flexible {
-		return r.string()
-	}
-	return string(r.bytes(int64(r.length())))
-}
-
-// int32s passes over an array of int32 and returns its length.
-func (r *flexReader) int32s() int {
-	n := r.length()
-	r.skip(4 * int64(n))
-	return n
-}
-
-// tags passes over tagged fields.
-func (r *flexReader) tags() {
-	if !r.flexible {
-		return
-	}
-	for range r.uvarint() {
-		r.uvarint() // tag
-		if r.skip(int64(r.uvarint())); r.bad {
-			return
-		}
-	}
 }
