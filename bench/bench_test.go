@@ -319,9 +319,9 @@ func TestFaultTable(t *testing.T) {
 	text := faultTable([]*trial{
 		of("a", 0, outcome{repeated: 7, still: 8 * time.Second, peak: 70 << 20}),
 		of("b", 0, outcome{failed: "it does not start"}),
-		of("a", 3, outcome{lost: 2, seen: seen{Retries: 4, Early: 1}}),
+		of("a", 3, outcome{lost: 2, lettersLost: 5, lettersRepeated: 6, seen: seen{Retries: 4, Early: 1}}),
 	})
-	for _, want := range []string{"**" + faults[0].name + "**", "| a | 0 | 7 | 8.0 | 70 |  |", "| a | 2 | 0 | 0.0 | 0 | 25 % |"} {
+	for _, want := range []string{"**" + faults[0].name + "**", "| a | 0 | 7 | 0 | 0 | 8.0 | 70 |  |", "| a | 2 | 0 | 5 | 6 | 0.0 | 0 | 25 % |"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the table lacks %q:\n%s", want, text)
 		}
@@ -339,9 +339,20 @@ func TestFault(t *testing.T) {
 		if err := x.run(ctx, w, "t"+strconv.Itoa(i)+"-"); err != nil {
 			t.Fatal(err)
 		}
-		if x.got.lost != 0 || x.got.repeated != 0 || x.got.peak == 0 {
+		if x.got.lost+x.got.repeated+x.got.lettersLost+x.got.lettersRepeated != 0 || len(x.letters) != 15 || x.got.peak == 0 {
 			t.Errorf("%s: %+v", x.fault.name, x.got)
 		}
+	}
+}
+
+func TestDeadLettersAreCompared(t *testing.T) {
+	want, got := letters{}, letters{}
+	for value, n := range map[string]struct{ want, got int }{"all": {2, 2}, "one is missing": {3, 2}, "two too many": {1, 3}, "of none": {0, 4}} {
+		want.add([]byte(value), n.want)
+		got.add([]byte(value), n.got)
+	}
+	if lost, repeated := got.compare(want); lost != 1 || repeated != 6 {
+		t.Errorf("%d are lost and %d repeated, want 1 and 6", lost, repeated)
 	}
 }
 

@@ -65,13 +65,13 @@ var faults = []fault{
 			return err
 		}
 		defer fresh.client.Close()
-		return fresh.loadFrom(ctx, x.topic, x.n/3, x.n)
+		return fresh.loadFrom(ctx, x.topic, x.n/3, x.n, x.at)
 	}},
 	{name: "a batch of 15 KB that unpacks to 120 MB", late: true, strike: func(ctx context.Context, x *trial) error {
-		if err := x.w.bomb(ctx, x.topic); err != nil {
+		if err := x.bomb(ctx); err != nil {
 			return err
 		}
-		return x.w.loadFrom(ctx, x.topic, x.n/3, x.n)
+		return x.w.loadFrom(ctx, x.topic, x.n/3, x.n, x.at)
 	}},
 }
 
@@ -90,8 +90,11 @@ type trial struct {
 	setup setup
 	topic string
 	n     int
+	at    time.Time // in the records
 	p     *process
 	peak  int64
+	// letters are the records that have to become dead letters.
+	letters letters
 	// restarts count how often it ended by itself.
 	restarts int
 	got      outcome
@@ -101,10 +104,12 @@ type trial struct {
 type outcome struct {
 	seen           seen
 	lost, repeated int
-	still          time.Duration
-	peak           int64
-	restarts       int
-	failed         string
+	// Of dead letters.
+	lettersLost, lettersRepeated int
+	still                        time.Duration
+	peak                         int64
+	restarts                     int
+	failed                       string
 }
 
 // Trials have n records, and slow contenders few. A killed member's session may last 60 s
@@ -139,7 +144,7 @@ func measureFaults(ctx context.Context, w *world) (string, error) {
 				if err := x.run(ctx, w, fmt.Sprintf("trial-%d-", i)); err != nil {
 					x.got.failed = oneLine(err.Error())
 				}
-				fmt.Fprintf(os.Stderr, "%-30s %-60s lost %d repeated %d still %.1f s peak %d MB early %d/%d alien %d restarts %d %s\n", x.of.name, x.fault.name, x.got.lost, x.got.repeated,
+				fmt.Fprintf(os.Stderr, "%-30s %-60s lost %d repeated %d dead letters lost %d repeated %d still %.1f s peak %d MB early %d/%d alien %d restarts %d %s\n", x.of.name, x.fault.name, x.got.lost, x.got.repeated, x.got.lettersLost, x.got.lettersRepeated,
 					x.got.still.Seconds(), x.got.peak>>20, x.got.seen.Early, x.got.seen.Retries, x.got.seen.Alien, x.got.restarts, x.got.failed)
 			}
 		})
@@ -169,7 +174,7 @@ func (x *trial) run(ctx context.Context, shared *world, name string) (err error)
 	if err := w.startSink(w.certificate + "." + name); err != nil {
 		return err
 	}
-	x.w = &w
+	x.w, x.letters, x.at = &w, faulty(x.n), time.Now()
 	if x.topic, err = w.newTopic(ctx, "events", partitions); err != nil {
 		return err
 	}
@@ -177,7 +182,7 @@ func (x *trial) run(ctx context.Context, shared *world, name string) (err error)
 	if x.fault.late {
 		first = x.n / 3
 	}
-	if err := w.loadFrom(ctx, x.topic, 0, first); err != nil {
+	if err := w.loadFrom(ctx, x.topic, 0, first, x.at); err != nil {
 		return err
 	}
 	x.setup = setup{topic: x.topic, n: x.n, url: w.plain, batch: 1, linger: -1, run: name + "run"}
@@ -211,10 +216,14 @@ func (x *trial) watch(ctx context.Context, first int) error {
 	}
 	x.note()
 	got, err := x.w.seen(ctx, "")
+	if err != nil {
+		return err
+	}
 	x.got = outcome{
 		seen: got, lost: events - got.Unique, repeated: got.Events - got.Unique,
 		still: max(0, got.Still-x.fault.lasts), peak: x.peak, restarts: x.restarts,
 	}
+	x.got.lettersLost, x.got.lettersRepeated, err = x.w.deadLetters(ctx, x.setup.run+".dead-letter", x.letters)
 	return err
 }
 
@@ -256,9 +265,9 @@ func (x *trial) await(ctx context.Context, events int, patience time.Duration) (
 	return last, ctx.Err()
 }
 
-// loadFrom publishes the records with numbers from one to another.
-func (w *world) loadFrom(ctx context.Context, topic string, from, to int) error {
-	at := time.Now()
+// loadFrom publishes the records with numbers from one to another; at is in all of them, so
+// that a repeat is the same event.
+func (w *world) loadFrom(ctx context.Context, topic string, from, to int, at time.Time) error {
 	return w.publish(ctx, topic, to-from, func(i int) *kgo.Record {
 		i += from
 		return &kgo.Record{Partition: partitionOf(i, partitions), Value: appendRecord(make([]byte, 0, 400), i, at)}
@@ -269,9 +278,9 @@ func (w *world) loadFrom(ctx context.Context, topic string, from, to int) error 
 // a broker takes it.
 const bombRecords, bombRecordSize = 1200, 100 << 10
 
-func (w *world) bomb(ctx context.Context, topic string) error {
+func (x *trial) bomb(ctx context.Context) error {
 	const room = 2 * bombRecords * bombRecordSize
-	cl, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(w.brokers, ",")...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+	cl, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(x.w.brokers, ",")...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.ProducerLinger(2*time.Second), kgo.MaxBufferedRecords(bombRecords+1),
 		kgo.ProducerBatchMaxBytes(room), kgo.BrokerMaxWriteBytes(room*2))
 	if err != nil {
@@ -279,9 +288,10 @@ func (w *world) bomb(ctx context.Context, topic string) error {
 	}
 	defer cl.Close()
 	value := bytes.Repeat([]byte("a"), bombRecordSize)
+	x.letters.add(value, bombRecords)
 	records := make([]*kgo.Record, bombRecords)
 	for i := range records {
-		records[i] = &kgo.Record{Topic: topic, Value: value}
+		records[i] = &kgo.Record{Topic: x.topic, Value: value}
 	}
 	return cl.ProduceSync(ctx, records...).FirstErr()
 }
@@ -289,17 +299,18 @@ func (w *world) bomb(ctx context.Context, topic string) error {
 // faultTable writes a group of rows for each fault.
 func faultTable(all []*trial) string {
 	var b strings.Builder
-	b.WriteString("| | lost | repeated | s without an event | peak MB | retries before Retry-After |\n|---|--:|--:|--:|--:|--:|\n")
+	b.WriteString("| | lost | repeated | dead letters lost | repeated | s without an event | peak MB | retries before Retry-After |\n|---|--:|--:|--:|--:|--:|--:|--:|\n")
 	last := ""
 	for _, x := range all {
 		if x.fault.name != last {
 			last = x.fault.name
-			fmt.Fprintf(&b, "| **%s** | | | | | |\n", last)
+			fmt.Fprintf(&b, "| **%s** | | | | | | | |\n", last)
 		}
 		if x.got.failed != "" {
 			continue
 		}
-		fmt.Fprintf(&b, "| %s | %d | %d | %.1f | %d | %s |\n", x.of.name, x.got.lost, x.got.repeated, x.got.still.Seconds(), x.got.peak>>20, earlyShare(x.got.seen))
+		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %.1f | %d | %s |\n", x.of.name, x.got.lost, x.got.repeated, x.got.lettersLost, x.got.lettersRepeated,
+			x.got.still.Seconds(), x.got.peak>>20, earlyShare(x.got.seen))
 	}
 	return b.String()
 }
