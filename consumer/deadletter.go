@@ -314,6 +314,9 @@ func (o *owner) lettersWritten(letters []partition.DeadLetter) {
 		src := o.original(itemOf(l.Record).pin())
 		return src.partition, src.record.Offset
 	})
+	for i := range letters {
+		o.lettered.add(letters[i].Record.Offset)
+	}
 	o.act(o.partition.DeadLettered(letters))
 	o.written.set()
 }

@@ -139,7 +139,7 @@ func (o *owner) examineBatch(ctx context.Context, batch *kafkalog.Batch, to int6
 			return err
 		}
 		for i := range records {
-			if slices.Contains(o.poison, records[i].Offset) || records[i].Encoded != nil {
+			if slices.Contains(o.poison, records[i].Offset) || o.lettered.has(records[i].Offset) || records[i].Encoded != nil {
 				continue
 			}
 			if err := o.tryRecord(ctx, &records[i]); err != nil {
@@ -168,17 +168,30 @@ func (o *owner) tryRecord(ctx context.Context, r *record) error {
 	return nil
 }
 
-// writeSession writes the owner's session record.
+// writeSession writes the owner's session record. Once one is closed, none is written.
 func (o *owner) writeSession(ctx context.Context, s session) error {
+	select {
+	case o.sessions <- struct{}{}:
+		defer func() { <-o.sessions }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if o.closed {
+		return nil
+	}
 	_, s.group = o.c.configured()
 	s.unproven = o.c.cfg.Ownership.Unproven().Of(o.partition.ID())
+	done := o.finishedNow()
+	s.lettered = o.lettered.take(done.offset)
 	key := sessionKey
 	if o.c.forwards() {
 		key = firstSessionKey
 	}
-	return o.write(ctx, []kafkalog.Record{
-		{Key: key, Value: s.value(), Headers: append(s.headers(), o.finishedNow().headers()...), Time: time.Now()},
+	err := o.write(ctx, []kafkalog.Record{
+		{Key: key, Value: s.value(), Headers: append(s.headers(), done.headers()...), Time: time.Now()},
 	})
+	o.closed = err == nil && s.state == sessionClosed
+	return err
 }
 
 func poisonFault() *event.Fault {

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -28,6 +29,7 @@ type reading struct {
 	latest                       bool
 	clientID                     string
 	patience                     time.Duration // with transactions; 0 for the default
+	parentsWait                  time.Duration // 0 for a second
 	registry                     *prometheus.Registry
 	window                       time.Duration
 	sink                         countingSink
@@ -91,7 +93,7 @@ func (r *reading) run() (stop func()) {
 	r.c = New(Config{
 		Brokers: r.cluster.Brokers, Topic: r.topic, Group: r.group, DeadLetterTopic: r.letters, StateTopic: r.state,
 		StateReplication: 1, StartLatest: r.latest, SessionTimeout: 6 * time.Second,
-		Version: event.V3, Rules: Rules{Window: r.window, ParentsRequired: true, ParentsWait: time.Second},
+		Version: event.V3, Rules: Rules{Window: r.window, ParentsRequired: true, ParentsWait: cmp.Or(r.parentsWait, time.Second)},
 		Transport: transport, Logger: slog.New(slog.NewTextHandler(&r.log, nil)), Registerer: r.registry,
 	}, &r.sink)
 	if r.patience > 0 {

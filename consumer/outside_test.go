@@ -151,12 +151,7 @@ func TestOffsetsSetByOthers(t *testing.T) {
 			{5, 30, `set the group's offset back; .* finished=30 offset=5`},
 		} {
 			r.log.take()
-			answer, err := c.Client(t).OffsetCommit(t.Context(), &kafka.OffsetCommitRequest{
-				GroupID: r.group, GenerationID: -1, Topics: map[string][]kafka.OffsetCommit{r.topic: {{Offset: int64(test.to)}}},
-			})
-			if err != nil || answer.Topics[r.topic][0].Error != nil {
-				t.Fatal(err, answer)
-			}
+			r.setOffset(test.to)
 			stop = r.run()
 			r.wait(test.events)
 			r.committed(30)
@@ -172,6 +167,17 @@ func TestOffsetsSetByOthers(t *testing.T) {
 		}
 		r.once()
 	})
+}
+
+// setOffset sets the group's offset as another client does.
+func (r *reading) setOffset(to int) {
+	r.t.Helper()
+	answer, err := r.cluster.Client(r.t).OffsetCommit(r.t.Context(), &kafka.OffsetCommitRequest{
+		GroupID: r.group, GenerationID: -1, Topics: map[string][]kafka.OffsetCommit{r.topic: {{Offset: int64(to)}}},
+	})
+	if err != nil || answer.Topics[r.topic][0].Error != nil {
+		r.t.Fatal(err, answer)
+	}
 }
 
 // TestLettersTopicLosesPartitions: where the dead-letter topic is recreated with fewer

@@ -40,9 +40,10 @@ type owner struct {
 	// nil until the owner has found where to start.
 	found    group.Position
 	source   atomic.Pointer[kafkalog.TopicID]
-	previous *session       // the previous owner's, as the state topic says
-	finished finished       // how far previous owners were, as the state topic says
-	poison   []int64        // offsets of records that must not be decoded
+	previous *session // the previous owner's, as the state topic says
+	finished finished // how far previous owners were, as the state topic says
+	poison   []int64  // offsets of records that must not be decoded
+	lettered lettered
 	input    Input          // the decoder's
 	events   []*event.Event // the decoder's buffer
 
@@ -65,6 +66,7 @@ type owner struct {
 	// stateEnd is an offset in the state topic before which the partition's index
 	// has all records; 0 before the state was read.
 	stateEnd          atomic.Int64
+	sessions          chan struct{}                   // full while a session is written
 	closed            bool                            // the session was closed
 	stateFailing      atomic.Bool                     // the last write to the state topic failed
 	deadLetterFailing atomic.Bool                     // the last write to the dead-letter topic failed
@@ -91,6 +93,7 @@ func newOwner(c *Consumer, id int32, rules Rules, found group.Position, k kept) 
 		deadLetters:  newSignal(),
 		written:      newSignal(),
 		pauseChanged: newSignal(),
+		sessions:     make(chan struct{}, 1),
 	}
 	o.position.Store(found.Offset)
 	o.committed.Store(found.Offset)
@@ -155,6 +158,7 @@ func (o *owner) start() (int64, error) {
 	o.partition.StartAt(position)
 	o.position.Store(position)
 	o.source.Store(&id)
+	o.joinLettered(last)
 	_, records := o.c.budget.fetch()
 	o.account.last = max(0, min(last-position, int64(records))) // what the first fetch brings
 	return position, nil
@@ -234,6 +238,10 @@ func (o *owner) admit(batch *kafkalog.Batch) error {
 
 // read decodes an item's record, unless the record is known to be poison.
 func (o *owner) read(it *item, r *record) error {
+	if o.lettered.has(r.Offset) {
+		it.Repeat()
+		return nil
+	}
 	if slices.Contains(o.poison, r.Offset) {
 		it.Invalidate(poisonFault())
 		return nil
@@ -352,7 +360,6 @@ func (o *owner) closeSession(ctx context.Context) {
 		o.log.Warn("could not close the session; the next owner will examine the records that were in process", "error", err)
 		return
 	}
-	o.closed = true
 	// Everything up to here is this owner's, and in the index.
 	if _, end, err := o.c.kafka.Offsets(ctx, o.c.cfg.StateTopic, o.partition.ID()); err == nil {
 		o.stateEnd.Store(end)
@@ -378,9 +385,10 @@ func (o *owner) revoke() (k kept) {
 		d.Land()
 	}
 	unproven := o.c.cfg.Ownership.Unproven().Leave(o.partition.ID())
+	lettered := o.lettered.take(done.offset)
 	o.c.metrics.forget(o.partition.ID())
 	if o.restored.Load() {
-		k = kept{index: revoked.Index, state: o.stateEnd.Load(), finished: done, previous: session{poison: o.poison, unproven: unproven}, paused: o.pausedSince.Load(), at: time.Now()}
+		k = kept{index: revoked.Index, state: o.stateEnd.Load(), finished: done, previous: session{poison: o.poison, unproven: unproven, lettered: lettered}, paused: o.pausedSince.Load(), at: time.Now()}
 		if o.closed {
 			k.previous.state = sessionClosed
 		}

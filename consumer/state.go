@@ -15,14 +15,20 @@ import (
 // records, so that the next owner finds them within the window that it reads.
 func renewal(window time.Duration) time.Duration { return max(10*time.Minute, window/8) }
 
-// renew repeats the session and pause records until ctx ends.
+// renew repeats the session and pause records until ctx ends, and the session when there
+// are dead letters for it.
 func (o *owner) renew(ctx context.Context) {
-	tick := time.NewTicker(renewal(o.c.cfg.Rules.Window))
+	tick, look := time.NewTicker(renewal(o.c.cfg.Rules.Window)), time.NewTicker(letteredInterval)
 	defer tick.Stop()
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-look.C:
+			if o.restored.Load() && o.intake.Err() == nil && o.lettered.unrecorded(o.partition.Watermark()) {
+				_ = o.writeSession(ctx, session{poison: o.poison})
+			}
 		case <-tick.C:
 			if o.restored.Load() {
 				_ = o.writeSession(ctx, session{poison: o.poison}) // it fails only when ctx ends

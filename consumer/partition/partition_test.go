@@ -189,6 +189,12 @@ func TestRules(t *testing.T) {
 			w.wantFinished(outcomesOf(w.admit()), map[int64]Outcome{0: Skipped})
 			w.wantWatermark(1)
 		}},
+		{"a record that is a dead letter already is a duplicate", strict, func(w *world) {
+			r := w.record()
+			r.Repeat()
+			w.wantFinished(outcomesOf(w.Admit([]*Record{r}, 1, w.now)), map[int64]Outcome{0: Duplicate})
+			w.wantWatermark(1)
+		}},
 		{"an invalid record becomes a dead letter", strict, func(w *world) {
 			r := w.record()
 			r.Invalidate(&event.Fault{Reason: event.ReasonMalformed})

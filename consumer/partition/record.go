@@ -76,6 +76,9 @@ func (r *Record) Value() string { return r.first.Value() }
 // Invalidate makes the whole record a dead letter: none of its events is sent.
 func (r *Record) Invalidate(fault *event.Fault) { r.fault = fault }
 
+// Repeat makes a record without events a duplicate: it had its outcome before.
+func (r *Record) Repeat() { r.outcome = Duplicate }
+
 // Fault returns the fault for which a record becomes a dead letter; nil if it
 // does not.
 func (r *Record) Fault() *event.Fault { return r.fault }
@@ -104,7 +107,7 @@ type Outcome uint8
 const (
 	// Skipped: the record has no event.
 	Skipped Outcome = iota
-	// Duplicate: the events were reported before.
+	// Duplicate: the events were reported before, or the record is a dead letter already.
 	Duplicate
 	// Reported: the API has the events, and the state topic says so.
 	Reported

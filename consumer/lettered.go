@@ -1,0 +1,177 @@
+package consumer
+
+import (
+	"encoding/binary"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// lettered are the records that became dead letters while an earlier record of the
+// partition waits, for its parent or for the API. The committed offset is before them, so
+// the next owner reads them again. The session names them, and it passes over them:
+// otherwise each restart would write their dead letters again.
+type lettered struct {
+	mu      sync.Mutex
+	offsets offsetSet
+	changed bool // since they were last recorded
+}
+
+// letteredInterval is how often new dead letters are recorded. A kill repeats those since.
+const letteredInterval = 5 * time.Second
+
+// add notes dead letters that are durable.
+func (l *lettered) add(offsets ...int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, offset := range offsets {
+		l.offsets.add(offset)
+	}
+	l.changed = true
+}
+
+// has reports whether the record at an offset is a dead letter.
+func (l *lettered) has(offset int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.offsets.has(offset)
+}
+
+// take returns those from the watermark on, to be recorded.
+func (l *lettered) take(watermark int64) offsetSet {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.offsets.forget(watermark)
+	l.changed = false
+	return slices.Clone(l.offsets[:min(len(l.offsets), mostLettered)])
+}
+
+// unrecorded reports whether there are new ones from the watermark on.
+func (l *lettered) unrecorded(watermark int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.offsets.forget(watermark)
+	return l.changed && len(l.offsets) > 0
+}
+
+// set replaces them.
+func (l *lettered) set(offsets offsetSet) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.offsets = offsets
+}
+
+// joinLettered takes over what the previous owner's session says of the log up to its end,
+// if the position is this group's own in the same log. If another client has set the offset
+// back, it wants the records to be read.
+func (o *owner) joinLettered(end int64) {
+	log := o.source.Load().String()
+	if o.previous == nil || o.finished.topic != log || o.found.Offset >= 0 && committedTopic(o.found.Metadata) != log {
+		return
+	}
+	offsets := slices.Clone(o.previous.lettered)
+	offsets.forgetFrom(end)
+	o.lettered.set(offsets)
+}
+
+// offsetSet is a set of offsets, as spans in order and apart.
+type offsetSet []offsetSpan
+
+// offsetSpan holds the offsets from one to another, which is not in it.
+type offsetSpan struct{ from, to int64 }
+
+// find returns the first span that ends at an offset or after it.
+func (s offsetSet) find(offset int64) int {
+	i, _ := slices.BinarySearchFunc(s, offset, func(span offsetSpan, offset int64) int {
+		if span.to < offset {
+			return -1
+		}
+		return 1
+	})
+	return i
+}
+
+func (s offsetSet) has(offset int64) bool {
+	i := s.find(offset + 1)
+	return i < len(s) && s[i].from <= offset
+}
+
+func (s *offsetSet) add(offset int64) {
+	i := s.find(offset)
+	if i == len(*s) || (*s)[i].from > offset+1 {
+		*s = slices.Insert(*s, i, offsetSpan{offset, offset + 1})
+		return
+	}
+	span := &(*s)[i]
+	span.from, span.to = min(span.from, offset), max(span.to, offset+1)
+	if i+1 < len(*s) && (*s)[i+1].from == span.to {
+		span.to = (*s)[i+1].to
+		*s = slices.Delete(*s, i+1, i+2)
+	}
+}
+
+// forget removes the offsets before one.
+func (s *offsetSet) forget(before int64) {
+	*s = slices.Delete(*s, 0, s.find(before+1))
+	if len(*s) > 0 {
+		(*s)[0].from = max((*s)[0].from, before)
+	}
+}
+
+// forgetFrom removes an offset and those behind it.
+func (s *offsetSet) forgetFrom(end int64) {
+	*s = slices.DeleteFunc(*s, func(span offsetSpan) bool { return span.from >= end })
+	if n := len(*s); n > 0 {
+		(*s)[n-1].to = min((*s)[n-1].to, end)
+	}
+}
+
+// headerLettered is a session's header with the offsets of dead letters behind the
+// watermark: for each span its distance from the end of the one before, and its length, as
+// unsigned varints. It is a header because versions that do not know it pass over it, and
+// only write these dead letters again.
+const headerLettered = "dead-letters"
+
+// mostLettered bounds the spans in a session. Dead letters beyond them may be written again.
+const mostLettered = 4096
+
+func (s offsetSet) headers() []kafka.Header {
+	if len(s) == 0 {
+		return nil
+	}
+	var b []byte
+	end := int64(0)
+	for _, span := range s {
+		b = binary.AppendUvarint(b, uint64(span.from-end))
+		b = binary.AppendUvarint(b, uint64(span.to-span.from))
+		end = span.to
+	}
+	return []kafka.Header{{Key: headerLettered, Value: b}}
+}
+
+// parseLettered reads the header. What can't be read counts as none.
+func parseLettered(headers []kafka.Header) (s offsetSet) {
+	i := slices.IndexFunc(headers, func(h kafka.Header) bool { return h.Key == headerLettered })
+	if i < 0 {
+		return nil
+	}
+	end := int64(0)
+	for b := headers[i].Value; len(b) > 0; {
+		var numbers [2]int64
+		for j := range numbers {
+			v, n := binary.Uvarint(b)
+			if n <= 0 || v > 1<<62 {
+				return nil
+			}
+			numbers[j], b = int64(v), b[n:]
+		}
+		span := offsetSpan{end + numbers[0], end + numbers[0] + numbers[1]}
+		if span.from < end || span.to <= span.from {
+			return nil
+		}
+		s, end = append(s, span), span.to
+	}
+	return s
+}
