@@ -84,6 +84,7 @@ type world struct {
 	tokens      func(*replica) *googleauth.Keeper // nil for no tokens
 	byArrival   bool                              // report.priority is arrival
 	rekey       bool                              // input.rekey is set
+	unanswered  bool                              // the answer to a write may be lost, so that it is repeated
 	types       map[string]event.Type
 	timeout     time.Duration // of one request to the API
 	published   int           // so many of the records are
@@ -429,7 +430,9 @@ func (w *world) judge(mayRepeat int) {
 			}
 		}
 	}
-	for id := range alike {
+	again := 0 // dead letters
+	for id, n := range alike {
+		again += max(0, len(letters[id])-n)
 		delete(letters, id)
 	}
 	for _, reasons := range letters {
@@ -438,7 +441,10 @@ func (w *world) judge(mayRepeat int) {
 	if repeated > mayRepeat {
 		t.Errorf("%d events were reported twice: at most %d may be", repeated, mayRepeat)
 	}
-	t.Logf("%d records, %d lost, %d repeated (at most %d), %d kills, %d stops", len(w.records), lost, repeated, mayRepeat, w.kills, w.stops)
+	if again > 0 && mayRepeat == 0 && !w.unanswered {
+		t.Errorf("%d dead letters were written twice, without a kill", again)
+	}
+	t.Logf("%d records, %d lost, %d repeated (at most %d), %d dead letters twice, %d kills, %d stops", len(w.records), lost, repeated, mayRepeat, again, w.kills, w.stops)
 	totals.add(len(w.records), lost, repeated, w.kills, w.stops)
 }
 
