@@ -3,6 +3,9 @@ package reporter
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"log/slog"
 	"net"
@@ -32,6 +35,45 @@ type proxy struct {
 	reload  os.Signal
 	ready   string // a file that says so, and what it contains by then
 	says    string
+	secure  bool // it serves HTTP/2 with the certificate DIR/cert and DIR/key
+}
+
+// http2 returns nginx with HTTP/2: GOAWAY ends each connection after 50 requests.
+func (p proxy) http2() proxy {
+	p.config = strings.Replace(p.config, "listen 127.0.0.1:PORT;", `listen 127.0.0.1:PORT ssl http2;
+    ssl_certificate DIR/cert;
+    ssl_certificate_key DIR/key;`, 1)
+	p.secure = true
+	return p
+}
+
+var nginx = proxy{
+	program: "nginx",
+	config: `
+daemon off;
+worker_processes 2;
+pid DIR/pid;
+error_log DIR/error.log;
+events { worker_connections 256; }
+http {
+  access_log off;
+  client_body_temp_path DIR/body;
+  proxy_temp_path DIR/proxy;
+  fastcgi_temp_path DIR/fastcgi;
+  uwsgi_temp_path DIR/uwsgi;
+  scgi_temp_path DIR/scgi;
+  server {
+    listen 127.0.0.1:PORT;
+    keepalive_requests 50;
+    client_max_body_size 10m;
+    location / { proxy_pass API; }
+  }
+}
+`,
+	args:   []string{"-p", "DIR", "-c", "DIR/conf", "-e", "DIR/error.log"},
+	reload: syscall.SIGHUP,
+	ready:  "pid",
+	says:   "\n",
 }
 
 var proxies = map[string]proxy{
@@ -66,34 +108,8 @@ ProxyPass / API
 		says:   "resuming normal operations",
 	},
 	// Each connection ends after 50 requests.
-	"nginx": {
-		program: "nginx",
-		config: `
-daemon off;
-worker_processes 2;
-pid DIR/pid;
-error_log DIR/error.log;
-events { worker_connections 256; }
-http {
-  access_log off;
-  client_body_temp_path DIR/body;
-  proxy_temp_path DIR/proxy;
-  fastcgi_temp_path DIR/fastcgi;
-  uwsgi_temp_path DIR/uwsgi;
-  scgi_temp_path DIR/scgi;
-  server {
-    listen 127.0.0.1:PORT;
-    keepalive_requests 50;
-    client_max_body_size 10m;
-    location / { proxy_pass API; }
-  }
-}
-`,
-		args:   []string{"-p", "DIR", "-c", "DIR/conf", "-e", "DIR/error.log"},
-		reload: syscall.SIGHUP,
-		ready:  "pid",
-		says:   "\n",
-	},
+	"nginx":         nginx,
+	"nginx, HTTP/2": nginx.http2(),
 }
 
 // Real servers that end connections after a number of requests, and that are
@@ -124,14 +140,14 @@ func reportThrough(t *testing.T, program string, p proxy, size int) {
 	api := emulator.New(emulator.Options{KeepAll: true, Faults: emulator.Faults{Latency: 2 * time.Millisecond}})
 	server := httptest.NewServer(api)
 	t.Cleanup(server.Close)
-	endpoint, reload := p.start(t, program, server.URL+"/")
+	endpoint, trusted, reload := p.start(t, program, server.URL+"/")
 	log := &lockedWriter{w: &bytes.Buffer{}}
 	const concurrency, events = 16, 3000
 	b := batcher.New(batcher.Config{Size: size, Concurrency: concurrency})
 	registry := prometheus.NewRegistry()
 	r, err := New(Config{
 		Endpoint: endpoint, Version: event.V3, Parent: "projects/demo", Concurrency: concurrency, burst: events,
-		Logger: slog.New(slog.NewTextHandler(log, nil)), Registerer: registry,
+		Logger: slog.New(slog.NewTextHandler(log, nil)), Registerer: registry, TLS: &tls.Config{RootCAs: trusted},
 	}, b)
 	if err != nil {
 		t.Fatal(err)
@@ -186,7 +202,7 @@ func judgeProxied(t *testing.T, api *emulator.Emulator, registry *prometheus.Reg
 
 // start starts the server before the API. reload reloads it, by a signal: the servers'
 // own commands look for a file with the process ID, which Apache writes again meanwhile.
-func (p proxy) start(t *testing.T, program, api string) (endpoint string, reload func()) {
+func (p proxy) start(t *testing.T, program, api string) (endpoint string, trusted *x509.CertPool, reload func()) {
 	dir, err := os.MkdirTemp("", "proxy") //nolint:usetesting // the server's own user can't enter the test's folder
 	if err != nil {
 		t.Fatal(err)
@@ -199,6 +215,7 @@ func (p proxy) start(t *testing.T, program, api string) (endpoint string, reload
 	if err := os.WriteFile(filepath.Join(dir, "conf"), []byte(fill.Replace(p.config)), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	trusted = writeCertificate(t, dir)
 	args := make([]string, len(p.args))
 	for i, a := range p.args {
 		args[i] = fill.Replace(a)
@@ -224,11 +241,37 @@ func (p proxy) start(t *testing.T, program, api string) (endpoint string, reload
 		}
 		return err == nil && strings.Contains(string(text), p.says)
 	})
-	return "http://" + address, func() {
+	if endpoint = "http://" + address; p.secure {
+		endpoint = "https://" + address
+	}
+	return endpoint, trusted, func() {
 		if err := server.Process.Signal(p.reload); err != nil {
 			t.Errorf("reload: %v", err)
 		}
 	}
+}
+
+// writeCertificate writes DIR/cert and DIR/key, and returns a pool with the certificate.
+func writeCertificate(t *testing.T, dir string) *x509.CertPool {
+	server := httptest.NewUnstartedServer(nil)
+	server.StartTLS()
+	defer server.Close()
+	pair := server.TLS.Certificates[0]
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, block := range map[string]*pem.Block{
+		"cert": {Type: "CERTIFICATE", Bytes: pair.Certificate[0]},
+		"key":  {Type: "PRIVATE KEY", Bytes: key},
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	trusted := x509.NewCertPool()
+	trusted.AddCert(server.Certificate())
+	return trusted
 }
 
 func freeAddress(t *testing.T) string {

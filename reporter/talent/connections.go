@@ -25,7 +25,8 @@ type connections struct {
 // connection is a transport with the connections that it opened.
 type connection struct {
 	*http.Transport
-	timeouts atomic.Int32 // since the last answer
+	onlyHTTP2 bool
+	timeouts  atomic.Int32 // since the last answer
 }
 
 func newConnections(cfg Config) *connections {
@@ -38,7 +39,7 @@ func newConnections(cfg Config) *connections {
 // open returns a connection for later requests.
 func (c *connections) open() *connection {
 	if c.http2.Load() {
-		return &connection{Transport: onlyHTTP2(c.cfg)}
+		return &connection{Transport: onlyHTTP2(c.cfg), onlyHTTP2: true}
 	}
 	return &connection{Transport: newTransport(c.cfg)}
 }
@@ -46,14 +47,14 @@ func (c *connections) open() *connection {
 // roundTrip sends the request that next returns, and also returns its connection. Where
 // the server does not speak HTTP/2, it sends another one over HTTP/1.1, as are all later
 // requests.
-func (c *connections) roundTrip(next func() *http.Request) (*http.Response, *connection, error) {
+func (c *connections) roundTrip(next func(onlyHTTP2 bool) *http.Request) (*http.Response, *connection, error) {
 	conn := c.current.Load()
-	resp, err := conn.RoundTrip(next())
+	resp, err := conn.RoundTrip(next(conn.onlyHTTP2))
 	if errors.Is(err, errNoHTTP2) {
 		c.http2.Store(false)
 		c.replace(conn)
 		conn = c.current.Load()
-		resp, err = conn.RoundTrip(next())
+		resp, err = conn.RoundTrip(next(conn.onlyHTTP2))
 	}
 	return resp, conn, err
 }

@@ -59,7 +59,8 @@ type Error struct {
 	// request was sent, and the answer is missing or is not the API's own.
 	Unknown bool
 	// Lost reports that a connection broke that had worked: it had carried other
-	// requests, or the beginning of the answer. Another one may work.
+	// requests, or the beginning of the answer. Another one may work. It is also set for a
+	// request that the server did not process (HTTP/2).
 	Lost bool
 	// Unsent reports that the attempt ended before there was a request.
 	Unsent bool

@@ -77,3 +77,17 @@ func mayTryHTTP2(endpoint string) bool {
 	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: to})
 	return proxy == nil && err == nil
 }
+
+// notProcessed returns what a server did that has not processed a request (RFC 9113, 8.7):
+// it refused the stream, or closed the connection gracefully before it; nil for any other
+// error. net/http would send such a request again by itself, for half a minute, and does
+// not export the errors. It has them in the text of the error for a request that it could
+// not send again.
+func notProcessed(err error) error {
+	_, text, found := strings.Cut(err.Error(), "cannot retry err [")
+	text, _, _ = strings.Cut(text, "] after Request.Body was written")
+	if found && (strings.Contains(text, "GOAWAY") || strings.Contains(text, "REFUSED_STREAM")) {
+		return errors.New(text)
+	}
+	return nil
+}

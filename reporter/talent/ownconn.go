@@ -43,7 +43,7 @@ func (o *ownConn) roundTrip(ctx context.Context, p *poster, header http.Header) 
 			p.payload.conn.Store(connNone)
 			return nil, o.of, err
 		}
-		req, before := p.request(header), o.counted.sent.Load()
+		req, before := p.request(header, false), o.counted.sent.Load()
 		p.payload.conn.Store(state)
 		resp, err := o.conn.RoundTrip(req)
 		if err == nil {

@@ -191,7 +191,7 @@ func (s *Sender) roundTrip(ctx context.Context, p *poster, header http.Header) (
 	if s.client.conns.address != "" {
 		return s.own.roundTrip(ctx, p, header)
 	}
-	return s.client.conns.roundTrip(func() *http.Request { return p.request(header) })
+	return s.client.conns.roundTrip(func(onlyHTTP2 bool) *http.Request { return p.request(header, onlyHTTP2) })
 }
 
 // unanswered classifies the error of an attempt without an answer.
@@ -199,6 +199,9 @@ func unanswered(ctx context.Context, err error, conn int32) *Error {
 	failure := networkError(ctx, err)
 	failure.Unknown = conn != connNone
 	failure.Lost = failure.Reason == Network && conn == connReused
+	if said := notProcessed(err); said != nil && failure.Reason == Network {
+		failure.Err, failure.Unknown, failure.Lost = said, false, true
+	}
 	return failure
 }
 
