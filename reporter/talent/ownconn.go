@@ -20,6 +20,7 @@ type ownConn struct {
 	conn    *http.ClientConn
 	counted *countingConn // the network under conn
 	used    time.Time     // when the latest request began
+	last    bool          // the server announced that it closes conn after the latest answer
 }
 
 // countingConn counts the bytes that it sent.
@@ -47,6 +48,7 @@ func (o *ownConn) roundTrip(ctx context.Context, p *poster, header http.Header) 
 		p.payload.conn.Store(state)
 		resp, err := o.conn.RoundTrip(req)
 		if err == nil {
+			o.last = resp.Close
 			return resp, o.of, nil
 		}
 		unsent := o.counted.sent.Load() == before
@@ -63,7 +65,7 @@ func (o *ownConn) open(ctx context.Context) (state int32, err error) {
 	of, now := o.conns.current.Load(), time.Now()
 	idle := now.Sub(o.used)
 	o.used = now
-	if o.conn != nil && o.of == of && idle < idleTimeout {
+	if o.conn != nil && o.of == of && idle < idleTimeout && !o.last {
 		return connReused, nil
 	}
 	o.close()
@@ -87,7 +89,7 @@ func (o *ownConn) open(ctx context.Context) (state int32, err error) {
 func (o *ownConn) close() {
 	if o.conn != nil {
 		_ = o.conn.Close()
-		o.conn = nil
+		o.conn, o.last = nil, false
 	}
 }
 

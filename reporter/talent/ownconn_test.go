@@ -116,8 +116,11 @@ func TestServerClosesIdleConnection(t *testing.T) {
 				const n = 30
 				for range n {
 					sends(t, s, 1)
-					if name == "unannounced" {
+					switch {
+					case name == "unannounced":
 						synctest.Wait() // until it is known
+					case !s.own.last:
+						t.Fatal("a connection is used again whose end the server announced")
 					}
 				}
 				if *conns != n {
