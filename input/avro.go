@@ -22,11 +22,25 @@ type avroCodec struct {
 	name   string
 }
 
+// compileAvro compiles a schema, if it is not valid without what only a reader's schema
+// needs. The error is that of the schema as it is.
 func compileAvro(s *schemaText) (codec, error) {
+	c, err := compileAvroOf(s, avroTypes())
+	if err == nil {
+		return c, nil
+	}
+	options := append(avroTypes(), avro.WithLaxNames(nil))
+	if c, lenient := compileAvroOf(s.forWriter(), options); lenient == nil {
+		return c, nil
+	}
+	return nil, err
+}
+
+func compileAvroOf(s *schemaText, options []avro.SchemaOpt) (codec, error) {
 	var cache avro.SchemaCache
 	shapes := avroShapes{}
 	for _, ref := range s.refs {
-		schema, err := cache.Parse(ref.text, avroTypes()...)
+		schema, err := cache.Parse(ref.text, options...)
 		if err == nil {
 			_, err = shapes.add(schema)
 		}
@@ -34,7 +48,7 @@ func compileAvro(s *schemaText) (codec, error) {
 			return nil, fmt.Errorf("reference %q: %w", ref.name, err)
 		}
 	}
-	schema, err := cache.Parse(s.text, avroTypes()...)
+	schema, err := cache.Parse(s.text, options...)
 	if err != nil {
 		return nil, err
 	}
