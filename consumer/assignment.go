@@ -32,6 +32,8 @@ type assignment struct {
 	changed    signal // the number of partitions
 	// uncommitted is why the last commit failed; nil if it did not.
 	uncommitted atomic.Pointer[Cause]
+	// unfit is why the state topic forgets IDs too soon; nil if it does not.
+	unfit atomic.Pointer[Cause]
 
 	// calls is held while partitions are assigned or revoked, by the member or
 	// because the topic was recreated.

@@ -235,6 +235,55 @@ func TestTwoGroupsOneStateTopic(t *testing.T) {
 	})
 }
 
+// TestStateTopicBecomesUnfit: a running replica notices settings of the state topic by
+// which it forgets IDs too soon, continues to report, and notices their correction.
+func TestStateTopicBecomesUnfit(t *testing.T) {
+	everywhere(t, func(t *testing.T, c *kafkatest.Cluster) {
+		r := newReading(t, c)
+		defer r.begin()()
+		reported := 20
+		for _, test := range []struct {
+			settings map[string]string
+			want     string // "" if the topic is fit
+		}{
+			{map[string]string{"cleanup.policy": "delete"}, `its cleanup.policy is "delete": expected compact`},
+			{map[string]string{"cleanup.policy": "compact,delete", "retention.ms": "1800000"}, "it deletes after 30m0s"},
+			{map[string]string{"retention.ms": "3600000"}, ""},
+			{map[string]string{"retention.ms": "-1"}, ""},
+			{map[string]string{"cleanup.policy": "delete"}, `its cleanup.policy is "delete"`},
+			{map[string]string{"cleanup.policy": "compact"}, ""},
+		} {
+			r.configure(r.state, test.settings)
+			kafkatest.WaitFor(t, time.Minute, fmt.Sprintf("the settings %v to be noticed", test.settings), func() bool {
+				unfit := r.c.StateTopic().Unfit
+				return (unfit != nil) == (test.want != "") && (unfit == nil || strings.Contains(unfit.Err.Error(), test.want))
+			})
+			r.publish("new", reported-20+5)
+			reported += 5
+			r.wait(reported)
+			if state := r.c.Readiness().State; state != Ready {
+				t.Errorf("the replica is in state %d: want %d", state, Ready)
+			}
+		}
+		r.once()
+	})
+}
+
+// configure changes settings of a topic.
+func (r *reading) configure(topic string, settings map[string]string) {
+	r.t.Helper()
+	var entries []kafka.IncrementalAlterConfigsRequestConfig
+	for name, value := range settings {
+		entries = append(entries, kafka.IncrementalAlterConfigsRequestConfig{Name: name, Value: value, ConfigOperation: kafka.ConfigOperationSet})
+	}
+	answer, err := r.cluster.Client(r.t).IncrementalAlterConfigs(r.t.Context(), &kafka.IncrementalAlterConfigsRequest{
+		Resources: []kafka.IncrementalAlterConfigsRequestResource{{ResourceType: kafka.ResourceTypeTopic, ResourceName: topic, Configs: entries}},
+	})
+	if err != nil || answer.Resources[0].Error != nil {
+		r.t.Fatal(err, answer)
+	}
+}
+
 func (r *reading) deleteTopic(topic string) {
 	r.t.Helper()
 	answer, err := r.cluster.Client(r.t).DeleteTopics(r.t.Context(), &kafka.DeleteTopicsRequest{Topics: []string{topic}})

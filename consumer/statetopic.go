@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol/describegroups"
@@ -83,35 +82,4 @@ func (c *Consumer) hasReplicas(ctx context.Context, name, topic string) (bool, e
 		}
 	}
 	return false, nil
-}
-
-// stateTopicInterval is how often to ask whether the state topic is still the same.
-const stateTopicInterval = 15 * time.Second
-
-// watchStateTopic logs it if the state topic is recreated while partitions are read.
-// Their owners know the IDs, but the next owners will not. States that were kept may be
-// followed by other records than their offsets say.
-func (a *assignment) watchStateTopic(ctx context.Context) {
-	var log topicLog
-	look := func(time.Time) {
-		asking, cancel := context.WithTimeout(ctx, 5*time.Second)
-		defer cancel()
-		topics, err := a.c.kafka.Topics(asking, a.c.cfg.StateTopic)
-		if err != nil || topics[0].Err != nil {
-			return
-		}
-		before := log.current
-		if !log.see(topics[0].ID) || before.IsZero() || before == log.current {
-			return
-		}
-		a.mu.Lock()
-		clear(a.kept)
-		a.mu.Unlock()
-		if !a.c.forwards() { // the second half logs it
-			a.c.log.Error("the state topic was deleted and recreated: an event that was reported before is reported again if it is published again and its partition has moved or its replica was restarted",
-				"topic", a.c.cfg.StateTopic, "id", log.current.String(), "id_before", before.String())
-		}
-	}
-	look(time.Now())
-	every(ctx, stateTopicInterval, look)
 }

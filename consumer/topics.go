@@ -119,12 +119,15 @@ func (c *Consumer) prepareStateTopic(ctx context.Context, partitions int) error 
 		}
 		got = partitions
 	}
-	config, err := c.topicConfig(ctx, c.cfg.StateTopic, "cleanup.policy", "retention.ms")
+	config, err := c.topicConfig(ctx, c.cfg.StateTopic, stateSettings...)
 	if err != nil {
 		return err
 	}
 	return CheckStateTopic(c.cfg.StateTopic, c.cfg.Topic, got, partitions, config, c.cfg.Rules.Window)
 }
+
+// stateSettings are the settings of the state topic that decide for how long it keeps IDs.
+var stateSettings = []string{"cleanup.policy", "retention.ms"}
 
 // UnfitTopicError is a topic that exists but can't serve its purpose.
 type UnfitTopicError struct {
@@ -145,6 +148,14 @@ func CheckStateTopic(state, source string, partitions, sourcePartitions int, con
 		return unfit("it has %d partitions and the source topic %s has %d: each partition needs one of the same number; "+
 			"run adds them, or kafka-topics.sh --alter --topic %s --partitions %d",
 			partitions, source, sourcePartitions, state, sourcePartitions)
+	}
+	return checkStateRetention(state, config, window)
+}
+
+// checkStateRetention checks whether a state topic keeps each ID for the window.
+func checkStateRetention(state string, config map[string]string, window time.Duration) error {
+	unfit := func(format string, args ...any) error {
+		return &UnfitTopicError{state, fmt.Sprintf(format, args...)}
 	}
 	policy := strings.Split(config["cleanup.policy"], ",")
 	for i := range policy {

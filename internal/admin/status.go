@@ -144,7 +144,7 @@ func (m *monitor) facts(now time.Time) health.Facts {
 		Operator: m.actions.operator(), InFlight: p.InFlight(), Pending: p.Pending(),
 		Rates: m.rates(now), Recent: m.recent(now),
 	}
-	f.Uncommitted, f.Loss = c.Uncommitted(), c.Loss()
+	f.Uncommitted, f.Loss, f.State = c.Uncommitted(), c.Loss(), c.StateTopic()
 	f.Config = m.configured().Hash
 	f.Certificates = m.certificates.Expiries(now)
 	f.Backlog = backlogOf(partitionsOf(c))

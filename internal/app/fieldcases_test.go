@@ -165,6 +165,15 @@ func fieldCases() []fieldCase {
 			check: []string{"FAIL  dead-letter topic ", "its max.message.bytes is 100", "raise max.message.bytes"},
 		},
 		{
+			name: "state-policy", // the state topic is made to forget
+			fault: func(t *testing.T, r *rig) {
+				r.setTopic(t, r.config.Kafka.StateTopic, "cleanup.policy", "delete")
+			},
+			headline: "The state topic forgets reported IDs too soon", says: []string{`its cleanup.policy is "delete": expected compact`, "kafka-configs.sh --alter"},
+			log:   `msg="problem began" reason=state_topic_unfit `,
+			check: []string{"FAIL  state topic ", `its cleanup.policy is "delete"`, "change it"},
+		},
+		{
 			name:     "F14", // the right to read the source is taken away
 			fault:    func(_ *testing.T, r *rig) { r.refuse(kmsg.Fetch, r.config.Kafka.Topic, kerr.TopicAuthorizationFailed) },
 			headline: "Held up: records can't be read", says: []string{"Grant the program's principal Read and Describe on topic"},
@@ -214,6 +223,19 @@ func (r *rig) deleteTopic(t *testing.T, topic string) {
 	t.Helper()
 	answer, err := r.Client(t).DeleteTopics(t.Context(), &kafka.DeleteTopicsRequest{Topics: []string{topic}})
 	if err != nil || answer.Errors[topic] != nil {
+		t.Fatal(err, answer)
+	}
+}
+
+func (r *rig) setTopic(t *testing.T, topic, name, value string) {
+	t.Helper()
+	answer, err := r.Client(t).IncrementalAlterConfigs(t.Context(), &kafka.IncrementalAlterConfigsRequest{
+		Resources: []kafka.IncrementalAlterConfigsRequestResource{{
+			ResourceType: kafka.ResourceTypeTopic, ResourceName: topic,
+			Configs: []kafka.IncrementalAlterConfigsRequestConfig{{Name: name, Value: value, ConfigOperation: kafka.ConfigOperationSet}},
+		}},
+	})
+	if err != nil || answer.Resources[0].Error != nil {
 		t.Fatal(err, answer)
 	}
 }

@@ -189,6 +189,14 @@ func ofLoss(f *Facts) []Problem {
 		"%s offsets were lost since this replica started, the last in partition %d: from %d to before %d.", Count(l.Offsets), l.Partition, l.From, l.To)}}
 }
 
+// ofState finds a state topic that does not keep what it has to.
+func ofState(f *Facts) (all []Problem) {
+	if c := f.State.Unfit; c != nil {
+		all = append(all, Problem{Reason: StateUnfit, Since: c.Since, facts: sentence(c.Err.Error())})
+	}
+	return all
+}
+
 func ofRegistry(f *Facts) []Problem {
 	if f.SchemaRegistry == "" {
 		return nil

@@ -77,6 +77,8 @@ type Facts struct {
 	Uncommitted *consumer.Cause
 	// Loss is what the brokers deleted before it was read.
 	Loss consumer.Loss
+	// State is what is wrong with the state topic.
+	State consumer.StateTopicStatus
 	// SourcePartitions are, with input.rekey, those of the source topic; Partitions are
 	// then those of the internal topic.
 	SourcePartitions []consumer.PartitionStatus
@@ -162,7 +164,7 @@ type Report struct {
 func Evaluate(f *Facts) Report {
 	var all []Problem
 	for _, find := range []func(*Facts) []Problem{
-		ofOperator, ofGroup, ofMembership, ofLease, ofAPI, ofTopics, ofRegistry, ofCommits, ofLoss, ofDeadLetters, ofStall,
+		ofOperator, ofGroup, ofMembership, ofLease, ofAPI, ofTopics, ofRegistry, ofCommits, ofLoss, ofState, ofDeadLetters, ofStall,
 		ofThrottling, ofReload, ofDrift, ofCertificates, ofPausedPartitions,
 	} {
 		all = append(all, find(f)...)

@@ -239,6 +239,13 @@ func TestProblems(t *testing.T) {
 			},
 			StateUnreadable, "Held up: the state topic can't be read", "replicas of group staging record reported events", "Set kafka.state_topic of one of the two groups",
 		},
+		"a state topic that forgets": {
+			func(f *Facts) {
+				unfit := &consumer.UnfitTopicError{Topic: "events.reported", Reason: "it deletes after 1h0m0s"}
+				f.State.Unfit = &consumer.Cause{Err: unfit, Since: noon.Add(-90 * time.Second)}
+			},
+			StateUnfit, "The state topic forgets reported IDs too soon", "Since 11:58:30 UTC (90 s). Topic events.reported: it deletes after 1h0m0s.", "cleanup.policy=[compact,delete]",
+		},
 		"corrupt data": {
 			func(f *Facts) { f.fail(consumer.TroubleFetch, errors.Join(errors.New("x"), io.EOF)) },
 			SourceUnreadable, "Held up: records can't be read", "Error: x", "kafka.tls.enabled",

@@ -34,6 +34,24 @@ var outside = []bug{
 		pkg: consumerPkg, run: "^TestTwoGroupsOneStateTopic$",
 	},
 	{
+		what: "a state topic that begins to forget goes unmentioned",
+		file: "consumer/statewatch.go",
+		old:  "	case ok:\n", with: "	case ok && w == nil:\n",
+		pkg: consumerPkg, run: "^TestStateTopicBecomesUnfit$",
+	},
+	{
+		what: "a state topic that forgets no more stays a problem",
+		file: "consumer/statewatch.go",
+		old:  "		w.a.unfit.Store(nil)\n", with: "",
+		pkg: consumerPkg, run: "^TestStateTopicBecomesUnfit$",
+	},
+	{
+		what: "a state topic that forgets is no problem in the status",
+		file: "internal/health/health.go",
+		old:  "ofLoss, ofState,", with: "ofLoss,",
+		pkg: "./internal/health", run: "^TestProblems$",
+	},
+	{
 		what: "records that were deleted unread go unmentioned",
 		file: "internal/health/health.go",
 		old:  "ofCommits, ofLoss,", with: "ofCommits,",
