@@ -32,8 +32,7 @@ type assignment struct {
 	changed    signal // the number of partitions
 	// uncommitted is why the last commit failed; nil if it did not.
 	uncommitted atomic.Pointer[Cause]
-	// unfit is why the state topic forgets IDs too soon; nil if it does not.
-	unfit atomic.Pointer[Cause]
+	state       stateWatch
 
 	// calls is held while partitions are assigned or revoked, by the member or
 	// because the topic was recreated.
@@ -66,7 +65,7 @@ const retentionInterval = 10 * time.Minute
 
 func newAssignment(c *Consumer) *assignment {
 	return &assignment{
-		c: c, rules: c.cfg.Rules, committing: make(chan struct{}, 1), changed: newSignal(), kept: map[int32]kept{},
+		c: c, rules: c.cfg.Rules, committing: make(chan struct{}, 1), changed: newSignal(), state: stateWatch{writable: newSignal()}, kept: map[int32]kept{},
 	}
 }
 
@@ -211,6 +210,7 @@ func (a *assignment) drain(ctx, writing context.Context, owners []*owner, stop *
 	}
 	for _, o := range owners {
 		o.flush(writing)
+		o.endRewriting(writing, ctx.Err() == nil)
 	}
 	if ctx.Err() != nil {
 		return // another replica may own them

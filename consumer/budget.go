@@ -45,6 +45,8 @@ type budget struct {
 	letters chan struct{}
 	// restores is held by the partitions that read their state.
 	restores chan struct{}
+	// rewrites is held by the partitions that write their state again.
+	rewrites chan struct{}
 
 	mu      sync.Mutex
 	bytes   int64
@@ -63,6 +65,7 @@ func newBudget(l limits) *budget {
 	return &budget{
 		limits: l, spares: spares{most: l.bytes / 4}, letters: make(chan struct{}, 1),
 		restores: make(chan struct{}, max(2, runtime.GOMAXPROCS(0))),
+		rewrites: make(chan struct{}, 2),
 		shares:   1, sharing: map[*assignment]int{}, freed: make(chan struct{}),
 	}
 }

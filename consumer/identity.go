@@ -56,7 +56,7 @@ func (c *Consumer) topicID(ctx context.Context) (kafkalog.TopicID, error) {
 	return topics[0].ID, topics[0].Err
 }
 
-// topicLog is what an assignment knows of the logs that the source topic was.
+// topicLog is what an assignment knows of the logs that a topic was.
 type topicLog struct {
 	mu      sync.Mutex
 	current kafkalog.TopicID
@@ -86,6 +86,13 @@ func (l *topicLog) see(id kafkalog.TopicID) bool {
 	}
 	l.current = id
 	return true
+}
+
+// id returns the ID of the current log; zero if it is not known.
+func (l *topicLog) id() kafkalog.TopicID {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.current
 }
 
 // miss notes that the topic does not exist. It returns true the first time.
@@ -204,9 +211,7 @@ func (a *assignment) commitFailed(err error) error {
 // followTopic closes the partitions whose log no longer exists, and starts them
 // again. They find that their position is in another log.
 func (a *assignment) followTopic() {
-	a.log.mu.Lock()
-	current := a.log.current
-	a.log.mu.Unlock()
+	current := a.log.id()
 	stale := func() (partitions []int32) {
 		for _, o := range a.all() {
 			if id := o.source.Load(); id != nil && isOther(id.String(), current) {

@@ -37,30 +37,6 @@ func TestGrowthInRebalance(t *testing.T) {
 	})
 }
 
-// TestRecreatedStateTopic: the log says that IDs are lost, even if nothing is reported
-// while the topic is missing, and the owners of partitions still know the IDs.
-func TestRecreatedStateTopic(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newReading(t, kafkatest.Bubble(t))
-		stop := r.run()
-		defer stop()
-		r.publish("old", 20)
-		r.wait(20)
-		time.Sleep(time.Minute)
-		r.deleteTopic(r.state)
-		r.cluster.CreateTopic(t, r.state, 1, map[string]string{"cleanup.policy": "compact"})
-		time.Sleep(time.Minute)
-		r.publish("old", 20)
-		r.publish("new", 5)
-		r.wait(25)
-		r.committed(45)
-		r.once()
-		if log := r.log.take(); strings.Count(log, "the state topic was deleted and recreated") != 1 {
-			t.Errorf("log: want one line about the recreated state topic:\n%s", log)
-		}
-	})
-}
-
 // TestStateTopicLosesPartitions: where the state topic is recreated with fewer partitions,
 // the missing ones are named and added while the replica runs.
 func TestStateTopicLosesPartitions(t *testing.T) {

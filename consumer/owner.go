@@ -66,7 +66,8 @@ type owner struct {
 	// stateEnd is an offset in the state topic before which the partition's index
 	// has all records; 0 before the state was read.
 	stateEnd          atomic.Int64
-	sessions          chan struct{}                   // full while a session is written
+	sessions          chan struct{} // full while a session is written
+	rewriting         rewriting
 	closed            bool                            // the session was closed
 	stateFailing      atomic.Bool                     // the last write to the state topic failed
 	deadLetterFailing atomic.Bool                     // the last write to the dead-letter topic failed
@@ -94,6 +95,7 @@ func newOwner(c *Consumer, id int32, rules Rules, found group.Position, k kept) 
 		written:      newSignal(),
 		pauseChanged: newSignal(),
 		sessions:     make(chan struct{}, 1),
+		rewriting:    rewriting{wake: newSignal()},
 	}
 	o.position.Store(found.Offset)
 	o.committed.Store(found.Offset)
@@ -116,6 +118,7 @@ func (o *owner) run() error {
 	} else {
 		o.writers.Go(func() { o.recordAccepted(o.writing) })
 	}
+	o.startRewriting()
 	o.writers.Go(func() { o.renew(o.writing) })
 	o.writers.Go(func() { o.writeDeadLetters(o.writing) })
 	err := o.consume()
@@ -138,6 +141,9 @@ func (o *owner) consume() error {
 		return err
 	}
 	o.restored.Store(true)
+	if o.rewriting.pending() { // the state was lost during the restore
+		o.rewriting.wake.set()
+	}
 	return o.fetch(position)
 }
 
@@ -370,6 +376,7 @@ func (o *owner) closeSession(ctx context.Context) {
 func (o *owner) close() {
 	o.stopWrites()
 	o.writers.Wait()
+	o.rewriting.running.Wait()
 }
 
 // revoke gives the partition up, and returns the memory of its records. Its state

@@ -83,6 +83,13 @@ func (l *lockedBuffer) take() string {
 	return l.b.String()
 }
 
+// peek returns what was written since the last take.
+func (l *lockedBuffer) peek() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
 func (r *rebalancing) start(name string) (*Consumer, *timingSink, func()) {
 	sink := &timingSink{last: map[int32]time.Time{}, gap: map[int32]time.Duration{}}
 	c := New(Config{

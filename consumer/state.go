@@ -70,16 +70,28 @@ type stateRecords struct {
 func (s *stateRecords) of(accepted []partition.Accepted) []kafkalog.Record {
 	s.records, s.bytes = s.records[:0], slices.Grow(s.bytes[:0], len(accepted)*maxStateBytes)
 	for i := range accepted {
-		a := &accepted[i]
-		begin := len(s.bytes)
-		s.bytes = appendStateKey(s.bytes, a.Key())
-		middle := len(s.bytes)
-		s.bytes = appendEntry(s.bytes, a.Entry())
-		s.records = append(s.records, kafkalog.Record{
-			Key: s.bytes[begin:middle:middle], Value: s.bytes[middle:len(s.bytes):len(s.bytes)], Time: a.Entry().Reported,
-		})
+		s.add(accepted[i].Key(), accepted[i].Entry())
 	}
 	return s.records
+}
+
+// ofKnown does the same with events that were reported before.
+func (s *stateRecords) ofKnown(known []partition.Known) []kafkalog.Record {
+	s.records, s.bytes = s.records[:0], slices.Grow(s.bytes[:0], len(known)*maxStateBytes)
+	for i := range known {
+		s.add(known[i].Key, &known[i].Entry)
+	}
+	return s.records
+}
+
+func (s *stateRecords) add(k partition.Key, e *partition.Entry) {
+	begin := len(s.bytes)
+	s.bytes = appendStateKey(s.bytes, k)
+	middle := len(s.bytes)
+	s.bytes = appendEntry(s.bytes, e)
+	s.records = append(s.records, kafkalog.Record{
+		Key: s.bytes[begin:middle:middle], Value: s.bytes[middle:len(s.bytes):len(s.bytes)], Time: e.Reported,
+	})
 }
 
 func (o *owner) recordChunk(ctx context.Context, accepted []partition.Accepted, records []kafkalog.Record) {
@@ -156,6 +168,9 @@ func (o *owner) noteWritten(kind string, attempts int) {
 	if attempts > 0 {
 		topic, failing, trouble := o.topicOf(kind)
 		failing.Store(false)
+		if kind == topicState {
+			o.c.assignment.state.writable.set()
+		}
 		o.causes.clear(trouble)
 		o.log.Debug("the topic can be written again", "topic", topic)
 	}

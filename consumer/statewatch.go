@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,63 +15,79 @@ type StateTopicStatus struct {
 	// Unfit is why the topic does not keep each ID for the window; nil if it does. Its
 	// error is an [UnfitTopicError].
 	Unfit *Cause
+	// Rewriting is set while partitions write IDs again that the topic has lost.
+	Rewriting *Rewriting
 }
 
 // StateTopic returns what is wrong with the state topic.
 func (c *Consumer) StateTopic() StateTopicStatus {
-	return StateTopicStatus{Unfit: c.assignment.unfit.Load()}
+	return StateTopicStatus{Unfit: c.assignment.state.unfit.Load(), Rewriting: c.assignment.rewriting()}
+}
+
+// stateWatch is what an assignment knows of the state topic.
+type stateWatch struct {
+	log topicLog
+	// writable is set when the topic can be written again, and so may be another log.
+	writable signal
+	// unfit is why the topic forgets IDs too soon; nil if it does not.
+	unfit atomic.Pointer[Cause]
 }
 
 // stateTopicInterval is how often to look at the state topic.
 const stateTopicInterval = 15 * time.Second
 
-// stateWatch looks at the state topic from time to time.
-type stateWatch struct {
-	a   *assignment
-	log topicLog
-}
-
 // watchStateTopic looks at the state topic until ctx ends.
 func (a *assignment) watchStateTopic(ctx context.Context) {
-	w := stateWatch{a: a}
-	look := func(time.Time) {
-		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-		defer cancel()
-		w.lookAtLog(ctx)
-		if !a.c.forwards() { // the second half does it
-			w.lookAtRetention(ctx)
+	tick := time.NewTicker(stateTopicInterval)
+	defer tick.Stop()
+	for {
+		a.lookAtState(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-a.state.writable:
 		}
 	}
-	look(time.Now())
-	every(ctx, stateTopicInterval, look)
 }
 
-// lookAtLog logs it if the state topic is recreated while partitions are read. Their
-// owners know the IDs, but the next owners will not. States that were kept may be followed
-// by other records than their offsets say.
-func (w *stateWatch) lookAtLog(ctx context.Context) {
-	a := w.a
+func (a *assignment) lookAtState(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	a.lookAtStateLog(ctx)
+	if !a.c.forwards() { // the second half does it
+		a.lookAtRetention(ctx)
+	}
+}
+
+// lookAtStateLog makes the owners of partitions write their state again if the state topic was
+// recreated. States that were kept may be followed by other records than their offsets say.
+func (a *assignment) lookAtStateLog(ctx context.Context) {
 	topics, err := a.c.kafka.Topics(ctx, a.c.cfg.StateTopic)
 	if err != nil || topics[0].Err != nil {
 		return
 	}
-	before := w.log.current
-	if !w.log.see(topics[0].ID) || before.IsZero() || before == w.log.current {
+	before, now := a.state.log.id(), topics[0].ID
+	if !a.state.log.see(now) || before.IsZero() || now.IsZero() || before == now {
 		return
+	}
+	if !a.c.forwards() { // the second half logs it
+		a.c.log.Error("the state topic was deleted and recreated; the IDs that were reported are written to it again",
+			"topic", a.c.cfg.StateTopic, "id", now.String(), "id_before", before.String())
 	}
 	a.mu.Lock()
 	clear(a.kept)
 	a.mu.Unlock()
-	if !a.c.forwards() { // the second half logs it
-		a.c.log.Error("the state topic was deleted and recreated: an event that was reported before is reported again if it is published again and its partition has moved or its replica was restarted",
-			"topic", a.c.cfg.StateTopic, "id", w.log.current.String(), "id_before", before.String())
+	for _, o := range a.all() {
+		o.stateEnd.Store(0) // it was an offset of the other log
+		o.loseState()
 	}
 }
 
 // lookAtRetention notes whether the state topic keeps each ID for the window. Events are
 // reported all the same: the replica knows the IDs, and to wait would help none of them.
-func (w *stateWatch) lookAtRetention(ctx context.Context) {
-	c := w.a.c
+func (a *assignment) lookAtRetention(ctx context.Context) {
+	c := a.c
 	config, err := c.topicConfig(ctx, c.cfg.StateTopic, stateSettings...)
 	if err == nil {
 		err = checkStateRetention(c.cfg.StateTopic, config, c.cfg.Rules.Window)
@@ -79,12 +96,16 @@ func (w *stateWatch) lookAtRetention(ctx context.Context) {
 	switch {
 	case ok:
 		var before Cause
-		if last := w.a.unfit.Load(); last != nil {
+		if last := a.state.unfit.Load(); last != nil {
 			before = *last
 		}
-		w.a.unfit.Store(new(before.after(unfit)))
+		a.state.unfit.Store(new(before.after(unfit)))
 	case err == nil:
-		w.a.unfit.Store(nil)
+		if a.state.unfit.Swap(nil) != nil { // it may have deleted some meanwhile
+			for _, o := range a.all() {
+				o.loseState()
+			}
+		}
 	case ctx.Err() == nil: // what was known last holds
 		c.log.Debug("could not read the state topic's settings", "topic", c.cfg.StateTopic, "error", err)
 	}

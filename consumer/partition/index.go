@@ -171,14 +171,19 @@ func (x *Index) get(k Key, now time.Time) (Entry, bool) {
 		if x.over(step, now) {
 			return Entry{}, false
 		}
-		return Entry{
-			Content:  f.content,
-			Created:  time.UnixMilli(x.begin(p.number) + f.created).UTC(),
-			Type:     event.Type(f.kind),
-			Reported: time.UnixMilli(step * x.step).UTC(),
-		}, true
+		return x.entry(p.number, &f), true
 	}
 	return Entry{}, false
+}
+
+// entry returns what a fact of a period says.
+func (x *Index) entry(number int64, f *fact) Entry {
+	return Entry{
+		Content:  f.content,
+		Created:  time.UnixMilli(x.begin(number) + f.created).UTC(),
+		Type:     event.Type(f.kind),
+		Reported: time.UnixMilli((number*x.span + f.step) * x.step).UTC(),
+	}
 }
 
 // remove forgets an ID, if it is known.

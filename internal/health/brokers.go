@@ -194,6 +194,14 @@ func ofState(f *Facts) (all []Problem) {
 	if c := f.State.Unfit; c != nil {
 		all = append(all, Problem{Reason: StateUnfit, Since: c.Since, facts: sentence(c.Err.Error())})
 	}
+	if r := f.State.Rewriting; r != nil {
+		p := Problem{Reason: StateRewriting, Level: Busy, facts: "Waiting: " + partitionsText(r.Partitions) + "."}
+		if r.Cause != nil {
+			p.Level, p.Said = Bad, r.Cause.Err.Error()
+			f.explain(&p, r.Cause.Err, Place{Operation: write, Topic: f.StateTopic})
+		}
+		all = append(all, p)
+	}
 	return all
 }
 

@@ -246,6 +246,12 @@ func TestProblems(t *testing.T) {
 			},
 			StateUnfit, "The state topic forgets reported IDs too soon", "Since 11:58:30 UTC (90 s). Topic events.reported: it deletes after 1h0m0s.", "cleanup.policy=[compact,delete]",
 		},
+		"a state topic that lost IDs": {
+			func(f *Facts) {
+				f.State.Rewriting = &consumer.Rewriting{Partitions: []int32{3, 7}, Cause: &consumer.Cause{Err: kafka.InvalidTimestamp}}
+			},
+			StateRewriting, "Writing reported IDs to the state topic again, since it has lost them", "Waiting: partitions 3, 7. Error:", "message.timestamp.before.max.ms",
+		},
 		"corrupt data": {
 			func(f *Facts) { f.fail(consumer.TroubleFetch, errors.Join(errors.New("x"), io.EOF)) },
 			SourceUnreadable, "Held up: records can't be read", "Error: x", "kafka.tls.enabled",

@@ -30,6 +30,7 @@ const (
 	StateUnreadable     Reason = "state_topic_unreadable"
 	StateUnwritable     Reason = "state_topic_unwritable"
 	StateUnfit          Reason = "state_topic_unfit"
+	StateRewriting      Reason = "state_topic_rewriting"
 	LettersUnwritable   Reason = "dead_letter_topic_unwritable"
 	ByRequestUnwritable Reason = "by_request_topic_unwritable"
 	LettersTooLarge     Reason = "dead_letters_too_large"
@@ -96,6 +97,7 @@ var texts = map[Reason]text{
 	StateUnreadable:     {headline: "Held up: the state topic can't be read", affects: eventsWait + " Nothing is sent before it is known which events were reported.", advice: "Run `clientevents check`. " + byItself},
 	StateUnwritable:     {headline: "Held up: the state topic can't be written", affects: "Nothing more is sent, since outcomes can't be recorded. A crash now would report the events in flight again.", advice: "Run `clientevents check`. " + byItself},
 	StateUnfit:          {headline: "The state topic forgets reported IDs too soon", affects: "Events are reported. One that comes again within dedupe.window is reported twice if its partition has moved or its replica was restarted, and no replica can start.", advice: "Correct the topic's settings: `kafka-configs.sh --alter --entity-type topics --entity-name TOPIC --add-config cleanup.policy=[compact,delete],retention.ms=N`, with an N of dedupe.window in milliseconds or more. The replica notices within 15 seconds."},
+	StateRewriting:      {headline: "Writing reported IDs to the state topic again, since it has lost them", affects: "Events are reported. If a replica is killed now, its events of the last dedupe.window are reported twice if they come again.", advice: "Stop no replica before this is over. " + byItself},
 	LettersUnwritable:   {headline: "Held up: the dead-letter topic can't be written", affects: "Dead letters wait, and so do the offsets after them.", advice: "Run `clientevents check`. " + byItself},
 	ByRequestUnwritable: {headline: "Held up: the internal topic of input.rekey can't be written", affects: eventsWait, advice: "Run `clientevents check`. " + byItself},
 	LettersTooLarge:     {headline: "Dead letters do not fit in the dead-letter topic", affects: "These dead letters wait, and so do the offsets after them; others are written.", advice: "Raise max.message.bytes of the dead-letter topic."},

@@ -36,13 +36,13 @@ var outside = []bug{
 	{
 		what: "a state topic that begins to forget goes unmentioned",
 		file: "consumer/statewatch.go",
-		old:  "	case ok:\n", with: "	case ok && w == nil:\n",
+		old:  "	case ok:\n", with: "	case ok && ctx == nil:\n",
 		pkg: consumerPkg, run: "^TestStateTopicBecomesUnfit$",
 	},
 	{
 		what: "a state topic that forgets no more stays a problem",
 		file: "consumer/statewatch.go",
-		old:  "		w.a.unfit.Store(nil)\n", with: "",
+		old:  "		if a.state.unfit.Swap(nil) != nil {", with: "		if a.state.unfit.Load() != nil {",
 		pkg: consumerPkg, run: "^TestStateTopicBecomesUnfit$",
 	},
 	{
@@ -50,6 +50,36 @@ var outside = []bug{
 		file: "internal/health/health.go",
 		old:  "ofLoss, ofState,", with: "ofLoss,",
 		pkg: "./internal/health", run: "^TestProblems$",
+	},
+	{
+		what: "IDs that a recreated state topic has lost are not written again",
+		file: "consumer/statewatch.go",
+		old:  "		o.stateEnd.Store(0) // it was an offset of the other log\n		o.loseState()\n", with: "		o.stateEnd.Store(0)\n",
+		pkg: consumerPkg, run: "^TestRecreatedStateTopic$",
+	},
+	{
+		what: "IDs that a state topic has forgotten are not written again",
+		file: "consumer/statewatch.go",
+		old:  "		if a.state.unfit.Swap(nil) != nil {", with: "		if a.state.unfit.Swap(nil) != nil && ctx == nil {",
+		pkg: consumerPkg, run: "^TestStateTopicForgot$",
+	},
+	{
+		what: "a stop does not wait for IDs that are written again",
+		file: "consumer/rewrite.go",
+		old:  "	for ours && o.restored.Load() &&", with: "	for ctx == nil && o.restored.Load() &&",
+		pkg: consumerPkg, run: "^TestRewritingIsInTheBackground$",
+	},
+	{
+		what: "events that have no room in a slot are not written again",
+		file: "consumer/partition/pieces.go",
+		old:  "	for k, f := range t.others {\n", with: "	for k, f := range t.others {\n		if w != nil {\n			break\n		}\n",
+		pkg: partitionPkg, run: "^TestPieces$",
+	},
+	{
+		what: "a walk over a partition's events outlasts its revocation",
+		file: "consumer/partition/pieces.go",
+		old:  "	return more && !w.p.revoked\n", with: "	return more\n",
+		pkg: partitionPkg, run: "^TestPiecesOfARevokedPartition$",
 	},
 	{
 		what: "records that were deleted unread go unmentioned",
