@@ -63,7 +63,7 @@ func TestSchemaThatIsNotValid(t *testing.T) {
 		`{"type":"record","name":"R","fields":[{"name":"a","type":"strin","default":1}]}`: `unknown type "strin"`,
 		`record R`: "invalid schema json",
 	} {
-		_, err := newRegistryFormat(nil, "AVRO", compileAvro).compiled(&schemaText{name: "schema ID 7", typ: "AVRO", text: schema})
+		_, err := newRegistryFormat(Config{}, nil, "AVRO", compileAvro).compiled(&schemaText{name: "schema ID 7", typ: "AVRO", text: schema})
 		if !isFault(err) || !strings.Contains(err.Error(), "schema ID 7 can't be used: ") || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want the fault %s", err, want)
 		}

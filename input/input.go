@@ -61,6 +61,9 @@ type Config struct {
 	// DescriptorFile and Message are, for protobuf-file, the path of a file with a
 	// google.protobuf.FileDescriptorSet and the full name of a message in it.
 	DescriptorFile, Message string
+	// SchemaWait is how long a new record waits for a schema that the registry does not
+	// have; 0 makes it a fault at once.
+	SchemaWait time.Duration
 	// Mapping is a jq program; "" takes the decoded value as one event.
 	Mapping string
 	// Memory is the limit of the process's memory in bytes, of which a value may take a
@@ -156,11 +159,11 @@ func New(c Config) (*Decoder, error) {
 	case FormatCloudEvents:
 		d.format = cloudEvents{}
 	case FormatAvro:
-		d.format = newRegistryFormat(d.client, "AVRO", compileAvro)
+		d.format = newRegistryFormat(c, d.client, "AVRO", compileAvro)
 	case FormatProtobuf:
-		d.format = newRegistryFormat(d.client, "PROTOBUF", compileProtobuf)
+		d.format = newRegistryFormat(c, d.client, "PROTOBUF", compileProtobuf)
 	case FormatJSONSchema:
-		d.format = newRegistryFormat(d.client, "JSON", compileJSONSchema)
+		d.format = newRegistryFormat(c, d.client, "JSON", compileJSONSchema)
 	case FormatProtobufFile:
 		d.format, err = newProtobufFile(c.DescriptorFile, c.Message)
 	default:

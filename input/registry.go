@@ -11,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/sr"
 
+	"github.com/clientevents/clientevents/event"
 	"github.com/clientevents/clientevents/internal/backoff"
 	"github.com/clientevents/clientevents/internal/oneline"
 )
@@ -37,6 +38,8 @@ const (
 	// unknownFor is how long an ID that the registry does not have is not asked for
 	// again.
 	unknownFor = 30 * time.Second
+	// askMissingEvery is how often it is asked for one that may come, see mayCome.
+	askMissingEvery = time.Second
 )
 
 // retries is how long the registry is left alone after failures.
@@ -210,6 +213,12 @@ func (c *registry) references(ctx context.Context, s *schemaText, refs []sr.Sche
 	return nil
 }
 
+// missingError is the fault that the registry does not have a schema.
+type missingError struct{ fault *event.Fault }
+
+func (e *missingError) Error() string { return e.fault.Error() }
+func (e *missingError) Unwrap() error { return e.fault }
+
 // notFound is a fault where the registry itself answers that it does not have
 // something. Another 404, such as a proxy's, is temporary.
 func notFound(err error, text string) error {
@@ -219,7 +228,7 @@ func notFound(err error, text string) error {
 	}
 	switch answer.ErrorCode {
 	case codeSubjectNotFound, codeVersionNotFound, codeSchemaNotFound:
-		return undecodable("%s", text)
+		return &missingError{undecodable("%s", text)}
 	}
 	return err
 }

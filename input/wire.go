@@ -61,6 +61,7 @@ type registryFormat struct {
 	client  *registry
 	typ     string
 	compile func(*schemaText) (codec, error)
+	wait    time.Duration // see Config.SchemaWait
 
 	mu      sync.Mutex
 	codecs  map[schemaID]*entry
@@ -74,13 +75,16 @@ type entry struct {
 	fault *event.Fault
 	until time.Time // for how long there is a fault
 	err   error     // temporary
+	// missing is since when the registry is known not to have the schema; zero for any
+	// other fault.
+	missing time.Time
 }
 
 // maxRefused is how many unknown IDs are remembered: there are 2^32.
 const maxRefused = 1000
 
-func newRegistryFormat(client *registry, typ string, compile func(*schemaText) (codec, error)) *registryFormat {
-	return &registryFormat{client: client, typ: typ, compile: compile, codecs: map[schemaID]*entry{}}
+func newRegistryFormat(c Config, client *registry, typ string, compile func(*schemaText) (codec, error)) *registryFormat {
+	return &registryFormat{client: client, typ: typ, compile: compile, wait: c.SchemaWait, codecs: map[schemaID]*entry{}}
 }
 
 func (f *registryFormat) decode(ctx context.Context, r *Record, b *budget) (decoded, error) {
@@ -96,7 +100,7 @@ func (f *registryFormat) decode(ctx context.Context, r *Record, b *budget) (deco
 	if inHeader {
 		payload = r.Value
 	}
-	c, err := f.codec(ctx, id)
+	c, err := f.codec(ctx, id, r.Timestamp)
 	if err != nil {
 		return decoded{}, err
 	}
@@ -111,18 +115,22 @@ func (f *registryFormat) decode(ctx context.Context, r *Record, b *budget) (deco
 	return decoded{value: value, schema: schemaOf(name, number)}, nil
 }
 
-// codec finds the codec of a schema. Several that ask for one at the same time cause
-// one request.
-func (f *registryFormat) codec(ctx context.Context, id schemaID) (codec, error) {
+// codec finds the codec of the schema of a record with the given timestamp. Several that
+// ask for one at the same time cause one request.
+func (f *registryFormat) codec(ctx context.Context, id schemaID, recorded time.Time) (codec, error) {
 	for {
 		f.mu.Lock()
 		e, ok := f.codecs[id]
 		if !ok || f.expired(e) {
-			e = &entry{done: make(chan struct{})}
+			var missing time.Time
+			if ok {
+				missing = e.missing
+			}
+			e = &entry{done: make(chan struct{}), missing: missing}
 			f.codecs[id] = e
 			f.mu.Unlock()
 			f.fill(ctx, id, e)
-			return e.result()
+			return f.result(e, recorded)
 		}
 		f.mu.Unlock()
 		select {
@@ -132,19 +140,29 @@ func (f *registryFormat) codec(ctx context.Context, id schemaID) (codec, error) 
 		}
 		// Another's context may have ended the request.
 		if e.err == nil || ctx.Err() != nil || !errors.Is(e.err, context.Canceled) {
-			return e.result()
+			return f.result(e, recorded)
 		}
 	}
 }
 
-func (e *entry) result() (codec, error) {
+func (f *registryFormat) result(e *entry, recorded time.Time) (codec, error) {
 	switch {
+	case e.fault != nil && f.mayCome(e) && time.Since(recorded).Abs() < f.wait:
+		return nil, fmt.Errorf("%s yet", e.fault.Detail)
 	case e.fault != nil:
 		return nil, new(*e.fault)
 	case e.err != nil:
 		return nil, e.err
 	}
 	return e.codec, nil
+}
+
+// mayCome reports whether a schema that the registry does not have may be in it soon.
+// Registries with several servers know a new one on some of them first. A record that is
+// older than the wait never waits, so that IDs that never come delay a partition by no
+// more than that.
+func (f *registryFormat) mayCome(e *entry) bool {
+	return !e.missing.IsZero() && time.Since(e.missing) < f.wait
 }
 
 // expired reports whether an entry holds a fault that may be over. The caller holds mu.
@@ -172,6 +190,14 @@ func (f *registryFormat) fill(ctx context.Context, id schemaID, e *entry) {
 	switch fault, isFault := errors.AsType[*event.Fault](err); {
 	case isFault:
 		e.fault, e.until = fault, time.Now().Add(unknownFor)
+		if _, ok := errors.AsType[*missingError](err); !ok {
+			e.missing = time.Time{}
+		} else if e.missing.IsZero() {
+			e.missing = time.Now()
+		}
+		if f.mayCome(e) {
+			e.until = time.Now().Add(askMissingEvery)
+		}
 		if f.refused++; f.refused > maxRefused {
 			f.forget()
 		}

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -11,6 +12,10 @@ import (
 	"github.com/clientevents/clientevents/internal/config"
 	"github.com/clientevents/clientevents/internal/metric"
 )
+
+// schemaWait is how long a record waits for a schema that the registry does not have. Its
+// servers agree within a second or two.
+const schemaWait = 10 * time.Second
 
 // Decoder is the consumer's decoder, as package input has it.
 type Decoder struct {
@@ -22,6 +27,7 @@ type Decoder struct {
 func newDecoder(c *config.Config, e Environment) (*Decoder, error) {
 	decoding := c.Decoding()
 	decoding.Dial, decoding.Files, decoding.Certificates, decoding.Memory = e.DialAPI, e.Files, e.Certificates, e.Memory
+	decoding.SchemaWait = schemaWait
 	in, err := input.New(decoding)
 	if err != nil {
 		return nil, err

@@ -166,6 +166,12 @@ var outside = []bug{
 		pkg: "./input", run: "^TestSchemasThatOthersAccept$",
 	},
 	{
+		what: "a record dies for a schema that a server of the registry does not have yet",
+		file: "input/wire.go",
+		old:  "time.Since(recorded).Abs() < f.wait:", with: "f.wait < 0:",
+		pkg: "./input", run: "^TestSchemaThatIsNotThereYet$",
+	},
+	{
 		what: "a command whose output is lost ends with 0",
 		file: "cmd/clientevents/output.go",
 		old:  "		if o.err == nil {\n", with: "		if o.w == nil {\n",
