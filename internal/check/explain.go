@@ -14,8 +14,14 @@ import (
 // Explain returns an error with the problem and the remedy after a request to the
 // brokers of c failed with err. It connects to each of them as [Run] does,
 // which distinguishes problems of TLS, logins and servers that are not Kafka; the library only says
-// "EOF". An error that is clear by itself is returned as it is.
+// "EOF". It adds where the permissions of each command are if one is missing. An error that
+// is clear by itself is returned as it is.
 func Explain(ctx context.Context, k *connect.Kafka, c *config.Config, err error) error {
+	for _, denied := range []kafka.Error{kafka.TopicAuthorizationFailed, kafka.GroupAuthorizationFailed, kafka.ClusterAuthorizationFailed} {
+		if errors.Is(err, denied) {
+			return fmt.Errorf("%w. To do: grant this login what the command needs; see ACLs in docs/operations.md", err)
+		}
+	}
 	if code, ok := errors.AsType[kafka.Error](err); ok && code != kafka.SASLAuthenticationFailed && code != kafka.UnsupportedSASLMechanism {
 		return err
 	}

@@ -108,7 +108,7 @@ func (ch *check) topic(ctx context.Context, k *connect.Kafka, t checkedTopic, m 
 	settings, err := ch.topicSettings(ctx, k, t.name)
 	if err != nil {
 		// A login that may not ask can still carry events.
-		ch.note(t.String(), "its settings can't be read: "+err.Error(), "grant DescribeConfigs on it so that check can read them")
+		ch.note(t.String(), "its settings can't be read: "+err.Error(), "grant DescribeConfigs on it")
 	}
 	d.Settings = settings
 	if t.role == StateTopic && err == nil && !ch.stateTopic(t, d.Partitions, events, settings) {
