@@ -194,6 +194,8 @@ type Consumer struct {
 
 	// beforeDecode lets a test observe or stop the decoding of a record.
 	beforeDecode func(*record)
+	// beforeClaim lets a test stop an owner before it writes its first session.
+	beforeClaim func()
 	// transactionPatience is how long an open transaction may hold a partition up
 	// before it is reported.
 	transactionPatience time.Duration

@@ -168,7 +168,8 @@ func (o *owner) tryRecord(ctx context.Context, r *record) error {
 	return nil
 }
 
-// writeSession writes the owner's session record. Once one is closed, none is written.
+// writeSession writes the owner's session record. The first time, it fails if another
+// group has a session before it. Once one is closed, none is written.
 func (o *owner) writeSession(ctx context.Context, s session) error {
 	select {
 	case o.sessions <- struct{}{}:
@@ -179,19 +180,30 @@ func (o *owner) writeSession(ctx context.Context, s session) error {
 	if o.closed {
 		return nil
 	}
+	claimed := o.claimed.Load()
+	if !claimed && o.c.beforeClaim != nil {
+		o.c.beforeClaim()
+	}
 	_, s.group = o.c.configured()
 	s.unproven = o.c.cfg.Ownership.Unproven().Of(o.partition.ID())
 	done := o.finishedNow()
 	s.lettered = o.lettered.take(done.offset)
-	key := sessionKey
-	if o.c.forwards() {
-		key = firstSessionKey
-	}
 	err := o.write(ctx, []kafkalog.Record{
-		{Key: key, Value: s.value(), Headers: append(s.headers(), done.headers()...), Time: time.Now()},
+		{Key: o.sessionKey(), Value: s.value(), Headers: append(s.headers(), done.headers()...), Time: time.Now()},
 	})
 	o.closed = err == nil && s.state == sessionClosed
+	if err == nil && !claimed {
+		err = o.claim(ctx)
+	}
 	return err
+}
+
+// sessionKey returns the key of the owner's session.
+func (o *owner) sessionKey() []byte {
+	if o.c.forwards() {
+		return firstSessionKey
+	}
+	return sessionKey
 }
 
 func poisonFault() *event.Fault {

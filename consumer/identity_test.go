@@ -30,6 +30,7 @@ type reading struct {
 	clientID                     string
 	patience                     time.Duration // with transactions; 0 for the default
 	parentsWait                  time.Duration // 0 for a second
+	beforeClaim                  func()
 	registry                     *prometheus.Registry
 	window                       time.Duration
 	sink                         countingSink
@@ -99,6 +100,7 @@ func (r *reading) run() (stop func()) {
 	if r.patience > 0 {
 		r.c.transactionPatience = r.patience
 	}
+	r.c.beforeClaim = r.beforeClaim
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.t.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- r.c.Run(ctx) }()

@@ -27,7 +27,7 @@ func (l *lettered) add(offsets ...int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, offset := range offsets {
-		l.offsets.add(offset)
+		l.offsets.add(offsetSpan{offset, offset + 1})
 	}
 	l.changed = true
 }
@@ -98,18 +98,13 @@ func (s offsetSet) has(offset int64) bool {
 	return i < len(s) && s[i].from <= offset
 }
 
-func (s *offsetSet) add(offset int64) {
-	i := s.find(offset)
-	if i == len(*s) || (*s)[i].from > offset+1 {
-		*s = slices.Insert(*s, i, offsetSpan{offset, offset + 1})
-		return
+func (s *offsetSet) add(span offsetSpan) {
+	first := s.find(span.from)
+	behind := first
+	for ; behind < len(*s) && (*s)[behind].from <= span.to; behind++ {
+		span.from, span.to = min(span.from, (*s)[behind].from), max(span.to, (*s)[behind].to)
 	}
-	span := &(*s)[i]
-	span.from, span.to = min(span.from, offset), max(span.to, offset+1)
-	if i+1 < len(*s) && (*s)[i+1].from == span.to {
-		span.to = (*s)[i+1].to
-		*s = slices.Delete(*s, i+1, i+2)
-	}
+	*s = slices.Replace(*s, first, behind, span)
 }
 
 // forget removes the offsets before one.

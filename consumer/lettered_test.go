@@ -127,10 +127,13 @@ func TestOffsetSet(t *testing.T) {
 					}
 				}
 			default:
-				set.add(offset)
-				model[offset] = true
+				span := offsetSpan{offset, offset + 1 + rng.Int64N(4)}
+				set.add(span)
+				for o := span.from; o < span.to; o++ {
+					model[o] = true
+				}
 			}
-			for o := range int64(41) {
+			for o := range int64(45) {
 				if set.has(o) != model[o] {
 					t.Fatalf("seed %d: %d is in the set: %v, in the model: %v (%v)", seed, o, set.has(o), model[o], set)
 				}

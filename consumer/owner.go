@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -68,6 +69,10 @@ type owner struct {
 	stateEnd          atomic.Int64
 	sessions          chan struct{} // full while a session is written
 	rewriting         rewriting
+	appended          appended
+	claimed           atomic.Bool                     // no other group's session precedes the owner's
+	rival             atomic.Pointer[rival]           // nil for none
+	renewNow          signal                          // the session is to be repeated
 	closed            bool                            // the session was closed
 	stateFailing      atomic.Bool                     // the last write to the state topic failed
 	deadLetterFailing atomic.Bool                     // the last write to the dead-letter topic failed
@@ -95,6 +100,7 @@ func newOwner(c *Consumer, id int32, rules Rules, found group.Position, k kept) 
 		written:      newSignal(),
 		pauseChanged: newSignal(),
 		sessions:     make(chan struct{}, 1),
+		renewNow:     newSignal(),
 		rewriting:    rewriting{wake: newSignal()},
 	}
 	o.position.Store(found.Offset)
@@ -130,14 +136,11 @@ func (o *owner) run() error {
 
 func (o *owner) consume() error {
 	o.updateEnd() // the status shows it during the restore
-	if err := o.restore(o.intake); err != nil {
-		return err
+	position, err := o.takeOver()
+	for errors.Is(err, errOtherFirst) {
+		position, err = o.takeOver()
 	}
-	position, err := o.start()
 	if err != nil {
-		return err
-	}
-	if err := o.examine(o.intake, position); err != nil {
 		return err
 	}
 	o.restored.Store(true)
@@ -145,6 +148,18 @@ func (o *owner) consume() error {
 		o.rewriting.wake.set()
 	}
 	return o.fetch(position)
+}
+
+// takeOver prepares the partition for its first fetch, which is at the position.
+func (o *owner) takeOver() (position int64, err error) {
+	if err := o.restore(o.intake); err != nil {
+		return 0, err
+	}
+	if position, err = o.start(); err != nil {
+		return 0, err
+	}
+	o.poison = nil
+	return position, o.examine(o.intake, position)
 }
 
 // start determines the first offset to read, and allows it to be committed. A

@@ -93,6 +93,7 @@ func (o *owner) readState(ctx context.Context) error {
 		return err
 	}
 	o.stateEnd.Store(end)
+	o.appended.reset(end)
 	return nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/clientevents/clientevents/consumer/kafkalog"
 	"github.com/clientevents/clientevents/consumer/partition"
 )
 
@@ -144,8 +143,7 @@ func (o *owner) rewriteFrom(ctx context.Context, place *partition.Place) (writte
 		}
 		cost := int64(len(known) * 2 * (recordCost + maxStateBytes)) // and the request
 		o.account.add(cost, 0, 0)
-		request := kafkalog.WriteRequest{Topic: o.c.cfg.StateTopic, Partition: o.partition.ID(), Records: encoded.ofKnown(known)}
-		err := o.c.kafka.Write(ctx, request)
+		err := o.c.kafka.Write(ctx, o.stateRequest(encoded.ofKnown(known)))
 		o.account.add(-cost, 0, 0)
 		if err != nil {
 			return written, err

@@ -1,6 +1,8 @@
 package consumer
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -10,6 +12,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/clientevents/clientevents/consumer/group"
+	"github.com/clientevents/clientevents/consumer/partition"
+	"github.com/clientevents/clientevents/event"
 	"github.com/clientevents/clientevents/test/kafkatest"
 )
 
@@ -142,6 +147,56 @@ func TestRewritingFails(t *testing.T) {
 		r.rewritten(1)
 		if n := r.stateKinds()[stateReported]; n != 20 {
 			t.Errorf("the new topic has %d records of IDs: want 20", n)
+		}
+	})
+}
+
+// TestRewritingKilledHalfway: IDs that a killed owner wrote again are known to the next
+// one, and to write all again changes nothing.
+func TestRewritingKilledHalfway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const ids = 5000
+		r := newReading(t, kafkatest.Bubble(t))
+		defer r.run()()
+		r.restored(1)
+		var known []partition.Known
+		for i := range ids {
+			known = append(known, partition.Known{Key: partition.KeyOf(fmt.Sprint(i)), Entry: partition.Entry{Type: event.View, Created: time.Now(), Reported: time.Now()}})
+		}
+		o := r.c.owners()[0]
+		o.partition.Remember(known)
+		restored := func() int {
+			next := newOwner(r.c, 0, r.c.cfg.Rules, group.Position{Offset: -1}, kept{})
+			if err := next.readState(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			return next.partition.Stats().Known
+		}
+		ctx, kill := context.WithCancel(t.Context())
+		pieces := 0
+		r.cluster.Fake.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+			if r.cluster.Fake.KeepControl(); pieces == 2 {
+				kill()
+			}
+			pieces++
+			return nil, nil, false
+		})
+		if n, err := o.rewriteFrom(ctx, new(partition.Place)); err == nil || n == 0 || n == ids {
+			t.Errorf("%d IDs were written before the end, which was %v", n, err)
+		}
+		if n := restored(); n == 0 || n == ids {
+			t.Errorf("the next owner knows %d IDs: want a part of %d", n, ids)
+		}
+		for range 2 {
+			if n, err := o.rewriteFrom(t.Context(), new(partition.Place)); n != ids || err != nil {
+				t.Errorf("%d IDs were written: %v", n, err)
+			}
+			if n := restored(); n != ids {
+				t.Errorf("the next owner knows %d IDs: want %d", n, ids)
+			}
+		}
+		if held := o.account.bytes.Load(); held != 0 {
+			t.Errorf("%d bytes are accounted", held)
 		}
 	})
 }

@@ -29,11 +29,13 @@ func (o *owner) renew(ctx context.Context) {
 			if o.restored.Load() && o.intake.Err() == nil && o.lettered.unrecorded(o.partition.Watermark()) {
 				_ = o.writeSession(ctx, session{poison: o.poison})
 			}
+			continue
 		case <-tick.C:
-			if o.restored.Load() {
-				_ = o.writeSession(ctx, session{poison: o.poison}) // it fails only when ctx ends
-				o.renewPause(ctx)
-			}
+		case <-o.renewNow:
+		}
+		if o.restored.Load() {
+			_ = o.writeSession(ctx, session{poison: o.poison}) // it fails only when ctx ends
+			o.renewPause(ctx)
 		}
 	}
 }
@@ -124,7 +126,11 @@ func (o *owner) recordChunk(ctx context.Context, accepted []partition.Accepted, 
 // write appends records to the state topic. They are not compressed: most of them are
 // hashes, which do not get smaller.
 func (o *owner) write(ctx context.Context, records []kafkalog.Record) error {
-	return o.append(ctx, topicState, kafkalog.WriteRequest{Topic: o.c.cfg.StateTopic, Partition: o.partition.ID(), Records: records})
+	return o.append(ctx, topicState, o.stateRequest(records))
+}
+
+func (o *owner) stateRequest(records []kafkalog.Record) kafkalog.WriteRequest {
+	return kafkalog.WriteRequest{Topic: o.c.cfg.StateTopic, Partition: o.partition.ID(), Records: records, Appended: o.appended.add}
 }
 
 // append writes records to a topic of the kind, and tries again until the broker has

@@ -37,18 +37,20 @@ func (c *Consumer) configured() (topic, name string) {
 }
 
 // shared returns a [SharedStateError] while the partition's last session is that of another
-// group that has replicas.
+// group that has replicas. One that is closed may be followed by another replica's.
 func (o *owner) shared(ctx context.Context) error {
 	topic, ours := o.c.configured()
 	last := o.previous
-	if last == nil || last.state == sessionClosed || last.group == "" || last.group == ours {
+	if last == nil || last.group == "" || last.group == ours {
 		return nil
 	}
 	running, err := o.c.hasReplicas(ctx, last.group, topic)
 	switch {
 	case errors.Is(err, kafka.GroupAuthorizationFailed):
-		o.log.Warn("the state topic was last used by another group; whether it still is, is unknown without the permission Describe on that group",
-			"topic", o.c.cfg.StateTopic, "group", ours, "other", last.group)
+		if last.state == sessionOpen {
+			o.log.Warn("the state topic was last used by another group; whether it still is, is unknown without the permission Describe on that group",
+				"topic", o.c.cfg.StateTopic, "group", ours, "other", last.group)
+		}
 		return nil
 	case err != nil:
 		return fmt.Errorf("ask for the members of group %s: %w", last.group, err)

@@ -17,11 +17,14 @@ type StateTopicStatus struct {
 	Unfit *Cause
 	// Rewriting is set while partitions write IDs again that the topic has lost.
 	Rewriting *Rewriting
+	// Sharing is set while another group uses the topic.
+	Sharing *Sharing
 }
 
 // StateTopic returns what is wrong with the state topic.
 func (c *Consumer) StateTopic() StateTopicStatus {
-	return StateTopicStatus{Unfit: c.assignment.state.unfit.Load(), Rewriting: c.assignment.rewriting()}
+	a := c.assignment
+	return StateTopicStatus{Unfit: a.state.unfit.Load(), Rewriting: a.rewriting(), Sharing: a.sharing()}
 }
 
 // stateWatch is what an assignment knows of the state topic.
@@ -57,6 +60,7 @@ func (a *assignment) lookAtState(ctx context.Context) {
 	a.lookAtStateLog(ctx)
 	if !a.c.forwards() { // the second half does it
 		a.lookAtRetention(ctx)
+		a.lookForRivals(ctx)
 	}
 }
 
@@ -80,6 +84,7 @@ func (a *assignment) lookAtStateLog(ctx context.Context) {
 	a.mu.Unlock()
 	for _, o := range a.all() {
 		o.stateEnd.Store(0) // it was an offset of the other log
+		o.appended.reset(0)
 		o.loseState()
 	}
 }

@@ -17,6 +17,9 @@ type WriteRequest struct {
 	// Codec compresses the records. A topic's max.message.bytes applies to the
 	// compressed size. Gzip replaces Zstd where the broker does not know it.
 	Codec Codec
+	// Appended is called with the offset and the number of the records of each batch that
+	// was written; nil is not called.
+	Appended func(first int64, records int)
 }
 
 // Write writes records like Append, in as many batches as necessary: where the
@@ -137,10 +140,14 @@ func (w *writing) fail(begin, end int, err error) {
 func (w *writing) append(ctx context.Context, records []Record) (sizes batchSizes, err error) {
 	ctx, cancel := withDeadline(ctx, requestTimeout)
 	defer cancel()
+	var first int64
 	err = w.client.withLeader(ctx, func() error {
-		_, sizes, err = w.client.append(ctx, w.req.Topic, w.req.Partition, records, w.req.Codec)
+		first, sizes, err = w.client.append(ctx, w.req.Topic, w.req.Partition, records, w.req.Codec)
 		return err
 	})
+	if err == nil && w.req.Appended != nil {
+		w.req.Appended(first, len(records))
+	}
 	return sizes, err
 }
 

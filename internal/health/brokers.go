@@ -194,6 +194,9 @@ func ofState(f *Facts) (all []Problem) {
 	if c := f.State.Unfit; c != nil {
 		all = append(all, Problem{Reason: StateUnfit, Since: c.Since, facts: sentence(c.Err.Error())})
 	}
+	if s := f.State.Sharing; s != nil {
+		all = append(all, Problem{Reason: StateShared, Since: s.Since, facts: fmt.Sprintf("Group %s writes to topic %s, %s.", s.Group, f.StateTopic, partitionsText(s.Partitions))})
+	}
 	if r := f.State.Rewriting; r != nil {
 		p := Problem{Reason: StateRewriting, Level: Busy, facts: "Waiting: " + partitionsText(r.Partitions) + "."}
 		if r.Cause != nil {

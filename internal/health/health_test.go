@@ -252,6 +252,12 @@ func TestProblems(t *testing.T) {
 			},
 			StateRewriting, "Writing reported IDs to the state topic again, since it has lost them", "Waiting: partitions 3, 7. Error:", "message.timestamp.before.max.ms",
 		},
+		"a state topic that another group begins to use": {
+			func(f *Facts) {
+				f.State.Sharing = &consumer.Sharing{Group: "staging", Partitions: []int32{7}, Since: noon.Add(-90 * time.Second)}
+			},
+			StateShared, "Replicas of another group use the same state topic", "Since 11:58:30 UTC (90 s). Group staging writes to topic events.reported, partition 7.", "a topic of its own",
+		},
 		"corrupt data": {
 			func(f *Facts) { f.fail(consumer.TroubleFetch, errors.Join(errors.New("x"), io.EOF)) },
 			SourceUnreadable, "Held up: records can't be read", "Error: x", "kafka.tls.enabled",

@@ -30,6 +30,7 @@ const (
 	StateUnreadable     Reason = "state_topic_unreadable"
 	StateUnwritable     Reason = "state_topic_unwritable"
 	StateUnfit          Reason = "state_topic_unfit"
+	StateShared         Reason = "state_topic_shared"
 	StateRewriting      Reason = "state_topic_rewriting"
 	LettersUnwritable   Reason = "dead_letter_topic_unwritable"
 	ByRequestUnwritable Reason = "by_request_topic_unwritable"
@@ -97,6 +98,7 @@ var texts = map[Reason]text{
 	StateUnreadable:     {headline: "Held up: the state topic can't be read", affects: eventsWait + " Nothing is sent before it is known which events were reported.", advice: "Run `clientevents check`. " + byItself},
 	StateUnwritable:     {headline: "Held up: the state topic can't be written", affects: "Nothing more is sent, since outcomes can't be recorded. A crash now would report the events in flight again.", advice: "Run `clientevents check`. " + byItself},
 	StateUnfit:          {headline: "The state topic forgets reported IDs too soon", affects: "Events are reported. One that comes again within dedupe.window is reported twice if its partition has moved or its replica was restarted, and no replica can start.", advice: "Correct the topic's settings: `kafka-configs.sh --alter --entity-type topics --entity-name TOPIC --add-config cleanup.policy=[compact,delete],retention.ms=N`, with an N of dedupe.window in milliseconds or more. The replica notices within 15 seconds."},
+	StateShared:         {headline: "Replicas of another group use the same state topic", affects: "Each group takes events of the other for its own when partitions move: some are reported twice, and some are not.", advice: "Set kafka.state_topic of one of the two groups to a topic of its own, or stop the replicas of the other group."},
 	StateRewriting:      {headline: "Writing reported IDs to the state topic again, since it has lost them", affects: "Events are reported. If a replica is killed now, its events of the last dedupe.window are reported twice if they come again.", advice: "Stop no replica before this is over. " + byItself},
 	LettersUnwritable:   {headline: "Held up: the dead-letter topic can't be written", affects: "Dead letters wait, and so do the offsets after them.", advice: "Run `clientevents check`. " + byItself},
 	ByRequestUnwritable: {headline: "Held up: the internal topic of input.rekey can't be written", affects: eventsWait, advice: "Run `clientevents check`. " + byItself},

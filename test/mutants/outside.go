@@ -54,7 +54,7 @@ var outside = []bug{
 	{
 		what: "IDs that a recreated state topic has lost are not written again",
 		file: "consumer/statewatch.go",
-		old:  "		o.stateEnd.Store(0) // it was an offset of the other log\n		o.loseState()\n", with: "		o.stateEnd.Store(0)\n",
+		old:  "		o.appended.reset(0)\n		o.loseState()\n", with: "		o.appended.reset(0)\n",
 		pkg: consumerPkg, run: "^TestRecreatedStateTopic$",
 	},
 	{
@@ -80,6 +80,48 @@ var outside = []bug{
 		file: "consumer/partition/pieces.go",
 		old:  "	return more && !w.p.revoked\n", with: "	return more\n",
 		pkg: partitionPkg, run: "^TestPiecesOfARevokedPartition$",
+	},
+	{
+		what: "two groups that start at the same moment share a state topic",
+		file: "consumer/rivals.go",
+		old:  "		if first != nil && o.isOthers(&first.session) {\n", with: "		if first != nil && o.isOthers(&first.session) && ctx == nil {\n",
+		pkg: consumerPkg, run: "^TestTwoGroupsAtOnce$",
+	},
+	{
+		what: "a partition that moves between replicas is taken over by another group",
+		file: "consumer/statetopic.go",
+		old:  "	if last == nil || last.group", with: "	if last == nil || last.state == sessionClosed || last.group",
+		pkg: consumerPkg, run: "^TestClosedSessionOfARunningGroup$",
+	},
+	{
+		what: "a group that waits for another leaves its session as the last",
+		file: "consumer/rivals.go",
+		old:  "o.write(ctx, []kafkalog.Record{last.record})", with: "last.record.Time.UnmarshalText(nil)",
+		pkg: consumerPkg, run: "^TestTwoGroupsAtOnce$",
+	},
+	{
+		what: "the offset of a group that waits for another is committed",
+		file: "consumer/identity.go",
+		old:  "		if !o.claimed.Load() {\n", with: "		if id.IsZero() {\n",
+		pkg: consumerPkg, run: "^TestTwoGroupsAtOnce$",
+	},
+	{
+		what: "a group that joins a running one in its state topic goes unmentioned",
+		file: "consumer/statewatch.go",
+		old:  "		a.lookForRivals(ctx)\n", with: "",
+		pkg: consumerPkg, run: "^TestGroupBesideARunningReplica$",
+	},
+	{
+		what: "the session of a group that joined is the last",
+		file: "consumer/rivals.go",
+		old:  "			o.renewNow.set()\n", with: "",
+		pkg: consumerPkg, run: "^TestGroupBesideARunningReplica$",
+	},
+	{
+		what: "an owner reads its own state records again",
+		file: "consumer/state.go",
+		old:  ", Appended: o.appended.add}", with: "}",
+		pkg: consumerPkg, run: "^TestOwnRecordsInTheStateTopic$",
 	},
 	{
 		what: "records that were deleted unread go unmentioned",
