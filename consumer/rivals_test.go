@@ -100,10 +100,10 @@ func TestGroupBesideARunningReplica(t *testing.T) {
 // TestClosedSessionOfARunningGroup: a partition whose session is closed may be between two
 // replicas of its group.
 func TestClosedSessionOfARunningGroup(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newReading(t, kafkatest.Bubble(t))
-		r.cluster.CreateTopic(t, r.state, 1, map[string]string{"cleanup.policy": "compact"})
-		other := newReading(t, r.cluster)
+	everywhere(t, func(t *testing.T, c *kafkatest.Cluster) {
+		r := newReading(t, c)
+		c.CreateTopic(t, r.state, 1, map[string]string{"cleanup.policy": "compact"})
+		other := newReading(t, c)
 		other.topic = r.topic
 		stopOther := other.begin()
 		r.foreignSession(session{state: sessionClosed, group: other.group})
