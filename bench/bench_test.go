@@ -141,6 +141,20 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// TestDrainBesideIDs wants the start of the process, its reading of the state and its end
+// not to count as the events'.
+func TestDrainBesideIDs(t *testing.T) {
+	ctx, w := smallWorld(t)
+	const n, ids = 2000, 50_000
+	got, err := w.drainBesideIDs(ctx, setup{n: n, url: w.plain, batch: 100, linger: -1}, ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.lost != 0 || got.repeated != 0 || got.steady <= 0 || got.steady >= got.cpu/2 {
+		t.Errorf("got %+v, want the CPU of the events, and not that of the start", got)
+	}
+}
+
 func TestUpdateSection(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "p.md")
 	const text = "a\n<!-- bench:x -->\nold\n<!-- end of bench -->\nb\n<!-- bench:y -->\nkept\n<!-- end of bench -->\n"

@@ -124,21 +124,8 @@ func (w *world) dimensions() []dimension {
 			s.replicas = value
 			return w.repeat(ctx, s)
 		}},
-		{"ids in the window", upTo(w.options.most, 0, 1_000_000, 5_000_000, 20_000_000), func(ctx context.Context, value int) (r result, err error) {
-			topic, err := w.newTopic(ctx, "events", partitions)
-			if err != nil {
-				return r, err
-			}
-			s, compact := batched(topic, n), "compact"
-			s.late = func(ctx context.Context) error { return w.load(ctx, topic, n, partitions) }
-			if s.state, err = w.configuredTopic(ctx, "state", partitions, map[string]*string{"cleanup.policy": &compact}); err != nil {
-				return r, err
-			}
-			defer func() { _, _ = w.admin.DeleteTopics(ctx, s.state) }()
-			if err := w.loadState(ctx, s.state, value); err != nil {
-				return r, err
-			}
-			return w.drain(ctx, w.product, s, expected(n), 0)
+		{"ids in the window", upTo(w.options.most, 0, 1_000_000, 5_000_000, 20_000_000), func(ctx context.Context, value int) (result, error) {
+			return w.rounds(func() (result, error) { return w.drainBesideIDs(ctx, batched("", n), value) })
 		}},
 		{"backlog", upTo(w.options.most, 10_000, 100_000, 1_000_000, 5_000_000), func(ctx context.Context, value int) (r result, err error) {
 			topic, err := w.topicOf(ctx, value, partitions)
@@ -146,7 +133,7 @@ func (w *world) dimensions() []dimension {
 				return r, err
 			}
 			defer func() { _, _ = w.admin.DeleteTopics(ctx, topic) }()
-			return w.drain(ctx, w.product, batched(topic, value), expected(value), 0)
+			return w.repeat(ctx, batched(topic, value))
 		}},
 	}
 }
@@ -185,17 +172,40 @@ func upTo(most int, values ...int) (kept []int) {
 	return kept
 }
 
-// repeat drains a topic a few times and takes the medians.
-func (w *world) repeat(ctx context.Context, s setup) (result, error) {
+// rounds measures a few times and takes the medians.
+func (w *world) rounds(measure func() (result, error)) (result, error) {
 	r := row{of: w.product}
 	for range min(3, w.options.rounds) {
-		got, err := w.drain(ctx, w.product, s, expected(s.n), 0)
+		got, err := measure()
 		if err != nil {
 			return result{}, err
 		}
 		r.results = append(r.results, got)
 	}
 	return r.median(), nil
+}
+
+// repeat drains a topic a few times and takes the medians.
+func (w *world) repeat(ctx context.Context, s setup) (result, error) {
+	return w.rounds(func() (result, error) { return w.drain(ctx, w.product, s, expected(s.n), 0) })
+}
+
+// drainBesideIDs drains a topic, which it makes, while the state topic has so many ids of
+// other events. The events' own ids are in it afterwards, so that it serves once.
+func (w *world) drainBesideIDs(ctx context.Context, s setup, ids int) (r result, err error) {
+	if s.topic, err = w.newTopic(ctx, "events", partitions); err != nil {
+		return r, err
+	}
+	compact := "compact"
+	if s.state, err = w.configuredTopic(ctx, "state", partitions, map[string]*string{"cleanup.policy": &compact}); err != nil {
+		return r, err
+	}
+	defer func() { _, _ = w.admin.DeleteTopics(ctx, s.topic, s.state) }()
+	if err := w.loadState(ctx, s.state, ids); err != nil {
+		return r, err
+	}
+	s.late = func(ctx context.Context) error { return w.load(ctx, s.topic, s.n, partitions) }
+	return w.drain(ctx, w.product, s, expected(s.n), 0)
 }
 
 // loadState fills a state topic with so many ids that were reported just now, in

@@ -148,7 +148,7 @@ func (w *world) ask(ctx context.Context, method, path string, into any) error {
 type result struct {
 	perSecond float64
 	cpu       time.Duration // for one event, the process's start and end included
-	steady    time.Duration // for one event, from the first one's arrival on
+	steady    time.Duration // for one event, without the process's start; see drain
 	until     time.Duration // from the start to the first arrival
 	peak      int64         // bytes, of the largest process
 	around    time.Duration // CPU for one event of broker and sink
@@ -166,7 +166,10 @@ const (
 )
 
 // drain lets a contender drain a topic of n records that hold so many different
-// events.
+// events. What it is steady at counts from the first event's arrival to the end of the
+// process. If the records are published late, it counts from then, and until all have
+// arrived: the end of a process that has read a large state is the kernel's work to take
+// its memory back.
 func (w *world) drain(ctx context.Context, c contender, s setup, events int, delay time.Duration) (r result, err error) {
 	w.runs++
 	s.run = fmt.Sprintf("run-%d", w.runs)
@@ -191,17 +194,18 @@ func (w *world) drain(ctx context.Context, c contender, s setup, events int, del
 		}
 		all = append(all, p)
 	}
+	var ready time.Duration
 	if s.late != nil {
-		if err := w.publishLate(ctx, all, s); err != nil {
+		if ready, err = w.publishLate(ctx, all, s); err != nil {
 			all.kill()
 			return r, fmt.Errorf("%s: %w: %s", c.name, err, all[0].tail())
 		}
 	}
-	var cpu, before time.Duration
+	var cpu, before, arrived time.Duration
 	if c.ends {
 		cpu, err = all[0].own()
 	} else if before, err = w.awaitAll(ctx, all, events); err == nil {
-		r.peak = all.peak()
+		r.peak, arrived = all.peak(), all.cpu()
 		cpu, err = all.stop(ctx)
 	}
 	if err != nil {
@@ -218,6 +222,9 @@ func (w *world) drain(ctx context.Context, c contender, s setup, events int, del
 	r.until = time.Unix(0, got.First).Sub(began)
 	r.perSecond = float64(got.Unique-1) / (float64(got.Last-got.First) / 1e9)
 	r.cpu, r.steady = cpu/time.Duration(got.Unique), (cpu-before)/time.Duration(got.Unique)
+	if s.late != nil {
+		r.steady = (arrived - ready) / time.Duration(got.Unique)
+	}
 	r.around = (w.around() - around) / time.Duration(got.Unique)
 	r.lost, r.repeated = events-got.Unique, got.Events-got.Unique
 	return r, ctx.Err()
@@ -232,17 +239,19 @@ func (w *world) prepare(ctx context.Context, c contender, s setup) error {
 	return err
 }
 
-// publishLate publishes the records when the one replica says that it is ready.
-func (w *world) publishLate(ctx context.Context, all replicas, s setup) error {
+// publishLate publishes the records when the one replica says that it is ready. It
+// returns the CPU time that was used until then.
+func (w *world) publishLate(ctx context.Context, all replicas, s setup) (ready time.Duration, err error) {
 	for began := time.Now(); !isReady(ctx, s.admin); time.Sleep(20 * time.Millisecond) {
 		if err := all.ended(); err != nil {
-			return err
+			return 0, err
 		}
 		if time.Since(began) > startPatience {
-			return fmt.Errorf("not ready after %v", startPatience)
+			return 0, fmt.Errorf("not ready after %v", startPatience)
 		}
 	}
-	return s.late(ctx)
+	ready = all.cpu()
+	return ready, s.late(ctx)
 }
 
 func isReady(ctx context.Context, admin string) bool {
