@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/segmentio/kafka-go"
 
@@ -19,7 +20,7 @@ import (
 func Explain(ctx context.Context, k *connect.Kafka, c *config.Config, err error) error {
 	for _, denied := range []kafka.Error{kafka.TopicAuthorizationFailed, kafka.GroupAuthorizationFailed, kafka.ClusterAuthorizationFailed} {
 		if errors.Is(err, denied) {
-			return fmt.Errorf("%w. To do: grant this login what the command needs; see ACLs in docs/operations.md", err)
+			return explained{strings.TrimSuffix(err.Error(), ".") + ". To do: grant this login what the command needs; see ACLs in docs/operations.md", err}
 		}
 	}
 	if code, ok := errors.AsType[kafka.Error](err); ok && code != kafka.SASLAuthenticationFailed && code != kafka.UnsupportedSASLMechanism {
