@@ -69,7 +69,6 @@ func TestUnwritableTopics(t *testing.T) {
 func TestBrokerAway(t *testing.T) {
 	t.Parallel()
 	each(t, traffic, func(w *world) {
-		w.unanswered = true
 		w.start()
 		away := w.dropConnections()
 		w.publish(func() {
