@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/segmentio/kafka-go"
-
 	"github.com/clientevents/clientevents/internal/metric"
 	"github.com/clientevents/clientevents/test/kafkatest"
 )
@@ -77,16 +75,15 @@ func TestDeletedTopicInRebalance(t *testing.T) {
 		kafkatest.WaitFor(t, 60*time.Second, "two replicas and three events", func() bool {
 			return first.c.Group().Generation >= 0 && second.c.Group().Generation >= 0 && reported() == 3
 		})
-		answer, err := c.Client(t).DeleteTopics(t.Context(), &kafka.DeleteTopicsRequest{Topics: []string{first.topic}})
-		if err != nil || answer.Errors[first.topic] != nil {
-			t.Fatal(err, answer)
-		}
+		first.deleteTopic(first.topic)
+		exists := func() bool { return slices.Contains(c.Topics(t), first.topic) }
+		kafkatest.WaitFor(t, 40*time.Second, "the topic to be gone", func() bool { return !exists() })
 		generation := first.c.Group().Generation
 		leave()
 		kafkatest.WaitFor(t, 40*time.Second, "a rebalance", func() bool { return first.c.Group().Generation > generation })
 		time.Sleep(2 * time.Second)
-		if all := c.Topics(t); slices.Contains(all, first.topic) {
-			t.Fatalf("topic %s was created: %v", first.topic, all)
+		if exists() {
+			t.Fatalf("topic %s was created", first.topic)
 		}
 		if s := first.c.Group(); s.Covered {
 			t.Errorf("without a topic, the group shows %+v", s)
