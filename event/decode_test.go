@@ -355,7 +355,7 @@ func TestMalformed(t *testing.T) {
 		{"word", "nonsense", []string{"something that is not JSON"}},
 		{"binary", "\x00\x01\x02", []string{"something that is not JSON"}},
 		{"byte order mark", "\uFEFF" + good, []string{"a byte order mark"}},
-		{"byte order mark of UTF-16", "\xff\xfe{\x00}\x00", []string{"not JSON"}},
+		{"byte order mark of UTF-16", "\xff\xfe{\x00}\x00", []string{"text in UTF-16 instead of UTF-8"}},
 		{"no-break space", "\u00a0" + good, []string{"not JSON"}},
 		{"open object", good[:len(good)-1], []string{"ends too early"}},
 		{"open string", `{"eventId":"e`, []string{"ends too early"}},

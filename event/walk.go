@@ -48,6 +48,8 @@ func startOf(data []byte) string {
 		return "a second object"
 	case bytes.HasPrefix(data, []byte("\uFEFF")):
 		return "a byte order mark"
+	case bytes.HasPrefix(data, []byte("\xFF\xFE")), bytes.HasPrefix(data, []byte("\xFE\xFF")):
+		return "text in UTF-16 instead of UTF-8"
 	}
 	token, err := jsontext.NewDecoder(bytes.NewBuffer(data)).ReadToken()
 	if err != nil {

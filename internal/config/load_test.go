@@ -562,6 +562,9 @@ func TestFaults(t *testing.T) {
 		{name: "no such anchor", yaml: "kafka: *nothing\n", want: []string{
 			`not YAML: unknown anchor 'nothing' referenced (config.yaml:1:8)`,
 		}},
+		{name: "UTF-16", yaml: "\xff\xfek\x00", want: []string{
+			`UTF-16: save the file as UTF-8 (config.yaml)`,
+		}},
 		{name: "not UTF-8", yaml: "kafka:\n  topic: caf\xe9\n", want: []string{
 			`not UTF-8 (config.yaml:2:13)`,
 		}},

@@ -14,6 +14,10 @@ import (
 // parse reads the values from a file's text. It reads the tree of nodes and not
 // into a struct, because only the nodes have positions in the file.
 func (l *loader) parse(data []byte) {
+	if bytes.HasPrefix(data, []byte("\xFF\xFE")) || bytes.HasPrefix(data, []byte("\xFE\xFF")) {
+		l.syntaxFault("UTF-16: save the file as UTF-8", 0, 0)
+		return
+	}
 	if at := invalidUTF8(data); at >= 0 {
 		line := 1 + bytes.Count(data[:at], []byte("\n"))
 		column := at - bytes.LastIndexByte(data[:at], '\n')
