@@ -315,7 +315,7 @@ func (o *owner) lettersWritten(letters []partition.DeadLetter) {
 		return src.partition, src.record.Offset
 	})
 	for i := range letters {
-		o.lettered.add(letters[i].Record.Offset)
+		o.deadLettered.add(letters[i].Record.Offset)
 	}
 	o.act(o.partition.DeadLettered(letters))
 	o.written.set()

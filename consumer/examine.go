@@ -139,7 +139,7 @@ func (o *owner) examineBatch(ctx context.Context, batch *kafkalog.Batch, to int6
 			return err
 		}
 		for i := range records {
-			if slices.Contains(o.poison, records[i].Offset) || o.lettered.has(records[i].Offset) || records[i].Encoded != nil {
+			if slices.Contains(o.poison, records[i].Offset) || o.deadLettered.has(records[i].Offset) || records[i].Encoded != nil {
 				continue
 			}
 			if err := o.tryRecord(ctx, &records[i]); err != nil {
@@ -187,7 +187,7 @@ func (o *owner) writeSession(ctx context.Context, s session) error {
 	_, s.group = o.c.configured()
 	s.unproven = o.c.cfg.Ownership.Unproven().Of(o.partition.ID())
 	done := o.finishedNow()
-	s.lettered = o.lettered.take(done.offset)
+	s.deadLettered = o.deadLettered.take(done.offset)
 	err := o.write(ctx, []kafkalog.Record{
 		{Key: o.sessionKey(), Value: s.value(), Headers: append(s.headers(), done.headers()...), Time: time.Now()},
 	})

@@ -267,7 +267,7 @@ func (o *owner) outOfRange(position int64) (int64, error) {
 		o.log.Error("the partition ends before the committed offset: was the topic recreated? Resuming at its beginning",
 			"committed", position, "end", last, "beginning", first)
 		o.partition.StartAt(first)
-		o.lettered.set(nil)
+		o.deadLettered.set(nil)
 		return first, nil
 	}
 	return position, nil

@@ -155,9 +155,9 @@ func (a *assignment) recreated(before string, id kafkalog.TopicID) {
 // commit commits the watermarks of owners. It commits even if no watermark has
 // moved: brokers before Kafka 2.1 forget offsets that are not repeated.
 //
-// It asks for the topic's ID first, and leaves out owners that read a log that no
-// longer exists, and those that may have to wait for another group. If the topic is recreated between the question and the commit, the
-// metadata tells the next owner.
+// It asks for the topic's ID first, and leaves out owners that read a log that no longer
+// exists, and those that may have to wait for another group. If the topic is recreated
+// between the question and the commit, the metadata tells the next owner.
 func (a *assignment) commit(ctx context.Context, owners func() []*owner) error {
 	select {
 	case a.committing <- struct{}{}:
@@ -174,10 +174,7 @@ func (a *assignment) commit(ctx context.Context, owners func() []*owner) error {
 	}
 	committed, offsets := owners(), map[int32]int64{}
 	for _, o := range committed {
-		if !o.reads(id) {
-			continue
-		}
-		if !o.claimed.Load() {
+		if !o.reads(id) || !o.claimed.Load() {
 			continue
 		}
 		if w := o.partition.Watermark(); w >= 0 {

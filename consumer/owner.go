@@ -39,14 +39,14 @@ type owner struct {
 
 	// found is the committed position. source is the ID of the log that is read,
 	// nil until the owner has found where to start.
-	found    group.Position
-	source   atomic.Pointer[kafkalog.TopicID]
-	previous *session // the previous owner's, as the state topic says
-	finished finished // how far previous owners were, as the state topic says
-	poison   []int64  // offsets of records that must not be decoded
-	lettered lettered
-	input    Input          // the decoder's
-	events   []*event.Event // the decoder's buffer
+	found        group.Position
+	source       atomic.Pointer[kafkalog.TopicID]
+	previous     *session // the previous owner's, as the state topic says
+	finished     finished // how far previous owners were, as the state topic says
+	poison       []int64  // offsets of records that must not be decoded
+	deadLettered deadLettered
+	input        Input          // the decoder's
+	events       []*event.Event // the decoder's buffer
 
 	fetchedMuch bool // the last fetch brought about as much as it might
 	stability   stability
@@ -179,7 +179,7 @@ func (o *owner) start() (int64, error) {
 	o.partition.StartAt(position)
 	o.position.Store(position)
 	o.source.Store(&id)
-	o.joinLettered(last)
+	o.joinDeadLettered(last)
 	_, records := o.c.budget.fetch()
 	o.account.last = max(0, min(last-position, int64(records))) // what the first fetch brings
 	return position, nil
@@ -259,7 +259,7 @@ func (o *owner) admit(batch *kafkalog.Batch) error {
 
 // read decodes an item's record, unless the record is known to be poison.
 func (o *owner) read(it *item, r *record) error {
-	if o.lettered.has(r.Offset) {
+	if o.deadLettered.has(r.Offset) {
 		it.Repeat()
 		return nil
 	}
@@ -407,10 +407,10 @@ func (o *owner) revoke() (k kept) {
 		d.Land()
 	}
 	unproven := o.c.cfg.Ownership.Unproven().Leave(o.partition.ID())
-	lettered := o.lettered.take(done.offset)
+	deadLettered := o.deadLettered.take(done.offset)
 	o.c.metrics.forget(o.partition.ID())
 	if o.restored.Load() {
-		k = kept{index: revoked.Index, state: o.stateEnd.Load(), finished: done, previous: session{poison: o.poison, unproven: unproven, lettered: lettered}, paused: o.pausedSince.Load(), at: time.Now()}
+		k = kept{index: revoked.Index, state: o.stateEnd.Load(), finished: done, previous: session{poison: o.poison, unproven: unproven, deadLettered: deadLettered}, paused: o.pausedSince.Load(), at: time.Now()}
 		if o.closed {
 			k.previous.state = sessionClosed
 		}

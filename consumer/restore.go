@@ -263,7 +263,7 @@ func (o *owner) rememberRecord(r *record, known []partition.Known) ([]partition.
 	case stateSession:
 		s, err := parseSession(r.Value)
 		if err == nil {
-			s.unproven, s.group, s.lettered = parseUnproven(r.Headers), sessionGroup(r.Headers), parseLettered(r.Headers)
+			s.unproven, s.group, s.deadLettered = parseUnproven(r.Headers), sessionGroup(r.Headers), parseDeadLettered(r.Headers)
 			o.previous = &s
 		}
 		return known, err

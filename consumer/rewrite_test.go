@@ -85,18 +85,25 @@ func TestStateTopicForgot(t *testing.T) {
 	})
 }
 
+// recreateStateHeld recreates the state topic, whose IDs wait until the budget lets them be
+// written again.
+func (r *reading) recreateStateHeld() {
+	r.t.Helper()
+	time.Sleep(time.Minute)
+	for range cap(r.c.budget.rewrites) {
+		r.c.budget.rewrites <- struct{}{}
+	}
+	r.recreateState()
+	kafkatest.WaitFor(r.t, time.Minute, "IDs to wait", func() bool { return r.c.StateTopic().Rewriting != nil })
+}
+
 // TestRewritingIsInTheBackground: events are reported while IDs wait to be written again,
 // and a planned stop waits for these.
 func TestRewritingIsInTheBackground(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReading(t, kafkatest.Bubble(t))
 		stop := r.begin()
-		time.Sleep(time.Minute)
-		for range cap(r.c.budget.rewrites) {
-			r.c.budget.rewrites <- struct{}{}
-		}
-		r.recreateState()
-		kafkatest.WaitFor(t, time.Minute, "IDs to wait", func() bool { return r.c.StateTopic().Rewriting != nil })
+		r.recreateStateHeld()
 		r.publish("new", 5)
 		r.wait(25)
 		r.committed(25)
@@ -128,12 +135,7 @@ func TestRewritingFails(t *testing.T) {
 		r := newReading(t, kafkatest.Bubble(t))
 		stop := r.begin()
 		defer func() { stop() }()
-		time.Sleep(time.Minute)
-		for range cap(r.c.budget.rewrites) {
-			r.c.budget.rewrites <- struct{}{}
-		}
-		r.recreateState()
-		kafkatest.WaitFor(t, time.Minute, "IDs to wait", func() bool { return r.c.StateTopic().Rewriting != nil })
+		r.recreateStateHeld()
 		time.Sleep(time.Second) // the session is written
 		fault := r.cluster.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: r.state, Err: kerr.InvalidTimestamp, Count: -1})
 		for range cap(r.c.budget.rewrites) {

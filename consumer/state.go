@@ -18,7 +18,7 @@ func renewal(window time.Duration) time.Duration { return max(10*time.Minute, wi
 // renew repeats the session and pause records until ctx ends, and the session when there
 // are dead letters for it.
 func (o *owner) renew(ctx context.Context) {
-	tick, look := time.NewTicker(renewal(o.c.cfg.Rules.Window)), time.NewTicker(letteredInterval)
+	tick, look := time.NewTicker(renewal(o.c.cfg.Rules.Window)), time.NewTicker(deadLetteredInterval)
 	defer tick.Stop()
 	defer look.Stop()
 	for {
@@ -26,7 +26,7 @@ func (o *owner) renew(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-look.C:
-			if o.restored.Load() && o.intake.Err() == nil && o.lettered.unrecorded(o.partition.Watermark()) {
+			if o.restored.Load() && o.intake.Err() == nil && o.deadLettered.unrecorded(o.partition.Watermark()) {
 				_ = o.writeSession(ctx, session{poison: o.poison})
 			}
 			continue

@@ -42,7 +42,7 @@ import (
 // versions that do not know it pass over it.
 //
 // Its header "dead-letters" names the records behind the watermark that are dead letters,
-// see [lettered].
+// see [deadLettered].
 //
 // The headers "watermark", a decimal number, and "topic-id" of a session and of the
 // last record of each write of reported events say how far the source partition is
@@ -133,8 +133,8 @@ type session struct {
 	unproven int
 	// group is that of its replica; "" if its release did not record it.
 	group string
-	// lettered are the dead letters behind the watermark.
-	lettered offsetSet
+	// deadLettered are the dead letters behind the watermark.
+	deadLettered offsetSet
 }
 
 // sessionState is whether a session is closed, as its record says.
@@ -173,7 +173,7 @@ func (s session) headers() []kafka.Header {
 	if s.group != "" {
 		headers = append(headers, header(headerGroup, s.group))
 	}
-	return append(headers, s.lettered.headers()...)
+	return append(headers, s.deadLettered.headers()...)
 }
 
 // sessionGroup returns the group of a session.

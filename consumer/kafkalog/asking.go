@@ -198,8 +198,7 @@ func (f *askMessage) Required(versions map[protocol.ApiKey]int16) bool {
 // RawExchange sends the request and reads the answer whole.
 func (f *askMessage) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
 	if f.version < askMin {
-		return nil, fmt.Errorf("%w: the broker supports ListOffsets only up to version %d: expected %d (Kafka 0.10.1) or newer",
-			kafka.UnsupportedVersion, f.version, askMin)
+		return nil, tooOld("ListOffsets", f.version, askMin, "0.10.1")
 	}
 	const usualAnswer = 64 << 10
 	body, err := exchange(rw, f.encode(), usualAnswer)

@@ -113,8 +113,7 @@ func (m *fetchMessage) Required(versions map[protocol.ApiKey]int16) bool {
 // RawExchange sends the request and reads the answer whole.
 func (m *fetchMessage) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
 	if m.version < fetchMin {
-		return nil, fmt.Errorf("%w: the broker supports Fetch only up to version %d: expected %d (Kafka 0.11) or newer",
-			kafka.UnsupportedVersion, m.version, fetchMin)
+		return nil, tooOld("Fetch", m.version, fetchMin, "0.11")
 	}
 	if err := m.nameByID(rw); err != nil {
 		return nil, err

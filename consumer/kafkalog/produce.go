@@ -179,8 +179,7 @@ const brokerTimeout = int32(requestTimeout / time.Millisecond * 9 / 10)
 // RawExchange sends the request and reads the answer whole.
 func (m *produceMessage) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
 	if m.version < produceMin {
-		return nil, fmt.Errorf("%w: the broker supports Produce only up to version %d: expected %d (Kafka 0.11) or newer",
-			kafka.UnsupportedVersion, m.version, produceMin)
+		return nil, tooOld("Produce", m.version, produceMin, "0.11")
 	}
 	request := m.encode()
 	defer m.client.giveRequest(request)

@@ -134,8 +134,7 @@ func (m *metadataMessage) RawExchange(rw io.ReadWriter) (protocol.Message, error
 		version--
 	}
 	if version < metadataMin {
-		return nil, fmt.Errorf("%w: the broker supports Metadata only up to version %d: expected %d (Kafka 0.11) or newer",
-			kafka.UnsupportedVersion, newest, metadataMin)
+		return nil, tooOld("Metadata", newest, metadataMin, "0.11")
 	}
 	const usual = 64 << 10
 	body, err := exchange(rw, m.encode(version), usual)

@@ -71,6 +71,13 @@ func askNewest(rw io.ReadWriter, of protocol.ApiKey, correlation int32, clientID
 	return newest, nil
 }
 
+// tooOld is the error of a broker that knows a request only up to a version, where another
+// one is needed, which a release of Kafka has.
+func tooOld(request string, newest, want int16, release string) error {
+	return fmt.Errorf("%w: the broker supports %s only up to version %d: expected %d (Kafka %s) or newer",
+		kafka.UnsupportedVersion, request, newest, want, release)
+}
+
 // noTags ends what has no tagged fields in the flexible encoding.
 const noTags = 0
 

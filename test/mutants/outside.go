@@ -102,7 +102,7 @@ var outside = []bug{
 	{
 		what: "the offset of a group that waits for another is committed",
 		file: "consumer/identity.go",
-		old:  "		if !o.claimed.Load() {\n", with: "		if id.IsZero() {\n",
+		old:  "		if !o.reads(id) || !o.claimed.Load() {\n", with: "		if !o.reads(id) {\n",
 		pkg: consumerPkg, run: "^TestTwoGroupsAtOnce$",
 	},
 	{
@@ -150,7 +150,7 @@ var outside = []bug{
 	{
 		what: "a restart writes the dead letters behind a waiting event again",
 		file: "consumer/owner.go",
-		old:  "	if o.lettered.has(r.Offset) {\n", with: "	if o.lettered.has(r.Offset) && r.Offset < 0 {\n",
+		old:  "	if o.deadLettered.has(r.Offset) {\n", with: "	if o.deadLettered.has(r.Offset) && r.Offset < 0 {\n",
 		pkg: consumerPkg, run: "^TestRestartRepeatsNoDeadLetter$",
 	},
 	{
@@ -161,7 +161,7 @@ var outside = []bug{
 	},
 	{
 		what: "dead letters are passed over although another client set the offset back",
-		file: "consumer/lettered.go",
+		file: "consumer/deadlettered.go",
 		old:  "o.found.Offset >= 0 && committedTopic(o.found.Metadata) != log {", with: "o.found.Offset < -1 {",
 		pkg: consumerPkg, run: "^TestOffsetSetBackReadsDeadLetters$",
 	},

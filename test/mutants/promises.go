@@ -29,7 +29,7 @@ var ours = []bug{
 	{
 		what: "an old offset is committed to a recreated topic",
 		file: "consumer/identity.go",
-		old:  "		if !o.reads(id) {\n", with: "		if o.source.Load() == nil {\n",
+		old:  "		if !o.reads(id) || !o.claimed.Load() {\n", with: "		if !o.claimed.Load() {\n",
 		pkg: consumerPkg, run: "^TestRecreatedWhilePaused$",
 	},
 	{

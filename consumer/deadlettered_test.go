@@ -3,7 +3,6 @@ package consumer
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -87,7 +86,7 @@ func TestKillRepeatsFewDeadLetters(t *testing.T) {
 		sink := &acceptingSink{}
 		killed := runMortalWith(t, cluster, sink, config, func(ctx context.Context, _ *Consumer, die func()) {
 			go func() {
-				time.Sleep(2*letteredInterval + 5*time.Second)
+				time.Sleep(2*deadLetteredInterval + 5*time.Second)
 				die()
 			}()
 		}, func() bool { return false })
@@ -104,60 +103,14 @@ func TestKillRepeatsFewDeadLetters(t *testing.T) {
 	})
 }
 
-// TestOffsetSet compares a set of offsets with a slow and obvious one.
-func TestOffsetSet(t *testing.T) {
-	for seed := range uint64(200) {
-		rng := rand.New(rand.NewPCG(seed, 1))
-		var set offsetSet
-		model := map[int64]bool{}
-		for range 100 {
-			switch offset := rng.Int64N(40); rng.IntN(20) {
-			case 0:
-				set.forget(offset)
-				for o := range model {
-					if o < offset {
-						delete(model, o)
-					}
-				}
-			case 1:
-				set.forgetFrom(offset)
-				for o := range model {
-					if o >= offset {
-						delete(model, o)
-					}
-				}
-			default:
-				span := offsetSpan{offset, offset + 1 + rng.Int64N(4)}
-				set.add(span)
-				for o := span.from; o < span.to; o++ {
-					model[o] = true
-				}
-			}
-			for o := range int64(45) {
-				if set.has(o) != model[o] {
-					t.Fatalf("seed %d: %d is in the set: %v, in the model: %v (%v)", seed, o, set.has(o), model[o], set)
-				}
-			}
-			for i := 1; i < len(set); i++ {
-				if set[i].from <= set[i-1].to {
-					t.Fatalf("seed %d: spans are not apart: %v", seed, set)
-				}
-			}
-			if got := parseLettered(set.headers()); !slices.Equal(got, set) {
-				t.Fatalf("seed %d: got %v, want %v", seed, got, set)
-			}
-		}
-	}
-}
-
-// FuzzParseLettered: whatever is in the header, the set is in order.
-func FuzzParseLettered(f *testing.F) {
+// FuzzParseDeadLettered: whatever is in the header, the set is in order.
+func FuzzParseDeadLettered(f *testing.F) {
 	f.Add(offsetSet{{3, 4}, {10, 200}}.headers()[0].Value)
 	f.Add([]byte{1})
 	f.Add([]byte{1, 0})
 	f.Fuzz(func(t *testing.T, value []byte) {
 		end := int64(0)
-		for _, span := range parseLettered([]kafka.Header{{Key: headerLettered, Value: value}}) {
+		for _, span := range parseDeadLettered([]kafka.Header{{Key: headerDeadLetters, Value: value}}) {
 			if span.from < end || span.to <= span.from {
 				t.Fatalf("%v begins before %d or is empty", span, end)
 			}
