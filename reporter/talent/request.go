@@ -94,7 +94,7 @@ func (p *poster) begin(ctx context.Context) *payload {
 }
 
 // request returns the request that sends the payload. Over a transport that speaks only
-// HTTP/2 it has no GetBody, so that the error says what the server did, see unprocessed.
+// HTTP/2 it has no GetBody, so that the error says what the server did, see notProcessed.
 func (p *poster) request(header http.Header, onlyHTTP2 bool) *http.Request {
 	p.payload.conn.Store(connNone)
 	p.payload.whole.Store(false)
