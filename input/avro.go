@@ -22,8 +22,8 @@ type avroCodec struct {
 	name   string
 }
 
-// compileAvro compiles a schema, if it is not valid without what only a reader's schema
-// needs. The error is that of the schema as it is.
+// compileAvro compiles a schema. If it is not valid, it is compiled without what only a
+// reader's schema needs. The error is that of the schema as it is.
 func compileAvro(s *schemaText) (codec, error) {
 	c, err := compileAvroOf(s, avroTypes())
 	if err == nil {
