@@ -64,11 +64,12 @@ func (l *deadLettered) set(offsets offsetSet) {
 }
 
 // joinDeadLettered takes over what the previous owner's session says of the log up to its end,
-// if the position is this group's own in the same log. If another client has set the offset
-// back, it wants the records to be read.
+// if session and position are this group's own in the same log. Another group may have other
+// rules, and if another client has set the offset back, it wants the records to be read.
 func (o *owner) joinDeadLettered(end int64) {
 	log := o.source.Load().String()
-	if o.previous == nil || o.finished.topic != log || o.found.Offset >= 0 && committedTopic(o.found.Metadata) != log {
+	_, ours := o.c.configured()
+	if o.previous == nil || o.previous.group != ours || o.finished.topic != log || o.found.Offset >= 0 && committedTopic(o.found.Metadata) != log {
 		return
 	}
 	offsets := slices.Clone(o.previous.deadLettered)

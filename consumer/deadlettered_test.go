@@ -60,15 +60,22 @@ func TestRestartRepeatsNoDeadLetter(t *testing.T) {
 }
 
 // TestOffsetSetBackReadsDeadLetters: who sets the group's offset back wants the records to
-// be read.
+// be read, and so does another group.
 func TestOffsetSetBackReadsDeadLetters(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newReading(t, kafkatest.Bubble(t))
-		r.leaveOneWaiting()
-		r.setOffset(0)
-		defer r.run()()
-		r.wantLetters(4)
-	})
+	for name, change := range map[string]func(*reading){
+		"set back":      func(r *reading) { r.setOffset(0) },
+		"another group": func(r *reading) { r.group += "-new" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newReading(t, kafkatest.Bubble(t))
+				r.leaveOneWaiting()
+				change(r)
+				defer r.run()()
+				r.wantLetters(4)
+			})
+		})
+	}
 }
 
 // TestKillRepeatsFewDeadLetters: a replica that is killed has recorded its dead letters but

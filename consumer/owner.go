@@ -407,10 +407,11 @@ func (o *owner) revoke() (k kept) {
 		d.Land()
 	}
 	unproven := o.c.cfg.Ownership.Unproven().Leave(o.partition.ID())
-	deadLettered := o.deadLettered.take(done.offset)
 	o.c.metrics.forget(o.partition.ID())
 	if o.restored.Load() {
-		k = kept{index: revoked.Index, state: o.stateEnd.Load(), finished: done, previous: session{poison: o.poison, unproven: unproven, deadLettered: deadLettered}, paused: o.pausedSince.Load(), at: time.Now()}
+		previous := session{poison: o.poison, unproven: unproven, deadLettered: o.deadLettered.take(done.offset)}
+		_, previous.group = o.c.configured()
+		k = kept{index: revoked.Index, state: o.stateEnd.Load(), finished: done, previous: previous, paused: o.pausedSince.Load(), at: time.Now()}
 		if o.closed {
 			k.previous.state = sessionClosed
 		}

@@ -166,6 +166,12 @@ var outside = []bug{
 		pkg: consumerPkg, run: "^TestOffsetSetBackReadsDeadLetters$",
 	},
 	{
+		what: "the dead letters of another group are passed over",
+		file: "consumer/deadlettered.go",
+		old:  "o.previous.group != ours || ", with: "ours == \"\" || ",
+		pkg: consumerPkg, run: "^TestOffsetSetBackReadsDeadLetters$",
+	},
+	{
 		what: "a thousand partitions are all read ahead",
 		file: "consumer/turn.go",
 		old:  "	return min(max(aheadPatience, time.Duration(b.shares)*aheadPatienceEach), longPatience)\n", with: "	return aheadPatience\n",
