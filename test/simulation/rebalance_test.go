@@ -65,7 +65,7 @@ func TestThrottledBroker(t *testing.T) {
 				mu.Lock()
 				defer mu.Unlock()
 				// The newer versions are franz-go's, which this test's own client is.
-				if req.GetVersion() > 11 || chance.IntN(10) > 0 {
+				if req.GetVersion() > 13 || chance.IntN(10) > 0 {
 					return nil, nil, false
 				}
 				answer := req.ResponseKind()
